@@ -1,0 +1,235 @@
+//! Every way to refuse anything, packet or request: numbered once, never reused.
+//!
+//! One table gives each reason its metric label, HTTP status, client text, strike weight and the
+//! sentence that documents it, so that a refusal reads the same in every counter, log and answer.
+
+/// Where a reason is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plane {
+    /// In XDP, for a packet. Numbers below [`PACKET_REASONS`]; counted per CPU.
+    Packet,
+    /// In the proxy, for a connection or a request.
+    Request,
+    /// In the guard: why a ban exists that no packet or request caused.
+    Ban,
+}
+
+/// Packet reasons are array indexes in the kernel; all are below this.
+pub const PACKET_REASONS: usize = 64;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Info {
+    /// The reason this row describes.
+    pub reason: Reason,
+    /// The label in metrics, logs and `gateway why`: snake case, stable.
+    pub name: &'static str,
+    /// Where it is decided.
+    pub plane: Plane,
+    /// HTTP status of a request refused for it; 0 where no answer is sent.
+    pub status: u16,
+    /// Default strike weight; 0 earns none. Thresholds are in `[bans]`.
+    pub strike: u32,
+    /// What the client reads (RFC 9457 `title`), or what the operator reads for a packet.
+    pub title: &'static str,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $plane:ident, $status:literal, $strike:literal, $title:literal;)+) => {
+        /// Why a packet or request was passed, refused or banned.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant = $number,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The row of this reason.
+            pub const fn info(self) -> Info {
+                match self {
+                    $(Self::$variant => Info {
+                        reason: self,
+                        name: $name,
+                        plane: Plane::$plane,
+                        status: $status,
+                        strike: $strike,
+                        title: $title,
+                    },)+
+                }
+            }
+
+            /// The reason with this number; `None` for a number never given.
+            pub const fn from_number(number: u16) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+// variant = number, label, plane, HTTP status, strike weight, title
+reasons! {
+    /// No rule touched the packet.
+    Passed = 0, "passed", Packet, 0, 0, "Passed";
+    /// The source is on the allow list.
+    Allowed = 1, "allowed", Packet, 0, 0, "Source is on the allow list";
+    /// ARP: without it the interface loses its neighbours.
+    Arp = 2, "arp", Packet, 0, 0, "ARP";
+    /// The operator ordered `gateway panic pass`.
+    PanicPass = 3, "panic_pass", Packet, 0, 0, "Everything passes by operator's order";
+    /// An allowed source above the aggregate limit of allowed traffic.
+    AllowLimit = 4, "allow_limit", Packet, 0, 0, "Allowed traffic over its aggregate limit";
+
+    /// The source address is banned.
+    BanHost = 10, "ban_host", Packet, 0, 0, "Source address is banned";
+    /// A banned prefix covers the source.
+    BanPrefix = 11, "ban_prefix", Packet, 0, 0, "Source prefix is banned";
+    /// The source sends more packets than `kernel.packets` grants.
+    PacketLimit = 12, "packet_limit", Packet, 0, 0, "Source over its packet limit";
+    /// The exact limit table took no new source this second (`kernel.limit_inserts`).
+    LimitInserts = 13, "limit_inserts", Packet, 0, 0, "Over the sketch limit while the exact table is guarded";
+
+    /// The frame ends inside its Ethernet header.
+    EthernetTruncated = 20, "ethernet_truncated", Packet, 0, 0, "Frame ends inside the Ethernet header";
+    /// More than two VLAN tags, or a tag cut short.
+    VlanDepth = 21, "vlan_depth", Packet, 0, 0, "More than two VLAN tags";
+    /// Neither IP nor ARP.
+    EtherTypeUnknown = 22, "ether_type_unknown", Packet, 0, 0, "Neither IP nor ARP";
+    /// IPv4 header cut short, of a wrong version or with impossible lengths (RFC 791).
+    Ipv4Malformed = 23, "ipv4_malformed", Packet, 0, 0, "Malformed IPv4 header";
+    /// IPv6 header cut short, of a wrong version or with impossible lengths (RFC 8200).
+    Ipv6Malformed = 24, "ipv6_malformed", Packet, 0, 0, "Malformed IPv6 header";
+    /// An IPv6 header chain longer than the walk.
+    ExtensionDepth = 25, "extension_depth", Packet, 0, 0, "IPv6 extension header chain too long";
+    /// An IPv6 extension header that is unknown or cut short.
+    ExtensionMalformed = 26, "extension_malformed", Packet, 0, 0, "Malformed IPv6 extension header";
+    /// A fragment after the first: it has no ports to look at.
+    LaterFragment = 27, "later_fragment", Packet, 0, 0, "Fragment after the first";
+    /// TCP, UDP or ICMP header cut short or with an impossible length.
+    TransportMalformed = 28, "transport_malformed", Packet, 0, 0, "Malformed transport header";
+
+    /// The peer did not speak TLS, or not one we accept.
+    TlsHandshake = 100, "tls_handshake", Request, 0, 5, "TLS handshake failed";
+    /// The TLS handshake was not finished in time.
+    TlsTimeout = 101, "tls_timeout", Request, 0, 5, "TLS handshake timed out";
+    /// Too many connections are open, in all or from this source.
+    Connections = 102, "connections", Request, 0, 1, "Too many connections";
+
+    /// The head of the request does not parse.
+    HeadMalformed = 110, "head_malformed", Request, 400, 10, "Malformed request";
+    /// The head did not arrive in time.
+    HeadTimeout = 111, "head_timeout", Request, 408, 5, "Request head timed out";
+    /// Too many or too long header fields (RFC 6585 section 5).
+    HeadTooLarge = 112, "head_too_large", Request, 431, 5, "Request header fields too large";
+    /// No Host, or more than one reading of it (RFC 9112 section 3.2).
+    HostInvalid = 113, "host_invalid", Request, 400, 10, "Missing or ambiguous host";
+    /// The path has no single reading: dot segments, bad escapes, encoded slashes, control bytes.
+    PathInvalid = 114, "path_invalid", Request, 400, 10, "Request path has no single reading";
+    /// A protocol switch that no route offers.
+    UpgradeRefused = 115, "upgrade_refused", Request, 501, 1, "Protocol upgrade not supported";
+
+    /// No route for this host and path.
+    RouteUnknown = 120, "route_unknown", Request, 404, 2, "Not found";
+    /// The route does not take this method.
+    MethodRefused = 121, "method_refused", Request, 405, 2, "Method not allowed";
+    /// The body is over the route's cap.
+    BodyTooLarge = 122, "body_too_large", Request, 413, 5, "Request body too large";
+    /// The body did not arrive in time.
+    BodyTimeout = 123, "body_timeout", Request, 408, 5, "Request body timed out";
+
+    /// The route asks for a credential and there is none.
+    CredentialMissing = 130, "credential_missing", Request, 401, 5, "Credential required";
+    /// The credential cannot be one of ours, or there are several.
+    CredentialMalformed = 131, "credential_malformed", Request, 401, 20, "Credential malformed";
+    /// Well formed, but not one we issued.
+    CredentialUnknown = 132, "credential_unknown", Request, 401, 20, "Credential not accepted";
+    /// Once valid, revoked since.
+    CredentialRevoked = 133, "credential_revoked", Request, 401, 10, "Credential not accepted";
+    /// Once valid, expired since.
+    CredentialExpired = 134, "credential_expired", Request, 401, 2, "Credential not accepted";
+    /// A valid credential of another identity than the route's.
+    CredentialForbidden = 135, "credential_forbidden", Request, 403, 5, "Not permitted";
+
+    /// A client over the route's limit.
+    ClientLimit = 140, "client_limit", Request, 429, 5, "Too many requests";
+    /// An address over the anonymous limit.
+    AnonymousLimit = 141, "anonymous_limit", Request, 429, 5, "Too many requests";
+    /// The limiter has no room for another key and fails as configured.
+    LimiterFull = 142, "limiter_full", Request, 503, 0, "Temporarily unable to serve";
+    /// More requests in flight than `proxy.requests`.
+    Overloaded = 143, "overloaded", Request, 503, 0, "Temporarily unable to serve";
+
+    /// No connection to the supplier.
+    SupplierUnreachable = 150, "supplier_unreachable", Request, 502, 0, "Supplier unreachable";
+    /// The supplier did not answer in time.
+    SupplierTimeout = 151, "supplier_timeout", Request, 504, 0, "Supplier timed out";
+    /// The supplier's answer is not HTTP, or over the caps.
+    SupplierMalformed = 152, "supplier_malformed", Request, 502, 0, "Supplier answered badly";
+    /// The supplier's connection bound is reached.
+    SupplierBusy = 153, "supplier_busy", Request, 503, 0, "Supplier busy";
+
+    /// The proxy is going down and takes no new request.
+    Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";
+    /// A fault of ours.
+    Internal = 161, "internal", Request, 500, 0, "Internal error";
+    /// The client went away before the answer.
+    ClientGone = 162, "client_gone", Request, 0, 0, "Client closed the connection";
+
+    /// Banned by `gateway block add`.
+    Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";
+    /// Banned by `gateway block import`.
+    Import = 201, "import", Ban, 0, 0, "Banned by an imported list";
+    /// Banned by a threat feed.
+    Feed = 202, "feed", Ban, 0, 0, "Banned by a threat feed";
+}
+
+impl Reason {
+    /// The number in maps, events and the store.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The label in metrics, logs and the command line.
+    pub const fn name(self) -> &'static str {
+        self.info().name
+    }
+}
+
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_unique_and_round_trip() {
+        for (i, a) in Reason::ALL.iter().enumerate() {
+            assert_eq!(Reason::from_number(a.number()), Some(*a));
+            for b in Reason::ALL.iter().skip(i + 1) {
+                assert_ne!(a.number(), b.number());
+                assert_ne!(a.name(), b.name());
+            }
+        }
+    }
+
+    #[test]
+    fn packet_reasons_fit_the_kernel_array_and_requests_have_a_status_or_no_answer() {
+        for reason in Reason::ALL {
+            let info = reason.info();
+            match info.plane {
+                Plane::Packet => assert!((reason.number() as usize) < PACKET_REASONS),
+                Plane::Request => assert!(info.status == 0 || (400..600).contains(&info.status)),
+                Plane::Ban => assert!(reason.number() >= 200),
+            }
+        }
+    }
+}

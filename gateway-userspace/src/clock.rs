@@ -1,0 +1,46 @@
+//! The one clock: monotonic for intervals, wall for what outlives the process.
+//!
+//! State machines take the time as a parameter; only the edges read it, here.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Seconds since 1970 on the wall clock, which may jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// This time and `duration` more, saturating, rounded up to whole seconds.
+    pub fn plus(self, duration: Duration) -> Self {
+        let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// How long from `earlier` to this time; zero if this is not later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Now, for intervals.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Now, for what is stored. A clock before 1970 reads as 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall() -> Wall {
+    Wall(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`: the same clock as `bpf_ktime_get_ns`, comparable between
+/// processes and with the kernel's drop events.
+pub fn monotonic_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    })
+}

@@ -1,0 +1,337 @@
+//! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use gateway_common::Reason;
+use ipnet::IpNet;
+
+/// Everything a gateway runs by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub kernel: Kernel,
+    pub bans: Bans,
+    pub guard: Guard,
+    pub admin: Admin,
+    pub log: Log,
+    pub proxy: Proxy,
+    pub listeners: Vec<Listener>,
+    pub identities: Vec<Identity>,
+    pub suppliers: Vec<Supplier>,
+    pub routes: Vec<Route>,
+}
+
+/// `[kernel]`: the XDP filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    /// False with `--kernel off` or without interfaces.
+    pub enabled: bool,
+    pub interfaces: Vec<String>,
+    pub attach: Attach,
+    pub mode: Mode,
+    /// Never banned; also allowed, within `allow_limit`.
+    pub protect: Vec<IpNet>,
+    /// Clients behind these never lead to a kernel ban.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Many clients behind one address: no kernel bans.
+    pub shared: Vec<IpNet>,
+    /// Aggregate limit of all allowed sources together.
+    pub allow_limit: Rate,
+    /// Limit of one source (/32, /64).
+    pub packets: Rate,
+    /// How many new sources a second the exact limit table takes before its guard trips.
+    pub limit_inserts: u32,
+    pub capacity: Capacity,
+    pub answers: Answers,
+    /// Sampled drop events a second, at most, per reason and CPU.
+    pub events: u32,
+    /// Folder of pins inside a mounted bpffs.
+    pub pins: PathBuf,
+}
+
+/// How XDP is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// Native, else generic.
+    Auto,
+    Native,
+    Generic,
+}
+
+/// Whether verdicts are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Enforce,
+    /// Counts and samples what it would drop, drops nothing.
+    Shadow,
+}
+
+/// A steady rate with a burst.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Events per `per`; at least 1.
+    pub count: u32,
+    pub per: Duration,
+    /// Events at once; at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// The time one event takes at the steady rate.
+    pub fn interval(&self) -> Duration {
+        self.per / self.count.max(1)
+    }
+}
+
+/// Map sizes, in entries per address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    pub hosts: u32,
+    pub prefixes: u32,
+    /// Allowed prefixes.
+    pub allow: u32,
+    /// Exact entries of sources over their packet limit (both families together).
+    pub limits: u32,
+}
+
+/// What happens to packets the parser cannot judge. One field a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    pub ethernet_truncated: Answer,
+    pub vlan_depth: Answer,
+    pub ether_type_unknown: Answer,
+    pub ipv4_malformed: Answer,
+    pub ipv6_malformed: Answer,
+    pub extension_depth: Answer,
+    pub extension_malformed: Answer,
+    pub later_fragment: Answer,
+    pub transport_malformed: Answer,
+    /// The exact limit table is guarded and the sketch says over.
+    pub limit_inserts: Answer,
+}
+
+/// A configured answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Pass,
+    Drop,
+}
+
+/// `[bans]`: from strikes to bans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bans {
+    /// Strike score that bans.
+    pub threshold: u32,
+    /// The score halves in this time.
+    pub half_life: Duration,
+    /// First ban; doubles with each relapse up to `longest`.
+    pub first: Duration,
+    pub longest: Duration,
+    /// A relapse within this time of the last ban's end counts as one.
+    pub forget: Duration,
+    /// An authenticated success protects its address from strike bans for this long.
+    pub trust: Duration,
+    /// Sources with a score, at most.
+    pub sources: u32,
+    /// Bans a second the proxy may cause, at most.
+    pub per_second: u32,
+    /// Strike weights that differ from the reason's default.
+    pub weights: Vec<(Reason, u32)>,
+}
+
+/// `[guard]`: where the privileged process keeps its things.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    /// Sockets and lock.
+    pub run: PathBuf,
+    /// The store.
+    pub state: PathBuf,
+    /// User of the proxy; unused without root.
+    pub user: String,
+    /// Group that may use the control socket.
+    pub group: String,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    pub metrics: Option<SocketAddr>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    pub access: AccessLog,
+    /// Lines that may wait for the disk.
+    pub queue: u32,
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AccessLog {
+    Stdout,
+    File(PathBuf),
+    Off,
+}
+
+/// `[proxy]`: bounds of the request path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proxy {
+    /// One current-thread runtime each.
+    pub workers: u16,
+    /// Open connections, in all.
+    pub connections: u32,
+    /// Open connections of one source (/32, /64).
+    pub connections_per_source: u32,
+    /// Requests in flight, in all.
+    pub requests: u32,
+    /// Bytes of a request head.
+    pub head_bytes: u32,
+    /// Header fields of a request.
+    pub head_fields: u16,
+    /// Streams of one h2 connection.
+    pub streams: u32,
+    /// Bytes of a body where the route says nothing.
+    pub body_bytes: u64,
+    /// Limit per address before anything is known about the caller.
+    pub anonymous: Rate,
+    /// Keys each limiter may hold.
+    pub limiter_keys: u32,
+    pub timeouts: Timeouts,
+}
+
+/// Every wait has an end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    pub handshake: Duration,
+    pub head: Duration,
+    /// Between two reads of a request body.
+    pub body: Duration,
+    /// A connection without a request.
+    pub idle: Duration,
+    /// A request, whole.
+    pub request: Duration,
+    pub connect: Duration,
+    /// Until the supplier's response head.
+    pub first_byte: Duration,
+    /// Between two reads of a response body, and for a client that does not read.
+    pub stall: Duration,
+    /// Connections get this long to finish when the proxy goes down.
+    pub drain: Duration,
+}
+
+/// `[[listener]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: Tls,
+}
+
+/// The certificate of a listener.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tls {
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Made at start, for the embedded default only.
+    SelfSigned,
+}
+
+/// `[[identity]]`: a population of callers and how they prove it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    pub name: String,
+    pub method: IdentityMethod,
+}
+
+/// How callers of an identity prove themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IdentityMethod {
+    /// An API key in this header, or as `Authorization: Bearer` where the header is `authorization`.
+    ApiKey { header: String },
+}
+
+/// `[[supplier]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Supplier {
+    pub name: String,
+    pub kind: SupplierKind,
+    /// Connections per target and worker, at most.
+    pub connections: u32,
+    /// PEM file of certificate authorities instead of the built-in roots.
+    pub ca: Option<PathBuf>,
+    /// Loopback and link-local targets are meant.
+    pub local: bool,
+}
+
+/// What stands behind a supplier's name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SupplierKind {
+    Http(Vec<Target>),
+    /// The built-in echo of the embedded default.
+    Echo,
+}
+
+/// One address of a supplier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub tls: bool,
+    pub host: Host,
+    pub port: u16,
+    pub protocol: Protocol,
+}
+
+/// Name or address of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+/// The HTTP version spoken with a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// By ALPN with TLS, else HTTP/1.1.
+    Auto,
+    Http1,
+    /// h2, or h2 with prior knowledge without TLS.
+    Http2,
+}
+
+/// `[[route]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Label in metrics and logs.
+    pub name: String,
+    /// Lower case, without port; `None` takes any.
+    pub host: Option<String>,
+    /// Template, `{name}` for a segment, `{*name}` for the rest.
+    pub path: String,
+    /// Empty takes any.
+    pub methods: Vec<http::Method>,
+    pub supplier: String,
+    /// Deny without one of these; `None` is a public route.
+    pub identity: Option<String>,
+    pub limit: Option<RouteLimit>,
+    pub body_bytes: u64,
+    pub timeout: Duration,
+}
+
+/// A route's own limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouteLimit {
+    pub per: LimitKey,
+    pub rate: Rate,
+}
+
+/// What a limit counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKey {
+    /// The authenticated client, else the address.
+    Client,
+    Address,
+}

@@ -1,0 +1,220 @@
+//! What the command line and the guard say to each other over the control socket: one JSON
+//! object a line in each direction, bounded, one answer a request.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of one line, at most. Imports are sent in portions.
+pub const LINE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Entries of one `BlockImport`, at most.
+pub const IMPORT_PORTION: usize = 10_000;
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    Status,
+    BlockAdd { net: IpNet, ttl: Option<Duration>, note: String },
+    BlockRemove { net: IpNet },
+    BlockList,
+    BlockImport { nets: Vec<IpNet>, ttl: Option<Duration>, note: String },
+    AllowAdd { net: IpNet, note: String },
+    AllowRemove { net: IpNet },
+    AllowList,
+    WhyAddress { address: IpAddr },
+    WhyRequest { id: String },
+    KeyNew { identity: String, client: String, ttl: Option<Duration> },
+    KeyList,
+    KeyRevoke { id: String },
+    PanicPass,
+    PanicRestore,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    Done {
+        message: String,
+    },
+    /// What was refused, why, and what to do next.
+    Refused {
+        message: String,
+    },
+    Status(Box<Status>),
+    Bans {
+        bans: Vec<Ban>,
+    },
+    Imported {
+        added: usize,
+        known: usize,
+        refused: Vec<RefusedEntry>,
+    },
+    Allows {
+        allows: Vec<Allow>,
+    },
+    Why(Box<Why>),
+    /// The only time the key is seen.
+    KeyCreated {
+        id: String,
+        key: String,
+    },
+    Keys {
+        keys: Vec<Key>,
+    },
+}
+
+/// An entry of an import that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedEntry {
+    pub net: IpNet,
+    pub why: String,
+}
+
+/// One ban.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ban {
+    pub net: IpNet,
+    /// Name of a `Reason`.
+    pub reason: String,
+    /// `cli`, `strike` or `import`.
+    pub source: String,
+    /// Wall-clock seconds.
+    pub since: u64,
+    /// Seconds left; `None` for ever.
+    pub left: Option<u64>,
+    /// Packets dropped by it.
+    pub hits: u64,
+    pub note: String,
+}
+
+/// One allowed prefix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Allow {
+    pub net: IpNet,
+    pub since: u64,
+    /// `cli` or the configuration key it came from.
+    pub source: String,
+    pub note: String,
+}
+
+/// One API key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    pub id: String,
+    pub identity: String,
+    pub client: String,
+    pub since: u64,
+    /// Wall-clock seconds; `None` never.
+    pub expires: Option<u64>,
+    pub revoked: bool,
+}
+
+/// `gateway status`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub guard_pid: u32,
+    pub uptime_seconds: u64,
+    pub kernel: KernelStatus,
+    pub proxy: ProxyStatus,
+    pub bans: Usage,
+    pub strikes: Usage,
+    pub warnings: Vec<String>,
+}
+
+/// The filter.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KernelStatus {
+    pub enabled: bool,
+    /// `enforce`, `shadow` or `panic pass`.
+    pub mode: String,
+    pub layout: String,
+    pub pins: String,
+    pub interfaces: Vec<InterfaceStatus>,
+    pub maps: Vec<MapStatus>,
+    pub counters: Vec<Counter>,
+    pub memory_bytes: u64,
+}
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub name: String,
+    /// `native`, `generic` or why it is not attached.
+    pub attached: String,
+    pub program_id: u32,
+}
+
+/// One map.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MapStatus {
+    pub name: String,
+    pub used: u64,
+    pub capacity: u64,
+    pub bytes: u64,
+}
+
+/// Packets of one reason.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counter {
+    pub reason: String,
+    pub packets: u64,
+    pub bytes: u64,
+    pub shadow_packets: u64,
+}
+
+/// The worker.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// `serving`, `starting`, `draining` or `down: why`.
+    pub state: String,
+    pub pid: u32,
+    pub restarts: u64,
+    /// What the proxy itself says (`Query::Status`), as JSON.
+    pub detail: serde_json::Value,
+}
+
+/// Used of total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    pub used: u64,
+    pub capacity: u64,
+    /// Turned away for want of room.
+    pub refused: u64,
+}
+
+/// `gateway why`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Why {
+    pub subject: String,
+    /// One sentence a finding, the decisive one first.
+    pub findings: Vec<String>,
+    pub ban: Option<Ban>,
+    /// Latest strikes, newest first.
+    pub strikes: Vec<StrikeRecord>,
+    /// Latest drops the kernel sampled, newest first.
+    pub drops: Vec<DropRecord>,
+    /// What the proxy remembers, as JSON.
+    pub proxy: serde_json::Value,
+}
+
+/// One strike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StrikeRecord {
+    pub reason: String,
+    pub weight: u32,
+    pub seconds_ago: u64,
+}
+
+/// One sampled drop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DropRecord {
+    pub reason: String,
+    pub protocol: u8,
+    pub destination_port: u16,
+    pub seconds_ago: u64,
+}

@@ -1,0 +1,215 @@
+//! What the guard asks of the packet filter, and the twin that stands in with `--kernel off`.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use gateway_common::Reason;
+use ipnet::IpNet;
+
+use crate::{control::KernelStatus, ipc::message::ReasonCount};
+
+/// A ban as the kernel holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelBan {
+    /// Time left; `None` for ever.
+    pub left: Option<Duration>,
+    pub reason: Reason,
+    pub source: BanSource,
+}
+
+/// Who asked for a ban. The number is in the map value and in the store, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum BanSource {
+    Cli = 1,
+    Import = 2,
+    Strike = 3,
+    Feed = 4,
+}
+
+impl BanSource {
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Cli),
+            2 => Some(Self::Import),
+            3 => Some(Self::Strike),
+            4 => Some(Self::Feed),
+            _ => None,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cli => "cli",
+            Self::Import => "import",
+            Self::Strike => "strike",
+            Self::Feed => "feed",
+        }
+    }
+}
+
+/// What went wrong between the guard and the kernel. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error(
+        "map {map} is full at {capacity} entries; raise {key} in [kernel.capacity] or remove entries"
+    )]
+    Full { map: &'static str, capacity: u32, key: &'static str },
+    #[error(
+        "{net} is too wide to ban: the shortest IPv4 prefix is /8, the shortest IPv6 prefix /16"
+    )]
+    TooWide { net: IpNet },
+    #[error("loading the XDP program")]
+    Load {
+        #[source]
+        source: Box<aya::EbpfError>,
+    },
+    #[error(
+        "interface {name} does not exist; `ip link` lists those that do, kernel.interfaces names those to guard"
+    )]
+    NoInterface { name: String },
+    #[error(
+        "interface {name} already has XDP program {id} ({program}); detach it with `ip link set dev {name} xdp off` or take {name} out of kernel.interfaces"
+    )]
+    Taken { name: String, id: u32, program: String },
+    #[error("attaching XDP to {name}")]
+    Attach {
+        name: String,
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
+    #[error("{path} is not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`")]
+    NoBpffs { path: PathBuf },
+    #[error(
+        "{path} is not a pin of ours ({why}); move it away or set kernel.pins to another folder"
+    )]
+    ForeignPin { path: PathBuf, why: String },
+    #[error("the kernel {release} is too old: 5.15 is the oldest supported")]
+    TooOld { release: String },
+    #[error("{doing}")]
+    Map {
+        doing: String,
+        #[source]
+        source: Box<aya::maps::MapError>,
+    },
+    #[error("{doing}")]
+    System {
+        doing: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "CAP_BPF and CAP_NET_ADMIN are needed; run as root, or without the kernel part: `gateway run --kernel off`"
+    )]
+    NotPermitted,
+}
+
+/// One sampled drop, as it came up from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropEvent {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub at_ns: u64,
+    pub reason: Reason,
+    pub source: IpAddr,
+    pub protocol: u8,
+    pub destination_port: u16,
+    /// Counted and passed, in shadow mode.
+    pub shadow: bool,
+}
+
+/// What a reconciliation changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    pub added: usize,
+    pub removed: usize,
+    pub kept: usize,
+}
+
+/// The packet filter. Changes hold when the call returns.
+pub trait PacketFilter {
+    /// Adds or replaces a ban.
+    fn put_ban(&mut self, net: IpNet, ban: &KernelBan) -> Result<(), KernelError>;
+    /// Removes a ban; `false` if there was none.
+    fn remove_ban(&mut self, net: IpNet) -> Result<bool, KernelError>;
+    /// Packets dropped by the ban on exactly `net`.
+    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError>;
+    fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError>;
+    fn remove_allow(&mut self, net: IpNet) -> Result<bool, KernelError>;
+    /// Makes the maps hold exactly these, adding before removing, in bulk. Hits of kept bans stay.
+    fn reconcile(
+        &mut self,
+        bans: &[(IpNet, KernelBan)],
+        allows: &[IpNet],
+    ) -> Result<Reconciled, KernelError>;
+    /// Attaches to the interfaces or takes over the links pinned there. Called after `reconcile`.
+    fn attach(&mut self) -> Result<(), KernelError>;
+    /// Everything passes (`true`), or back to the rules.
+    fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
+    fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
+    fn status(&self) -> KernelStatus;
+    /// Readable when drop events wait; `None` without a kernel.
+    fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+    /// The next waiting drop event.
+    fn next_event(&mut self) -> Option<DropEvent>;
+}
+
+/// No kernel: bans are kept by the guard alone and enforce nothing at the NIC.
+#[derive(Debug, Default)]
+pub struct Off;
+
+impl PacketFilter for Off {
+    fn put_ban(&mut self, _net: IpNet, _ban: &KernelBan) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn remove_ban(&mut self, _net: IpNet) -> Result<bool, KernelError> {
+        Ok(true)
+    }
+
+    fn ban_hits(&self, _net: IpNet) -> Result<u64, KernelError> {
+        Ok(0)
+    }
+
+    fn put_allow(&mut self, _net: IpNet) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn remove_allow(&mut self, _net: IpNet) -> Result<bool, KernelError> {
+        Ok(true)
+    }
+
+    fn reconcile(
+        &mut self,
+        bans: &[(IpNet, KernelBan)],
+        _allows: &[IpNet],
+    ) -> Result<Reconciled, KernelError> {
+        Ok(Reconciled { kept: bans.len(), ..Reconciled::default() })
+    }
+
+    fn attach(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn set_panic(&mut self, _pass: bool) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    fn status(&self) -> KernelStatus {
+        KernelStatus { mode: "off".to_owned(), ..KernelStatus::default() }
+    }
+
+    fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
+    fn next_event(&mut self) -> Option<DropEvent> {
+        None
+    }
+}

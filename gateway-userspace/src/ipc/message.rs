@@ -1,0 +1,123 @@
+//! The messages. One message is one `SOCK_SEQPACKET` datagram: a version byte, then postcard.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Raised with any change of a message. Different versions do not talk: the older proxy drains.
+pub const VERSION: u8 = 1;
+
+/// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
+pub const FRAME_BYTES: usize = 64 * 1024;
+
+/// Descriptors of one frame, at most.
+pub const FRAME_DESCRIPTORS: usize = 8;
+
+/// What the proxy says. It asks; the guard decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromProxy {
+    /// First message of a connection. `configuration` is the digest of the text it runs by, all
+    /// zero for a proxy that was just started and has none.
+    Hello { pid: u32, configuration: [u8; 32] },
+    /// With one descriptor: a listening socket a serving proxy hands to its new guard.
+    Holding { address: SocketAddr, role: ListenerRole },
+    /// All sockets were handed over (after `Holding`), or all are accepted from (after `Start`).
+    Serving,
+    /// A refusal of a source that completed a handshake. `at_ns` is `CLOCK_MONOTONIC`.
+    Strike { source: IpAddr, reason: u16, at_ns: u64, behind_proxy: bool },
+    /// `source` authenticated a moment ago.
+    Trust { source: IpAddr },
+    /// The addresses behind a supplier's name, replacing the last set. The guard protects them.
+    Resolved { name: String, addresses: Vec<IpAddr> },
+    /// Asks for the kernel's counters.
+    KernelCounters { id: u64 },
+    /// The answer to `Query`: JSON, cut to fit a frame.
+    Answer { id: u64, json: String },
+}
+
+/// What the guard says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromGuard {
+    /// Answers `Hello`. A proxy with the same `configuration` serves on; another gets what it
+    /// needs: `Configuration`, `Listener`, `Secret`, `AccessLog`, `Keys`, then `Start`.
+    Welcome { configuration: [u8; 32] },
+    /// With one descriptor: a sealed memory file of the configuration text.
+    Configuration { digest: [u8; 32] },
+    /// With one descriptor: a listening socket. `worker` says whose it is.
+    Listener { address: SocketAddr, role: ListenerRole, worker: u16 },
+    /// With one descriptor: an open certificate, key or authority file, by its configured path.
+    Secret { path: String },
+    /// With one descriptor: where access log lines go.
+    AccessLog,
+    /// API keys. `reset` forgets those known before.
+    Keys { reset: bool, keys: Vec<ApiKey> },
+    /// Everything is there: accept.
+    Start,
+    /// What the kernel counted, and what the guard knows of its own work.
+    KernelCounters { id: u64, report: KernelReport },
+    /// A question of the command line about the proxy's state.
+    Query { id: u64, query: Query },
+    /// Take no new connection, finish those open, exit.
+    Drain,
+}
+
+/// What a listening socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListenerRole {
+    Public,
+    Metrics,
+}
+
+/// An API key as the proxy knows it: never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// The part of the key that names it, shown in listings and logs.
+    pub id: String,
+    /// SHA-256 of the whole key; a key is 256 random bits, so a fast hash is enough.
+    pub hash: [u8; 32],
+    pub identity: String,
+    pub client: String,
+    /// Wall-clock seconds; 0 never.
+    pub expires: u64,
+    pub revoked: bool,
+}
+
+/// Counters for a scrape.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KernelReport {
+    /// One entry a packet reason that counted anything.
+    pub reasons: Vec<ReasonCount>,
+    /// Gauges and counters of the guard by metric name (without prefix) and one label.
+    pub guard: Vec<GuardMetric>,
+}
+
+/// Packets and bytes of one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    pub reason: u16,
+    pub packets: u64,
+    pub bytes: u64,
+    /// Would have been dropped, in shadow mode.
+    pub shadow_packets: u64,
+}
+
+/// One number of the guard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardMetric {
+    /// A name of the table in `guard::status`, such as `bans` or `ban_refusals_total`.
+    pub name: String,
+    /// Label value, or empty.
+    pub label: String,
+    pub value: u64,
+}
+
+/// What the command line may ask a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    /// Listeners, suppliers and their health, connections, requests in flight.
+    Status,
+    /// The last refusals of an address.
+    WhyAddress(IpAddr),
+    /// One request by its id.
+    WhyRequest(String),
+}
