@@ -109,7 +109,7 @@ fn too_wide_and_too_many_are_refused_and_old_bans_stay() {
     }
     let refused = fixture.filter.put_ban(host(64), &forever()).unwrap_err();
     assert!(matches!(refused, KernelError::Full { capacity: 64, key: "hosts", .. }), "{refused}");
-    fixture.filter.put_ban(host(3), &lasting(Duration::from_secs(60))).unwrap();
+    fixture.filter.put_ban(host(3), &lasting(Duration::from_mins(1))).unwrap();
     for last in 0..64 {
         let frame = udp4(Ipv4Addr::new(10, 0, 0, last));
         assert_eq!(fixture.judge(&frame), (DROP, Reason::BanHost), "{last}");

@@ -175,7 +175,7 @@ fn networks6(protocol: IpNumber, payload: &[u8]) -> Vec<Network> {
     let hop = IpNumber::IPV6_HEADER_HOP_BY_HOP;
     let frag = IpNumber::IPV6_FRAGMENTATION_HEADER;
     let chained = [chain(frag), fragment(protocol, 0, false)].concat();
-    let deep = [vec![60, 0, 1, 4, 0, 0, 0, 0].repeat(8), vec![protocol.0, 0, 1, 4, 0, 0, 0, 0]];
+    let deep = [[60, 0, 1, 4, 0, 0, 0, 0].repeat(8), vec![protocol.0, 0, 1, 4, 0, 0, 0, 0]];
     vec![
         ("ipv6", ipv6(protocol, payload), None),
         ("ipv6 with a chain", with(hop, chain(protocol)), None),

@@ -191,14 +191,16 @@ proptest! {
                 Step::Reconcile(keys) => {
                     let wanted = wanted(&keys);
                     let before = twin.0.borrow().entries.clone();
-                    match list.reconcile(&mut summary, wanted.clone()) {
-                        Ok(result) => {
-                            prop_assert_eq!(&twin.0.borrow().entries, &wanted);
-                            prop_assert_eq!(result.kept + result.added, wanted.len());
-                            prop_assert_eq!(result.kept + result.removed, before.len());
-                        }
-                        Err(_) => prop_assert_eq!(&twin.0.borrow().entries, &before),
-                    }
+                    let fits = wanted.len() <= CAPACITY;
+                    let reconciled = list.reconcile(&mut summary, wanted.clone());
+                    prop_assert_eq!(reconciled.is_ok(), fits);
+                    let Ok(result) = reconciled else {
+                        prop_assert_eq!(&twin.0.borrow().entries, &before);
+                        continue;
+                    };
+                    prop_assert_eq!(&twin.0.borrow().entries, &wanted);
+                    prop_assert_eq!(result.kept + result.added, wanted.len());
+                    prop_assert_eq!(result.kept + result.removed, before.len());
                 }
                 Step::Reopen => {
                     (list, summary) = (List::new(twin.clone()), fresh());
