@@ -27,7 +27,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::certs::{Certificates, NAME};
 
-/// No step of an exchange takes longer in a lab, however loaded the machine.
+/// What an honest client waits, however loaded the machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The HTTP version a client offers.
@@ -43,6 +43,8 @@ pub struct Client {
     pub server: SocketAddr,
     pub source: Option<IpAddr>,
     pub version: Version,
+    /// No step of an exchange takes longer.
+    pub patience: Duration,
     tls: Arc<ClientConfig>,
 }
 
@@ -68,6 +70,7 @@ pub struct Answer {
 pub struct Connection {
     sender: Sender,
     authority: String,
+    patience: Duration,
     /// Drives the connection, for as long as this lives.
     _driver: JoinSet<()>,
 }
@@ -113,7 +116,8 @@ impl Client {
             Version::Http1 => &[b"http/1.1"],
             Version::H2 => &[b"h2"],
         };
-        Ok(Self { server, source: None, version, tls: certificates.client(alpn)? })
+        let tls = certificates.client(alpn)?;
+        Ok(Self { server, source: None, version, patience: PATIENCE, tls })
     }
 
     /// The same client, bound to another of the namespace's addresses.
@@ -131,7 +135,7 @@ impl Client {
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0)).context("binding the client's address")?;
         }
-        let stream = bounded("connecting", socket.connect(self.server)).await?;
+        let stream = bounded(self.patience, "connecting", socket.connect(self.server)).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -141,7 +145,7 @@ impl Client {
         let stream = self.dial().await?;
         let name = ServerName::try_from(NAME).context("naming the server")?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
-        bounded("the TLS handshake", connector.connect(name, stream)).await
+        bounded(self.patience, "the TLS handshake", connector.connect(name, stream)).await
     }
 
     /// A connection that takes requests.
@@ -150,19 +154,20 @@ impl Client {
         let mut driver = JoinSet::new();
         let sender = match self.version {
             Version::Http1 => {
-                let (sender, connection) = bounded("HTTP/1.1", http1::handshake(io)).await?;
+                let (sender, connection) =
+                    bounded(self.patience, "HTTP/1.1", http1::handshake(io)).await?;
                 driver.spawn(async { drop(connection.await) });
                 Sender::Http1(sender)
             }
             Version::H2 => {
                 let handshake = http2::handshake(TokioExecutor::new(), io);
-                let (sender, connection) = bounded("h2", handshake).await?;
+                let (sender, connection) = bounded(self.patience, "h2", handshake).await?;
                 driver.spawn(async { drop(connection.await) });
                 Sender::H2(sender)
             }
         };
         let authority = format!("{NAME}:{}", self.server.port());
-        Ok(Connection { sender, authority, _driver: driver })
+        Ok(Connection { sender, authority, patience: self.patience, _driver: driver })
     }
 
     /// One request on a connection of its own.
@@ -177,15 +182,23 @@ impl Connection {
         let request = self.request(ask)?;
         let response = match &mut self.sender {
             Sender::Http1(sender) => {
-                bounded("readiness", sender.ready()).await?;
-                bounded("an answer", sender.send_request(request)).await?
+                bounded(self.patience, "readiness", sender.ready()).await?;
+                bounded(self.patience, "an answer", sender.send_request(request)).await?
             }
             Sender::H2(sender) => {
-                bounded("readiness", sender.ready()).await?;
-                bounded("an answer", sender.send_request(request)).await?
+                bounded(self.patience, "readiness", sender.ready()).await?;
+                bounded(self.patience, "an answer", sender.send_request(request)).await?
             }
         };
-        whole(response).await
+        whole(self.patience, response).await
+    }
+
+    /// Whether the server closed it.
+    pub fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::H2(sender) => sender.is_closed(),
+        }
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>> {
@@ -201,17 +214,21 @@ impl Connection {
     }
 }
 
-async fn whole(response: http::Response<Incoming>) -> Result<Answer> {
+async fn whole(patience: Duration, response: http::Response<Incoming>) -> Result<Answer> {
     let (head, body) = response.into_parts();
-    let body = bounded("the answer's body", body.collect()).await?.to_bytes();
+    let body = bounded(patience, "the answer's body", body.collect()).await?.to_bytes();
     Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
-async fn bounded<T, E>(what: &str, work: impl Future<Output = Result<T, E>>) -> Result<T>
+async fn bounded<T, E>(
+    patience: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T>
 where
     E: Into<anyhow::Error>,
 {
-    let outcome = timeout(PATIENCE, work).await;
-    let outcome = outcome.map_err(|_elapsed| anyhow!("waited {PATIENCE:?} in vain for {what}"))?;
+    let outcome = timeout(patience, work).await;
+    let outcome = outcome.map_err(|_elapsed| anyhow!("waited {patience:?} in vain for {what}"))?;
     outcome.map_err(|error| error.into().context(format!("waiting for {what}")))
 }

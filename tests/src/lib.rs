@@ -3,7 +3,7 @@
 //!
 //! - [`netns`], [`veth`]: a private network, taken down with what runs in it
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
-//! - [`certs`], [`origin`], [`client`]: both sides of an honest exchange
+//! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
 //! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
@@ -13,6 +13,7 @@ pub mod client;
 pub mod gateway;
 pub mod inject;
 pub mod lab;
+pub mod load;
 pub mod netns;
 pub mod origin;
 pub mod packet;

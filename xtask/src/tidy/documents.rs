@@ -50,7 +50,9 @@ fn settings(sources: &[Source], faults: &mut Vec<Fault>) {
     let tables =
         ["Kernel", "Capacity", "Answers", "Bans", "Guard", "Admin", "Log", "Proxy", "Timeouts"];
     for (line, field) in tables.iter().flat_map(|table| fields(&model.text, table)) {
-        let known = reference.text.lines().any(|line| sets(line, field));
+        // Sizes carry their unit in the file.
+        let key = field.strip_suffix("_bytes").unwrap_or(field);
+        let known = reference.text.lines().any(|line| sets(line, key));
         // Switched by the command line, not by a key.
         if !known && field != "enabled" {
             let what = format!("setting `{field}` is not in {REFERENCE}");
