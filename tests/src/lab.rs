@@ -87,6 +87,7 @@ impl Lab {
                      capacity = { hosts = 10000, prefixes = 1000, allow = 100, limits = 4096 }"
                 .to_owned(),
             bans: "threshold = 100\nfirst = \"1m\"".to_owned(),
+            guard: String::new(),
             proxy: "workers = 2".to_owned(),
             listener: Self::server(),
             metrics: SocketAddr::from(([127, 0, 0, 1], 9100)),

@@ -9,6 +9,7 @@ pub struct Settings {
     pub interface: Option<String>,
     pub kernel: String,
     pub bans: String,
+    pub guard: String,
     pub proxy: String,
     pub listener: SocketAddr,
     pub metrics: SocketAddr,
@@ -33,7 +34,7 @@ impl Settings {
     /// The file's text.
     pub fn text(&self, folders: &Folders) -> String {
         let interfaces: Vec<_> = self.interface.iter().map(|name| format!("{name:?}")).collect();
-        let Self { kernel, bans, proxy, listener, metrics, services, .. } = self;
+        let Self { kernel, bans, guard, proxy, listener, metrics, services, .. } = self;
         format!(
             r#"[kernel]
 interfaces = [{interfaces}]
@@ -46,6 +47,7 @@ pins = "{pins}"
 [guard]
 run = "{run}"
 state = "{state}"
+{guard}
 
 [admin]
 metrics = "{metrics}"
