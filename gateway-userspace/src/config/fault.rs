@@ -119,7 +119,7 @@ impl<'t> FaultLog<'t> {
 
     fn place(&self, at: usize) -> (usize, usize) {
         let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |i| i + 1);
         let behind = before.get(start..).unwrap_or_default();
         // Continuation bytes of UTF-8 start no character.

@@ -98,7 +98,8 @@ mod tests {
 
         #[test]
         fn never_panics(text in any::<String>(), near in "[0-9a-f:./]{0,24}") {
-            drop((parse(&text), parse(&near)));
+            let (Ok(_) | Err(_)) = parse(&text);
+            let (Ok(_) | Err(_)) = parse(&near);
         }
     }
 }

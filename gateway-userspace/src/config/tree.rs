@@ -120,8 +120,14 @@ impl<'a> Section<'a> {
         self.log.note(at, &self.path_of(key), what, instead);
     }
 
-    pub(super) fn line(&self) -> usize {
-        self.log.line(self.at)
+    /// Where this table stands, for [`line_of`](Self::line_of).
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Line of another place of the text; counted only when a message needs it.
+    pub(super) fn line_of(&self, place: usize) -> usize {
+        self.log.line(place)
     }
 
     pub(super) fn whole<T>(&mut self, key: &'static str, default: T, range: RangeInclusive<T>) -> T

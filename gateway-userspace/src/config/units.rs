@@ -120,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn durations_round_trip(milliseconds in 0_u64..LONGEST.as_millis() as u64) {
+        fn durations_round_trip(milliseconds in 0..316_224_000_000_u64) {
             let time = Duration::from_millis(milliseconds);
             prop_assert_eq!(duration(&write_duration(time)), Ok(time));
         }

@@ -29,7 +29,7 @@ pub(super) fn read(mut section: Section<'_>) -> Bans {
         trust: section.time("trust", default.trust, Duration::ZERO..=*TIMES.end()),
         sources: section.whole("sources", default.sources, 16..=10_000_000),
         per_second: section.whole("per_second", default.per_second, 1..=100_000),
-        weights: weights(section.section("weights")),
+        weights: weights(&section.section("weights")),
     };
     if bans.first > bans.longest {
         section.refuse_inside(
@@ -43,7 +43,7 @@ pub(super) fn read(mut section: Section<'_>) -> Bans {
 }
 
 /// The keys are reasons for which a request can be refused.
-fn weights(section: Section<'_>) -> Vec<(Reason, u32)> {
+fn weights(section: &Section<'_>) -> Vec<(Reason, u32)> {
     let reasons: Vec<&'static str> = Reason::ALL
         .iter()
         .filter(|reason| reason.info().plane == Plane::Request)

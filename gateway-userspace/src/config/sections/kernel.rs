@@ -11,11 +11,11 @@ use crate::config::{
     tree::{Entry, Section},
 };
 
-/// The longest tick of `bpf_jiffies64`, CONFIG_HZ = 100.
+/// The longest tick of `bpf_jiffies64`, at `CONFIG_HZ` 100.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Prefixes in one list.
-const LIST: usize = 10_000;
+const LIST: usize = 1000;
 
 const INTERFACES: usize = 64;
 

@@ -32,7 +32,7 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
         body_bytes: section.size("body", default.body_bytes, BODY),
         anonymous: section.rate("anonymous", default.anonymous),
         limiter_keys: section.whole("limiter_keys", default.limiter_keys, 16..=10_000_000),
-        timeouts: timeouts(section.section("timeouts"), default.timeouts),
+        timeouts: timeouts(section.section("timeouts"), &default.timeouts),
     };
     if proxy.connections_per_source > proxy.connections {
         section.refuse_inside(
@@ -52,7 +52,7 @@ fn workers(section: &mut Section<'_>, default: u16) -> u16 {
     if workers == 0 { default } else { workers }
 }
 
-fn timeouts(mut section: Section<'_>, default: Timeouts) -> Timeouts {
+fn timeouts(mut section: Section<'_>, default: &Timeouts) -> Timeouts {
     let mut time = |key, default| section.time(key, default, TIMES);
     let timeouts = Timeouts {
         handshake: time("handshake", default.handshake),

@@ -48,7 +48,8 @@ pub(super) fn read(root: &mut Section<'_>, known: &Known<'_>) -> Vec<Route> {
     for mut section in root.sections("route", ROUTES) {
         if let Some(route) = one(&mut section, known) {
             tables.insert(&section, &route);
-            if let Some(line) = names.insert(route.name.clone(), section.line()) {
+            if let Some(other) = names.insert(route.name.clone(), section.place()) {
+                let line = section.line_of(other);
                 let what = format!("{} is the route on line {line} too", quoted(&route.name));
                 section.refuse_inside("name", what, "choose another name");
             }
@@ -60,40 +61,42 @@ pub(super) fn read(root: &mut Section<'_>, known: &Known<'_>) -> Vec<Route> {
 }
 
 fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
-    let name = section.get("name").map(|entry| parties::name(&entry));
-    let host = section.get("host").map(|entry| host(&entry));
+    let name = optional(section.get("name"), parties::name);
+    let host = optional(section.get("host"), host);
     let path = section.need("path", "\"/v1/payments/{id}\"").and_then(|entry| path(&entry));
     let methods = methods(section);
     let supplier = section
         .need("supplier", "the name of a [[supplier]]")
         .and_then(|entry| reference(&entry, "supplier", &known.suppliers));
     let identity =
-        section.get("identity").map(|entry| reference(&entry, "identity", &known.identities));
-    let limit = section.get("limit").map(|entry| limit(&entry));
+        optional(section.get("identity"), |entry| reference(entry, "identity", &known.identities));
+    let limit = optional(section.get("limit"), limit);
     let body_bytes = section.size("body", known.body_bytes, proxy::BODY);
     let timeout = proxy::route_timeout(section, known.timeout);
-    let (host, path) = (required(host)?, path?);
+    let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path);
     Some(Route {
-        name: required(name)?.unwrap_or_else(own_name),
+        name: name.ok()?.unwrap_or_else(own_name),
         host,
         path,
         methods,
         supplier: supplier?,
-        identity: required(identity)?,
-        limit: required(limit)?,
+        identity: identity.ok()?,
+        limit: limit.ok()?,
         body_bytes,
         timeout,
     })
 }
 
-/// A key that is left out, read, or (`None`) faulty.
-fn required<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        None => Some(None),
-        Some(None) => None,
-        Some(value) => Some(value),
-    }
+/// The value is faulty, which has been noted.
+struct Noted;
+
+/// A key that may be left out.
+fn optional<'a, T>(
+    entry: Option<Entry<'a>>,
+    read: impl FnOnce(&Entry<'a>) -> Option<T>,
+) -> Result<Option<T>, Noted> {
+    entry.map(|entry| read(&entry).ok_or(Noted)).transpose()
 }
 
 /// The name of a route without one: unique, since no two routes take the same requests.
@@ -244,16 +247,20 @@ fn limit(entry: &Entry<'_>) -> Option<RouteLimit> {
 struct Tables {
     /// One matcher a host: the one the proxy uses, so that it cannot refuse what passed here.
     hosts: HashMap<Option<String>, matchit::Router<()>>,
-    /// Methods and lines of the routes with the same host and path.
-    paths: HashMap<(Option<String>, String), Vec<(Vec<Method>, usize)>>,
+    /// The routes with the same host and path.
+    paths: HashMap<(Option<String>, String), Vec<Taken>>,
 }
+
+/// Methods that a route takes, and its place in the text.
+type Taken = (Vec<Method>, usize);
 
 impl Tables {
     fn insert(&mut self, section: &Section<'_>, route: &Route) {
         let place = (route.host.clone(), route.path.clone());
         let alike = self.paths.entry(place).or_default();
         let taken = alike.iter().find(|(methods, _)| overlap(methods, &route.methods));
-        if let Some((_, line)) = taken {
+        if let Some((_, other)) = taken {
+            let line = section.line_of(*other);
             let what = format!("{} is taken by the route on line {line}", quoted(&route.path));
             section.refuse_inside(
                 "path",
@@ -262,7 +269,7 @@ impl Tables {
             );
         }
         let first = alike.is_empty();
-        alike.push((route.methods.clone(), section.line()));
+        alike.push((route.methods.clone(), section.place()));
         let router = self.hosts.entry(route.host.clone()).or_default();
         if first && let Err(error) = router.insert(&route.path, ()) {
             let what = format!("{} cannot be told apart: {error}", quoted(&route.path));
