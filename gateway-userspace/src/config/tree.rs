@@ -99,6 +99,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether nothing is wrong so far, in the whole text.
+    pub(super) fn is_good(&self) -> bool {
+        self.log.is_empty()
+    }
+
     pub(super) fn refuse_here(
         &self,
         key: &str,
@@ -244,7 +249,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn time(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let time = self.parse(units::duration)?;
+        let time = self.parse(units::duration, "a time in quotes such as \"30s\"")?;
         if range.contains(&time) {
             return Some(time);
         }
@@ -258,7 +263,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
-        let size = self.parse(units::size)?;
+        let size = self.parse(units::size, "a size in quotes such as \"1MiB\"")?;
         if range.contains(&size) {
             return Some(size);
         }
@@ -272,7 +277,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn rate(&self) -> Option<(u32, Duration)> {
-        self.parse(units::rate)
+        self.parse(units::rate, "a rate in quotes such as \"50/s\"")
     }
 
     /// An address or prefix, with IPv4 written as IPv4 and no bits beyond the prefix.
@@ -347,8 +352,8 @@ impl<'a> Entry<'a> {
         values.iter().enumerate().map(entry).collect()
     }
 
-    fn parse<T>(&self, parser: fn(&str) -> Result<T, units::UnitError>) -> Option<T> {
-        let text = self.text()?;
+    fn parse<T>(&self, parser: fn(&str) -> Result<T, units::UnitError>, wanted: &str) -> Option<T> {
+        let DeValue::String(text) = self.value else { return self.wrong_type(wanted) };
         match parser(text) {
             Ok(value) => Some(value),
             Err(error) => {

@@ -24,7 +24,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let identities = parties::identities(root);
     let suppliers = parties::suppliers(root);
     let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));
-    if kernel.interfaces.is_empty() && listeners.is_empty() {
+    // Beside other faults this would only repeat that a listener was not taken.
+    if root.is_good() && kernel.interfaces.is_empty() && listeners.is_empty() {
         root.refuse_here(
             "",
             "there is nothing to guard and nothing to serve",
