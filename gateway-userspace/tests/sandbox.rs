@@ -8,9 +8,9 @@
 use std::{
     io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket},
-    os::unix::{
-        net::UnixStream,
-        process::{CommandExt as _, ExitStatusExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::{net::UnixStream, process::ExitStatusExt as _},
     },
     process::{Command, ExitCode, ExitStatus},
 };
@@ -52,9 +52,11 @@ const PROBES: &[Probe] = &[
 ];
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("--probe") {
-        return probe(&arguments.next().unwrap_or_default());
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, name, user] = arguments.as_slice()
+        && flag == "--probe"
+    {
+        return probe(name, user.parse().unwrap());
     }
     let outcomes: Vec<bool> = PROBES.iter().map(|(name, end, _)| passes(name, *end)).collect();
     let refused = root_is_refused();
@@ -68,11 +70,12 @@ fn main() -> ExitCode {
 }
 
 /// In the child.
-fn probe(name: &str) -> ExitCode {
+fn probe(name: &str, user: u32) -> ExitCode {
     let Some((_, _, run)) = PROBES.iter().find(|(known, ..)| *known == name) else {
         return ExitCode::from(3);
     };
-    if let Err(error) = sandbox::enter() {
+    let channel = channel(user);
+    if let Err(error) = sandbox::enter(channel.as_fd()) {
         say(&format!("    {error} {:?}", std::error::Error::source(&error)));
         return ExitCode::from(2);
     }
@@ -86,7 +89,7 @@ fn probe(name: &str) -> ExitCode {
 }
 
 fn passes(name: &str, end: End) -> bool {
-    let status = child(name, Some(USER));
+    let status = child(name, USER);
     let passed = match end {
         End::Works => status.success(),
         End::Killed => status.signal() == Some(libc::SIGSYS),
@@ -97,18 +100,23 @@ fn passes(name: &str, end: End) -> bool {
 
 fn root_is_refused() -> bool {
     let root = nix::unistd::geteuid().is_root();
-    let passed = !root || child("starts_threads", None).code() == Some(2);
+    let passed = !root || child("starts_threads", 0).code() == Some(2);
     say(&format!("test root_is_refused ... {}", if passed { "ok" } else { "FAILED" }));
     passed
 }
 
-fn child(name: &str, user: Option<u32>) -> ExitStatus {
+fn child(name: &str, user: u32) -> ExitStatus {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--probe", name]).env_clear();
-    if let Some(user) = user.filter(|_| nix::unistd::geteuid().is_root()) {
-        command.uid(user).gid(user);
+    command.args(["--probe", name, &user.to_string()]).env_clear().status().unwrap()
+}
+
+/// What the guard passes: a socket that belongs to the user to become.
+fn channel(user: u32) -> UnixStream {
+    let (channel, _) = UnixStream::pair().unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::fchown(&channel, Some(user), Some(user)).unwrap();
     }
-    command.status().unwrap()
+    channel
 }
 
 fn resolves_and_connects() -> Result<(), String> {

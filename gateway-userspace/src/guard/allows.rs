@@ -21,7 +21,7 @@ pub(crate) struct Allow {
 
 /// Why the list was not changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AllowError {
+pub(crate) enum AllowError {
     #[error("{net} is not on the allow list")]
     Unknown { net: IpNet },
     #[error("{net} is allowed by kernel.protect; take it out of the configuration")]

@@ -38,7 +38,7 @@ pub(crate) struct StoredKey {
 
 /// Why no key was made or revoked.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     #[error("there is no [[identity]] named {name}; the configuration has: {known}")]
     UnknownIdentity { name: String, known: String },
     #[error("a client's name has 1 to {CLIENT_BYTES} printable characters")]

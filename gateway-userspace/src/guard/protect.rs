@@ -16,7 +16,7 @@ pub(crate) const ADDRESSES_OF_A_SUPPLIER: usize = 256;
 
 /// Why an address is protected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Protection {
+pub(crate) enum Protection {
     /// `kernel.protect`.
     Management,
     /// `kernel.trusted_proxies`.

@@ -34,7 +34,7 @@ const SWEEP: usize = 4096;
 
 /// Why a ban was not made.
 #[derive(Debug, thiserror::Error)]
-pub enum BanError {
+pub(crate) enum BanError {
     #[error("{net} is not banned: {protected} is protected, because {why}")]
     Protected { net: IpNet, protected: IpNet, why: Protection },
     #[error(
@@ -65,7 +65,7 @@ impl BanError {
 
 /// Why a ban was not lifted.
 #[derive(Debug, thiserror::Error)]
-pub enum UnbanError {
+pub(crate) enum UnbanError {
     #[error("{net} is not banned")]
     Unknown { net: IpNet },
     #[error("{net} has no ban of its own; it is covered by the one on {wide}: remove that one")]

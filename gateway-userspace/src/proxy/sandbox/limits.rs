@@ -1,8 +1,12 @@
-//! Resource limits: no core file, and as many open files as the guard granted.
+//! Resource limits: no core file, and as many open files as may be had. Set before the user
+//! changes.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::SandboxError;
+
+/// What root asks for; `fs.nr_open` of most systems.
+const FILES: u64 = 1 << 20;
 
 /// Sets the limits and returns how many files may be open.
 pub(super) fn set() -> Result<u64, SandboxError> {
@@ -10,6 +14,9 @@ pub(super) fn set() -> Result<u64, SandboxError> {
         .map_err(|errno| failed("forbidding core files", errno))?;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)
         .map_err(|errno| failed("reading the limit of open files", errno))?;
+    if hard < FILES && setrlimit(Resource::RLIMIT_NOFILE, FILES, FILES).is_ok() {
+        return Ok(FILES);
+    }
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
         .map_err(|errno| failed("raising the limit of open files", errno))?;
     Ok(hard)

@@ -1,15 +1,16 @@
 //! The walls around the process that parses strangers' bytes: no capability, no new privilege, no
 //! file but what name resolution reads, no port of its own, and only the system calls it needs.
 //!
-//! The guard changes user and empties the bounding set before it starts the program, so that the
-//! proxy never runs as root; `enter` checks that, closes the rest, and fails closed.
+//! Started by a guard that is root, the proxy becomes the owner of the channel it was given: the
+//! guard names the account that way, and nothing has to be read to learn it. Every step that
+//! fails ends the start.
 
 mod files;
 mod limits;
 mod privileges;
 mod syscalls;
 
-use std::fmt;
+use std::{fmt, os::fd::BorrowedFd};
 
 /// What holds, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,10 @@ impl fmt::Display for Report {
 /// The step that failed. The proxy does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    #[error("the proxy runs as root; the guard has to start it as guard.user")]
-    Root,
+    #[error(
+        "the proxy would run as root: the channel to its guard belongs to uid {uid}, gid {gid}"
+    )]
+    Root { uid: u32, gid: u32 },
     #[error("the proxy has {threads} threads before its sandbox stands")]
     Threads { threads: usize },
     #[error("{doing}")]
@@ -76,11 +79,11 @@ pub enum SandboxError {
 }
 
 /// Shuts this process in, for good. Call it first: before threads, and before a stranger's byte
-/// or the configuration is parsed.
-pub fn enter() -> Result<Report, SandboxError> {
-    privileges::refuse_root()?;
+/// or the configuration is parsed. `channel` leads to the guard.
+pub fn enter(channel: BorrowedFd<'_>) -> Result<Report, SandboxError> {
     privileges::refuse_threads()?;
     let files = limits::set()?;
+    privileges::become_owner(channel)?;
     let bounding_empty = privileges::give_up()?;
     let landlock = files::close()?;
     syscalls::filter()?;
