@@ -1,4 +1,5 @@
-//! The documents say what the code does: every reason stands in its table.
+//! The documents say what the code does: every reason stands in its table, the configuration that
+//! the README shows is accepted, every link leads somewhere, and every test that is named exists.
 
 use std::{
     fs,
@@ -6,6 +7,7 @@ use std::{
 };
 
 use gateway_common::{Reason, reason::Plane};
+use gateway_userspace::config;
 
 #[test]
 fn every_reason_has_its_row_in_the_document() {
@@ -18,6 +20,28 @@ fn every_reason_has_its_row_in_the_document() {
         "docs/reasons.md should hold exactly these rows, in this order:\n{}",
         expected.join("\n")
     );
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut broken = Vec::new();
+    for document in documents() {
+        let folder = document.parent().unwrap();
+        let text = fs::read_to_string(&document).unwrap();
+        let targets = links(&text).filter(|target| !folder.join(target).exists());
+        broken.extend(targets.map(|target| format!("{}: {target}", document.display())));
+    }
+    assert!(broken.is_empty(), "links to nothing:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_first_configuration_of_the_readme_is_accepted() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let config = config::load(text, "README.md").unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(config.kernel.enabled);
+    assert!(config.routes.iter().all(|route| route.identity.is_some()));
 }
 
 /// One row as the document holds it.
@@ -35,6 +59,21 @@ fn row(reason: Reason) -> String {
 
 fn is_row(line: &str) -> bool {
     line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Targets of `[text](target)` that are files, without the fragment.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with('#'))
+        .map(|target| target.split('#').next().unwrap_or_default())
+}
+
+fn documents() -> Vec<PathBuf> {
+    let folders = ["", "docs", "docs/adr"].map(|folder| root().join(folder));
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
 fn root() -> PathBuf {
