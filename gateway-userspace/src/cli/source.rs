@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::output;
-use crate::config::{self, TEXT_BYTES, defaults, model::Config};
+use crate::config::{self, Settled, TEXT_BYTES, defaults, model::Config};
 
-/// A checked configuration with its text.
+/// A checked configuration with its text, which means the same to the proxy.
 pub(super) struct Source {
     pub(super) config: Config,
     pub(super) text: String,
@@ -27,8 +27,8 @@ pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Source> {
         ),
         None => usual()?,
     };
-    match config::load(&text, &origin) {
-        Ok(config) => Ok(Source { config, text, origin }),
+    match config::load_settled(&text, &origin) {
+        Ok(Settled { config, text }) => Ok(Source { config, text, origin }),
         Err(faults) => {
             output::complain(&faults.to_string());
             let count = faults.faults.len() + faults.unlisted;

@@ -6,6 +6,7 @@ pub mod model;
 pub mod places;
 pub mod prefix;
 mod sections;
+mod settle;
 mod tree;
 pub mod units;
 
@@ -14,6 +15,7 @@ use toml::de::DeTable;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 use model::Config;
+pub use settle::{Settled, load_settled};
 use tree::Section;
 
 /// Bytes of a configuration, at most: ten thousand routes fit.
