@@ -211,6 +211,9 @@ fn text_that_is_not_toml_says_that_nothing_else_was_checked() {
 #[test]
 fn nothing_to_do_is_a_fault_and_a_filter_alone_is_not() {
     assert!(bad("")[0].contains("nothing to guard and nothing to serve"));
+    let unreachable = "[kernel]\ninterfaces = [\"eth0\"]\n[[supplier]]\nname = \"s\"\n\
+                       targets = [\"echo\"]\n[[route]]\npath = \"/\"\nsupplier = \"s\"\n";
+    assert!(bad(unreachable)[0].contains("nobody can reach a route"));
     assert!(good("[kernel]\ninterfaces = [\"eth0\"]\n").kernel.enabled);
 }
 
