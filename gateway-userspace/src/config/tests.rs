@@ -142,6 +142,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("[[listener]]\naddress = \"0.0.0.0:443\"", "only a listener on loopback makes its own"),
     ("[[listener]]\naddress = \"127.0.0.1:9\"\nkey = \"/k\"", "listener[1].certificate"),
     ("[[listener]]\naddress = \"127.0.0.1:8443\"", "taken by another listener"),
+    ("[[listener]]\naddress = \"0.0.0.0:8443\"\ncertificate = \"/c\"\nkey = \"/k\"", "taken by"),
+    ("[[listener]]\naddress = \"[::ffff:127.0.0.1]:1\"", "write \"127.0.0.1:1\""),
     ("[[listener]]\naddress = \"localhost:1\"", "not an address with a port"),
     ("[[identity]]\nname = \"a\"", "api_key: is missing"),
     ("[[identity]]\nname = \"a\"\napi_key = { header = \"host\" }", "means something else"),
@@ -191,6 +193,15 @@ fn routes_may_share_a_path_with_different_methods() {
     let config = good(&with(&(route("GET") + &route("POST"))));
     assert_eq!(config.routes[0].name, "GET /p");
     assert_eq!(config.routes[1].name, "POST /p");
+}
+
+#[test]
+fn both_families_may_be_listened_on_with_one_port() {
+    let listener = |address: &str| {
+        format!("[[listener]]\naddress = \"{address}\"\ncertificate = \"/c\"\nkey = \"/k\"\n")
+    };
+    let text = listener("0.0.0.0:443") + &listener("[::]:443");
+    assert_eq!(good(&text).listeners.len(), 2);
 }
 
 #[test]
