@@ -302,7 +302,13 @@ impl<'a> Entry<'a> {
                 "write one such as \"0.0.0.0:443\" or \"[::]:443\"",
             );
         }
-        socket
+        let socket = socket?;
+        let plain = SocketAddr::new(socket.ip().to_canonical(), socket.port());
+        if socket.ip() == plain.ip() {
+            return Some(socket);
+        }
+        self.refuse(format!("\"{socket}\" is IPv4 in disguise"), format!("write \"{plain}\""));
+        None
     }
 
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
