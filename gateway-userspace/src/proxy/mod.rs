@@ -14,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod net;
 pub(crate) mod outbox;
 pub mod pipeline;
+pub(crate) mod record;
 pub mod router;
 pub mod sandbox;
 pub mod secrets;
