@@ -1,4 +1,33 @@
 //! The messages. One message is one `SOCK_SEQPACKET` datagram: a version byte, then postcard.
+//!
+//! # A proxy that was just started (descriptor 3)
+//!
+//! ```text
+//! proxy  Hello { pid, configuration: [0; 32] }
+//! guard  Welcome { configuration }
+//! guard  Configuration { digest }            + sealed memory file
+//! guard  Listener { address, role, worker }  + socket, one message a socket
+//! guard  Secret { path }                     + open file, one message a path
+//! guard  AccessLog                           + open file; left out where `log.access` is off
+//! guard  Keys { reset: true, .. }, then Keys { reset: false, .. } while there are more
+//! guard  Start
+//! proxy  Serving                             when every worker accepts
+//! ```
+//!
+//! # A serving proxy whose guard is gone (connects to `<guard.run>/worker.sock`)
+//!
+//! ```text
+//! proxy  Hello { pid, configuration: digest of the text it runs by }
+//! guard  Welcome { configuration }
+//! proxy  Holding { address, role }           + socket; of one address in the order of workers
+//! proxy  Serving
+//! guard  Keys { reset: true, .. } and so on  where the digests are equal: adopted
+//! guard  Drain                               where they differ: the guard starts another proxy
+//!                                            on the sockets it was handed
+//! ```
+//!
+//! After `Serving` both send what they have, in any order. A proxy that gets a frame of another
+//! version drains by itself.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,8 +67,7 @@ pub enum FromProxy {
 /// What the guard says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromGuard {
-    /// Answers `Hello`. A proxy with the same `configuration` serves on; another gets what it
-    /// needs: `Configuration`, `Listener`, `Secret`, `AccessLog`, `Keys`, then `Start`.
+    /// Answers `Hello`, with the digest of the configuration the guard runs by.
     Welcome { configuration: [u8; 32] },
     /// With one descriptor: a sealed memory file of the configuration text.
     Configuration { digest: [u8; 32] },
