@@ -17,18 +17,47 @@ pub const IMPORT_PORTION: usize = 10_000;
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     Status,
-    BlockAdd { net: IpNet, ttl: Option<Duration>, note: String },
-    BlockRemove { net: IpNet },
-    BlockList,
-    BlockImport { nets: Vec<IpNet>, ttl: Option<Duration>, note: String },
-    AllowAdd { net: IpNet, note: String },
-    AllowRemove { net: IpNet },
+    BlockAdd {
+        net: IpNet,
+        ttl: Option<Duration>,
+        note: String,
+    },
+    BlockRemove {
+        net: IpNet,
+    },
+    /// A portion of the list: the bans behind `after`.
+    BlockList {
+        #[serde(default)]
+        after: Option<IpNet>,
+    },
+    BlockImport {
+        nets: Vec<IpNet>,
+        ttl: Option<Duration>,
+        note: String,
+    },
+    AllowAdd {
+        net: IpNet,
+        note: String,
+    },
+    AllowRemove {
+        net: IpNet,
+    },
     AllowList,
-    WhyAddress { address: IpAddr },
-    WhyRequest { id: String },
-    KeyNew { identity: String, client: String, ttl: Option<Duration> },
+    WhyAddress {
+        address: IpAddr,
+    },
+    WhyRequest {
+        id: String,
+    },
+    KeyNew {
+        identity: String,
+        client: String,
+        ttl: Option<Duration>,
+    },
     KeyList,
-    KeyRevoke { id: String },
+    KeyRevoke {
+        id: String,
+    },
     PanicPass,
     PanicRestore,
 }
@@ -47,6 +76,9 @@ pub enum Response {
     Status(Box<Status>),
     Bans {
         bans: Vec<Ban>,
+        /// Ask again with the last one as `after`.
+        #[serde(default)]
+        more: bool,
     },
     Imported {
         added: usize,

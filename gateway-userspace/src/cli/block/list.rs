@@ -23,12 +23,22 @@ impl Args {
     }
 }
 
-/// All bans of the running gateway.
+/// All bans of the running gateway, portion by portion.
 pub(super) fn fetch(context: &Context) -> anyhow::Result<Vec<Ban>> {
-    let Response::Bans { bans } = client::ask(&context.socket, &Request::BlockList)? else {
-        return Err(client::unexpected());
-    };
-    Ok(bans)
+    let mut guard = client::Client::connect(&context.socket)?;
+    let mut bans: Vec<Ban> = Vec::new();
+    loop {
+        let after = bans.last().map(|ban| ban.net);
+        let Response::Bans { bans: portion, more } = guard.ask(&Request::BlockList { after })?
+        else {
+            return Err(client::unexpected());
+        };
+        let over = !more || portion.is_empty();
+        bans.extend(portion);
+        if over {
+            return Ok(bans);
+        }
+    }
 }
 
 /// The table of bans.
