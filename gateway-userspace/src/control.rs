@@ -12,6 +12,12 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `BlockImport`, at most.
 pub const IMPORT_PORTION: usize = 10_000;
 
+/// Entries of one `Bans`, at most: they fit a line even if all their notes need escapes.
+pub const LIST_PORTION: usize = 2_000;
+
+/// Bytes of a note, at most.
+pub const NOTE_BYTES: usize = 256;
+
 /// A command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -25,7 +31,7 @@ pub enum Request {
     BlockRemove {
         net: IpNet,
     },
-    /// A portion of the list: the bans behind `after`.
+    /// The bans behind `after` in the order of `IpNet`; from the first if left out.
     BlockList {
         #[serde(default)]
         after: Option<IpNet>,
@@ -74,9 +80,9 @@ pub enum Response {
         message: String,
     },
     Status(Box<Status>),
+    /// A portion of the list, ordered. `more` if there are others behind the last one.
     Bans {
         bans: Vec<Ban>,
-        /// Ask again with the last one as `after`.
         #[serde(default)]
         more: bool,
     },

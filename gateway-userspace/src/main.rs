@@ -9,7 +9,6 @@ use gateway_userspace::{cli, config::places};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before anything changes user.
-    places::of_this_process();
+    places::remember();
     cli::main(std::env::args_os())
 }

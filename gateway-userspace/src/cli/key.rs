@@ -27,9 +27,11 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewArgs {
-    /// Name of an [[identity]].
+    /// Whose keys: the name of an [[identity]].
+    #[arg(long, value_name = "NAME")]
     identity: String,
     /// Who will use the key, for logs and limits.
+    #[arg(long, value_name = "NAME")]
     client: String,
     /// How long it works, such as 90d; for ever if left out.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]

@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::output;
-use crate::config::{self, TEXT_BYTES, defaults, model::Config};
+use crate::config::{self, Settled, TEXT_BYTES, defaults, model::Config};
 
-/// A checked configuration with its text.
+/// A checked configuration with its text, which means the same to the proxy.
 pub(super) struct Source {
     pub(super) config: Config,
     pub(super) text: String,
@@ -27,8 +27,8 @@ pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Source> {
         ),
         None => usual()?,
     };
-    match config::load(&text, &origin) {
-        Ok(config) => Ok(Source { config, text, origin }),
+    match config::load_settled(&text, &origin) {
+        Ok(Settled { config, text }) => Ok(Source { config, text, origin }),
         Err(faults) => {
             output::complain(&faults.to_string());
             let count = faults.faults.len() + faults.unlisted;
@@ -53,9 +53,14 @@ fn usual() -> anyhow::Result<(String, String)> {
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // One byte over the bound, which `load` then refuses with a message of its own.
     let most = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+        let what = format!("line {line} is not UTF-8 text; save the file as UTF-8");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })
 }

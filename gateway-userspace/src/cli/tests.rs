@@ -46,7 +46,7 @@ fn takes_every_command() {
         "allow list",
         "why 192.0.2.1",
         "why 0af7651916cd43dd8448eb211c80319c",
-        "key new customers acme --ttl 90d",
+        "key new --identity customers --client acme --ttl 90d",
         "key list",
         "key revoke abcdefghijkl",
         "panic pass",
@@ -79,7 +79,7 @@ fn wrong_usage_is_2_and_help_is_0() {
         "panic",
         "completions tcsh",
         "status --log ==",
-        "key new customers",
+        "key new --identity customers",
     ] {
         assert_eq!(usage(arguments).map(|_| ()), Err(2), "{arguments}");
     }
@@ -191,6 +191,7 @@ fn shows_the_status_with_warnings_first() {
                 shadow_packets: 0,
             }],
             memory_bytes: 80 << 20,
+            events_lost: 0,
         },
         proxy: ProxyStatus {
             state: "serving".to_owned(),

@@ -6,6 +6,7 @@ pub mod model;
 pub mod places;
 pub mod prefix;
 mod sections;
+mod settle;
 mod tree;
 pub mod units;
 
@@ -14,6 +15,7 @@ use toml::de::DeTable;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 use model::Config;
+pub use settle::{Settled, load_settled};
 use tree::Section;
 
 /// Bytes of a configuration, at most: ten thousand routes fit.
@@ -24,7 +26,7 @@ pub fn load(text: &str, origin: &str) -> Result<Config, Faults> {
     let log = FaultLog::new(text);
     if text.len() > TEXT_BYTES {
         log.note(0, "", "is too large", format!("write {TEXT_BYTES} bytes at most"));
-        return Err(log.into_faults(origin, true));
+        return Err(log.into_faults(origin, false));
     }
     let (tree, errors) = DeTable::parse_recoverable(text);
     for error in &errors {

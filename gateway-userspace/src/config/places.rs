@@ -1,7 +1,7 @@
 //! Where a process keeps its things if the file does not say, and how many processors it has.
 //!
-//! Asked once and remembered: the proxy starts as its guard's user and changes to its own, and
-//! must go on meaning the same folders.
+//! Asked once and remembered, before a sandbox or another thread could change the answers. The
+//! proxy is another user than its guard: it gets a text in which nothing is left open (`settle`).
 
 use std::{
     path::{Path, PathBuf},
@@ -20,8 +20,15 @@ pub struct Places {
 }
 
 static PLACES: OnceLock<Places> = OnceLock::new();
+static PROCESSORS: OnceLock<u16> = OnceLock::new();
 
-/// The folders of this process. `main` asks first, before anything changes user.
+/// Asks for everything. `main` does so first, before user, sandbox or threads change the answers.
+pub fn remember() {
+    of_this_process();
+    processors();
+}
+
+/// The folders of this process.
 pub fn of_this_process() -> &'static Places {
     PLACES.get_or_init(|| {
         let user = unistd::geteuid();
@@ -31,13 +38,15 @@ pub fn of_this_process() -> &'static Places {
 
 /// Runtimes for `workers = 0`: the processors this process may use.
 pub(super) fn processors() -> u16 {
-    // Not `available_parallelism`: it reads cgroup files, which the proxy's sandbox hides, and
-    // guard and proxy must come to one number.
-    let own = unistd::Pid::from_raw(0);
-    let allowed = sched::sched_getaffinity(own).map_or(1, |set| {
-        (0..sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
-    });
-    u16::try_from(allowed.clamp(1, MOST_WORKERS)).unwrap_or(1)
+    *PROCESSORS.get_or_init(|| {
+        // Not `available_parallelism`: it reads cgroup files, and guard and proxy, which may see
+        // different ones, must come to one number.
+        let own = unistd::Pid::from_raw(0);
+        let allowed = sched::sched_getaffinity(own).map_or(1, |set| {
+            (0..sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
+        });
+        u16::try_from(allowed.clamp(1, MOST_WORKERS)).unwrap_or(1)
+    })
 }
 
 /// Workers, at most.

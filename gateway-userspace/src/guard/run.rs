@@ -19,7 +19,7 @@ use super::{
     core::{Core, State},
     error::GuardError,
     folders::RunFolder,
-    kernel::{Off, PacketFilter},
+    kernel::{Filter, Off, PacketFilter},
     keys::sha256,
     listeners,
     store::Store,
@@ -92,7 +92,8 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
         warn!("the packet filter is off: bans are kept, but drop nothing");
         return Ok(Box::new(Off));
     }
-    Err(GuardError::NotRoot)
+    let filter = Filter::open(&config.kernel).map_err(|source| GuardError::Kernel { source })?;
+    Ok(Box::new(filter))
 }
 
 /// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.

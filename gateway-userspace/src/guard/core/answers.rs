@@ -23,7 +23,7 @@ use crate::{
 const NOTE_BYTES: usize = 256;
 
 /// Entries of one answer; a list that is longer comes in several.
-pub(super) const LIST_PORTION: usize = 10_000;
+const LIST_PORTION: usize = 5_000;
 
 impl Core {
     /// Answers a command.
