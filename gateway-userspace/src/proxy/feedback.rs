@@ -11,7 +11,12 @@ use gateway_common::Reason;
 use tokio::sync::mpsc;
 
 use super::source;
-use crate::{clock, config::model::Bans, ipc::message::FromProxy, telemetry::metrics::Metrics};
+use crate::{
+    clock,
+    config::model::Bans,
+    ipc::message::FromProxy,
+    telemetry::{Metrics, StrikeOutcome},
+};
 
 /// Strikes and trust that may wait for the guard.
 pub(crate) const QUEUE: usize = 4096;
@@ -53,14 +58,14 @@ impl Feedback {
             behind_proxy,
         };
         match self.queue.try_send(strike) {
-            Ok(()) => metrics.strikes_sent.add(1),
-            Err(_full_or_closed) => metrics.feedback_dropped.add(1),
+            Ok(()) => metrics.strike(StrikeOutcome::Sent),
+            Err(_full_or_closed) => metrics.strike(StrikeOutcome::Dropped),
         }
     }
 
     fn trust(&self, source: IpAddr, metrics: &Metrics) {
         if self.queue.try_send(FromProxy::Trust { source }).is_err() {
-            metrics.feedback_dropped.add(1);
+            metrics.strike(StrikeOutcome::Dropped);
         }
     }
 
@@ -93,7 +98,7 @@ impl Trusted {
             self.until.retain(|_, until| *until > now);
         }
         if self.until.len() >= TRUSTED {
-            metrics.feedback_dropped.add(1);
+            metrics.strike(StrikeOutcome::Dropped);
             return;
         }
         self.until.insert(key, now + TRUST_EVERY);
@@ -103,16 +108,18 @@ impl Trusted {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::proxy::testing;
 
     const SOURCE: &str = "192.0.2.7";
 
-    fn feedback(size: usize) -> (Feedback, mpsc::Receiver<FromProxy>, Metrics) {
+    fn feedback(size: usize) -> (Feedback, mpsc::Receiver<FromProxy>, Arc<Metrics>) {
         let (queue, waiting) = mpsc::channel(size);
         let mut bans = testing::config().bans;
         bans.weights = vec![(Reason::RouteUnknown, 0), (Reason::Overloaded, 3)];
-        (Feedback::new(&bans, queue), waiting, Metrics::new(&[], &[]))
+        (Feedback::new(&bans, queue), waiting, Metrics::new(&testing::config()))
     }
 
     #[test]
@@ -135,7 +142,9 @@ mod tests {
         for _ in 0..5 {
             feedback.strike(source, Reason::PathInvalid, false, &metrics);
         }
-        assert_eq!((metrics.strikes_sent.get(), metrics.feedback_dropped.get()), (1, 4));
+        let text = metrics.expose(None);
+        assert!(text.contains("gateway_strikes_total{outcome=\"sent\"} 1"), "{text}");
+        assert!(text.contains("gateway_strikes_total{outcome=\"dropped\"} 4"), "{text}");
     }
 
     #[test]

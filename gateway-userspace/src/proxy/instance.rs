@@ -2,9 +2,10 @@
 //! checked settings and open descriptors alone, with or without a guard.
 
 use std::{
-    fs::File,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    rc::Rc,
     sync::{Arc, mpsc as channel},
     thread::JoinHandle,
     time::Duration,
@@ -22,9 +23,13 @@ use super::{
     feedback::{self, Feedback},
     identity::keys::Keys,
     kernel_counters::KernelCounters,
-    net::{accept::accept, connections::Connections},
+    net::{
+        accept::{Listening, accept},
+        connections::Connections,
+    },
     outbox::Asks,
     pipeline::Stages,
+    record::Ledger,
     router::{Router, RouterError},
     secrets::Secrets,
     support::Support,
@@ -36,7 +41,7 @@ use crate::{
     clock,
     config::model::Config,
     ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query},
-    telemetry::{Telemetry, access_log::AccessLog, memory::Memory, metrics::Metrics},
+    telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory},
 };
 
 /// Starting waits this long for suppliers' names, then serves what it can.
@@ -44,6 +49,9 @@ const NAMES: Duration = Duration::from_secs(3);
 
 /// Pools close idle connections this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the access log may take to be written out at the end.
+const LOG: Duration = Duration::from_secs(2);
 
 /// Threads for name lookups.
 const BLOCKING: usize = 4;
@@ -65,7 +73,7 @@ pub struct Parts {
     pub secrets: Secrets,
     /// `None` where the guard has sent none: routes with an identity then refuse everyone.
     pub keys: Option<Vec<ApiKey>>,
-    pub access_log: Option<File>,
+    pub access_log: Option<OwnedFd>,
 }
 
 /// Why a proxy does not start.
@@ -77,6 +85,8 @@ pub enum StartError {
     Router(#[from] RouterError),
     #[error("no TLS settings for the listening socket {address}")]
     Listener { address: SocketAddr },
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
     #[error("a supplier's target is not a name TLS can ask for")]
     Target,
     #[error("starting the thread {name}")]
@@ -94,7 +104,7 @@ pub struct Instance {
     kernel: Arc<KernelCounters>,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
-    support: Vec<JoinHandle<()>>,
+    support: Option<JoinHandle<()>>,
 }
 
 /// What a proxy wants to tell its guard.
@@ -112,7 +122,7 @@ impl Instance {
         let client = tls::suppliers(&parts.config, &parts.secrets)?;
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
-        let (shared, writer) = share(parts.config, parts.keys, parts.access_log, queue)?;
+        let shared = share(parts.config, parts.keys, parts.access_log, queue)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
         let (admin, public): (Vec<_>, Vec<_>) =
@@ -123,14 +133,8 @@ impl Instance {
             kernel: Arc::clone(&kernel),
             admin: admin.into_iter().map(|one| one.socket).collect(),
         };
-        let mut instance = Self {
-            shared,
-            kernel,
-            stop,
-            workers: Vec::new(),
-            support: writer.into_iter().collect(),
-        };
-        instance.support.push(support_thread(support, stopped.clone())?);
+        let support = Some(support_thread(support, stopped.clone())?);
+        let mut instance = Self { shared, kernel, stop, workers: Vec::new(), support };
         instance.start_workers(public, &server, &client, &stopped)?;
         Ok((instance, Outbox { asks: waiting_asks, feedback: waiting_feedback }))
     }
@@ -140,15 +144,16 @@ impl Instance {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the threads, after `drain`. The access log is written out.
+    /// Waits for the threads, after `drain`, and until the access log is written.
     pub fn join(self) {
         let Self { shared, workers, support, .. } = self;
-        for thread in workers {
-            log_panic(thread.join());
+        for thread in workers.into_iter().chain(support) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the proxy panicked");
+            }
         }
-        drop(shared);
-        for thread in support {
-            log_panic(thread.join());
+        if !shared.ledger.log.close(LOG) {
+            tracing::warn!("the access log was not written out in time");
         }
     }
 
@@ -171,40 +176,24 @@ impl Instance {
     }
 
     pub fn answer(&self, query: &Query) -> Value {
-        let memory = &self.shared.telemetry.memory;
+        let memory = &self.shared.ledger.memory;
         match query {
             Query::Status => self.status(),
-            Query::WhyAddress(address) => memory.of_address(*address),
-            Query::WhyRequest(id) => memory.of_request(id),
+            Query::WhyAddress(address) => json!({ "refusals": memory.by_address(*address) }),
+            Query::WhyRequest(id) => memory.explain_request(id),
         }
     }
 
     fn status(&self) -> Value {
         let shared = &self.shared;
-        let metrics = &shared.telemetry.metrics;
-        let suppliers: Vec<Value> = metrics
-            .suppliers
-            .iter()
-            .map(|supplier| {
-                let outcomes: serde_json::Map<String, Value> = supplier
-                    .counts()
-                    .map(|(name, count)| (name.to_owned(), count.into()))
-                    .collect();
-                json!({ "name": supplier.name, "requests": outcomes })
-            })
-            .collect();
         json!({
             "listeners": shared.config.listeners.iter().map(|one| one.address).collect::<Vec<_>>(),
             "workers": self.workers.len(),
             "connections": shared.connections.open(),
             "requests_in_flight": shared.stages.admission.in_flight(),
-            "requests": metrics.requests_finished.get(),
             "api_keys": shared.keys.len(),
-            "strikes_sent": metrics.strikes_sent.get(),
-            "feedback_dropped": metrics.feedback_dropped.get(),
-            "access_log_dropped": metrics.log_dropped.get(),
+            "suppliers": shared.book.status(),
             "draining": *self.stop.borrow(),
-            "suppliers": suppliers,
         })
     }
 
@@ -238,21 +227,12 @@ impl Instance {
 fn share(
     config: Config,
     keys: Option<Vec<ApiKey>>,
-    log: Option<File>,
+    log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
-) -> Result<(Arc<Shared>, Option<JoinHandle<()>>), StartError> {
-    let names = |all: &mut dyn Iterator<Item = &String>| all.cloned().collect::<Vec<_>>();
-    let routes = names(&mut config.routes.iter().map(|route| &route.name));
-    let suppliers = names(&mut config.suppliers.iter().map(|supplier| &supplier.name));
-    let metrics = Arc::new(Metrics::new(&routes, &suppliers));
-    let (log, writer) = match log {
-        Some(file) => {
-            let started = AccessLog::start(file, config.log.queue, Arc::clone(&metrics));
-            let (log, writer) = started.map_err(|source| thread_failed("access-log", source))?;
-            (Some(log), Some(writer))
-        }
-        None => (None, None),
-    };
+) -> Result<Arc<Shared>, StartError> {
+    let metrics = Metrics::new(&config);
+    let log = AccessLog::start(log, config.log.queue, Arc::clone(&metrics))?;
+    let memory = RefusalMemory::new(Arc::clone(&metrics));
     let known = Arc::new(Keys::default());
     if let Some(keys) = keys {
         known.update(true, keys);
@@ -261,13 +241,13 @@ fn share(
         router: Router::new(&config)?,
         stages: Stages::from_config(&config, Arc::clone(&known)),
         keys: known,
-        connections: Connections::from_config(&config.proxy),
+        connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         book: Book::new(&config),
         feedback: Feedback::new(&config.bans, queue),
-        telemetry: Telemetry { metrics, memory: Memory::new(config.proxy.workers.into()), log },
+        ledger: Ledger { metrics, log, memory },
         config,
     };
-    Ok((Arc::new(shared), writer))
+    Ok(Arc::new(shared))
 }
 
 fn support_thread(
@@ -287,7 +267,7 @@ fn support_thread(
 struct WorkerStart {
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Arc<ServerConfig>)>,
+    listeners: Vec<(TcpListener, Arc<ServerConfig>, usize)>,
     tls: SupplierTls,
 }
 
@@ -303,13 +283,13 @@ impl WorkerStart {
 
     async fn run(self, stopped: watch::Receiver<bool>) {
         let Some(suppliers) = Suppliers::new(&self.shared, &self.tls) else { return };
-        let worker = Worker::new(self.index, self.shared, suppliers);
+        let worker = Worker::new(self.shared, suppliers);
         let mut accepting = tokio::task::JoinSet::new();
-        for (listener, tls) in self.listeners {
+        for (listener, tls, place) in self.listeners {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    let worker = std::rc::Rc::clone(&worker);
-                    accepting.spawn_local(accept(worker, listener, tls, stopped.clone()));
+                Ok(socket) => {
+                    let listening = Listening { socket, tls, place };
+                    accepting.spawn_local(accept(Rc::clone(&worker), listening, stopped.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listening socket cannot be used"),
             }
@@ -350,20 +330,15 @@ fn spawn(
 fn with_tls(
     listener: ListenerSocket,
     server: &[(SocketAddr, Arc<ServerConfig>)],
-) -> Result<(TcpListener, Arc<ServerConfig>), StartError> {
+) -> Result<(TcpListener, Arc<ServerConfig>, usize), StartError> {
     let address = listener.address;
-    let found = server.iter().find(|(configured, _)| *configured == address);
-    let (_, tls) = found.ok_or(StartError::Listener { address })?;
+    let mut places = server.iter().enumerate();
+    let found = places.find(|(_, (configured, _))| *configured == address);
+    let (place, (_, tls)) = found.ok_or(StartError::Listener { address })?;
     listener.socket.set_nonblocking(true).map_err(|source| thread_failed("worker", source))?;
-    Ok((listener.socket, Arc::clone(tls)))
+    Ok((listener.socket, Arc::clone(tls), place))
 }
 
 fn thread_failed(name: &str, source: io::Error) -> StartError {
     StartError::Thread { name: name.to_owned(), source }
-}
-
-fn log_panic(ended: std::thread::Result<()>) {
-    if ended.is_err() {
-        tracing::error!("a thread of the proxy panicked");
-    }
 }

@@ -1,6 +1,6 @@
 //! A rate limit per key: governor's GCRA over a store of ours, because governor's own never
 //! evicts and has no bound on keys. A full store refuses new keys rather than forgetting known
-//! ones, and counts them.
+//! ones; the refusal has a reason of its own, by which it is counted.
 
 use std::{
     collections::HashMap,
@@ -66,7 +66,6 @@ pub(crate) struct Limiter<K, C: Clock = GatewayClock> {
     shards: Box<[Mutex<Shard<K>>]>,
     hasher: RandomState,
     keys_a_shard: usize,
-    turned_away: AtomicU64,
 }
 
 struct Shard<K> {
@@ -94,16 +93,12 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
                 .collect(),
             hasher: RandomState::new(),
             keys_a_shard: (keys as usize).div_ceil(count).max(1),
-            turned_away: AtomicU64::new(0),
         }
     }
 
     /// Counts one event of `key`.
     pub(crate) fn check(&self, key: &K) -> Verdict {
-        let Some(cell) = self.cell(key) else {
-            self.turned_away.fetch_add(1, Relaxed);
-            return Verdict::Full;
-        };
+        let Some(cell) = self.cell(key) else { return Verdict::Full };
         match self.gcra.check_key(&cell) {
             Ok(state) => Verdict::Within { remaining: state.remaining_burst_capacity() },
             Err(until) => Verdict::Over { wait: until.wait_time_from(self.clock.now()) },
@@ -113,11 +108,6 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     /// Keys held.
     pub(crate) fn keys(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).cells.len()).sum()
-    }
-
-    /// Events of keys there was no room for.
-    pub(crate) fn turned_away(&self) -> u64 {
-        self.turned_away.load(Relaxed)
     }
 
     /// Forgets keys that are back at their full burst: they read the same as new ones.
@@ -206,7 +196,7 @@ impl StateStore for OnCell {
 
 impl<K, C: Clock> fmt::Debug for Limiter<K, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("turned_away", &self.turned_away).finish_non_exhaustive()
+        f.debug_struct("Limiter").field("keys_a_shard", &self.keys_a_shard).finish_non_exhaustive()
     }
 }
 
@@ -278,7 +268,6 @@ mod tests {
             assert!(matches!(limiter.check(&key), Verdict::Within { .. }));
         }
         assert_eq!(limiter.check(&9), Verdict::Full);
-        assert_eq!(limiter.turned_away(), 1);
         assert!(matches!(limiter.check(&0), Verdict::Within { .. }));
         clock.advance(Duration::from_secs(2));
         assert!(matches!(limiter.check(&9), Verdict::Within { .. }), "idle keys make room");

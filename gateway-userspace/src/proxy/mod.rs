@@ -4,6 +4,7 @@
 //! engines beside it (`limits`, `identity`), `router` finds the route, `upstream` the supplier;
 //! `feedback` tells the guard; `session` speaks with it.
 
+pub(crate) mod admin;
 pub(crate) mod feedback;
 pub(crate) mod hop_by_hop;
 pub(crate) mod identity;
@@ -13,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod net;
 pub(crate) mod outbox;
 pub mod pipeline;
+pub(crate) mod record;
 pub mod router;
 pub mod sandbox;
 pub mod secrets;

@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
-use super::{kernel_counters::KernelCounters, outbox::Asks, worker::Shared};
-use crate::telemetry::{
-    admin,
-    scrape::{Gauges, Scrape},
-};
+use super::{admin, kernel_counters::KernelCounters, outbox::Asks, worker::Shared};
+use crate::telemetry::Limiter;
 
 /// Limiters forget idle keys this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -61,44 +58,16 @@ fn renderer(
     shared: &Arc<Shared>,
     asks: &Asks,
     kernel: &Arc<KernelCounters>,
-) -> impl AsyncFn() -> Option<String> + 'static {
+) -> impl AsyncFn() -> String + 'static {
     let (shared, asks, kernel) = (Arc::clone(shared), asks.clone(), Arc::clone(kernel));
     async move || {
         let report = kernel.ask(&asks).await;
-        let metrics = Arc::clone(&shared.telemetry.metrics);
-        let scrape = Scrape { metrics, gauges: gauges(&shared, &asks), kernel: report };
-        scrape.render().ok()
+        let metrics = &shared.ledger.metrics;
+        let stages = &shared.stages;
+        metrics.limiter_keys(Limiter::Anonymous, stages.anonymous_limit.limiter().keys() as u64);
+        for (route, limiter) in stages.client_limit.limiters() {
+            metrics.limiter_keys(Limiter::Route(route), limiter.keys() as u64);
+        }
+        metrics.expose(report.as_ref())
     }
-}
-
-fn gauges(shared: &Shared, asks: &Asks) -> Gauges {
-    let alone = || ("", String::new());
-    let stages = &shared.stages;
-    let anonymous = stages.anonymous_limit.limiter();
-    let routes: Vec<_> = stages.client_limit.limiters().collect();
-    let sum = |pick: fn(&crate::proxy::limits::Limiter<_>) -> u64| {
-        routes.iter().map(|one| pick(one)).sum()
-    };
-    let keys = "Keys the limiters hold";
-    let away = "Requests refused because a limiter had no room for their key";
-    vec![
-        ("connections", "Open connections", alone(), shared.connections.open().into()),
-        (
-            "requests_in_flight",
-            "Requests whose response has not ended",
-            alone(),
-            stages.admission.in_flight().into(),
-        ),
-        ("limiter_keys_anonymous", keys, alone(), anonymous.keys() as u64),
-        ("limiter_keys_routes", keys, alone(), sum(|one| one.keys() as u64)),
-        ("limiter_turned_away_anonymous", away, alone(), anonymous.turned_away()),
-        ("limiter_turned_away_routes", away, alone(), sum(super::limits::Limiter::turned_away)),
-        ("api_keys", "API keys known", alone(), shared.keys.len() as u64),
-        (
-            "asks_dropped",
-            "Messages to the guard that did not fit the queue",
-            alone(),
-            asks.dropped(),
-        ),
-    ]
 }

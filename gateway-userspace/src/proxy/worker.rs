@@ -9,14 +9,11 @@ use super::{
     identity::keys::Keys,
     net::connections::Connections,
     pipeline::{Stages, context::Peer, identifiers::Generator},
+    record::Ledger,
     router::Router,
     upstream::{Suppliers, addresses::Book},
 };
-use crate::{
-    clock,
-    config::model::Config,
-    telemetry::{Refused, Telemetry},
-};
+use crate::{clock, config::model::Config};
 
 /// Read by all workers. What changes in it is atomic or swapped whole.
 #[derive(Debug)]
@@ -28,13 +25,12 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
-    pub(crate) telemetry: Telemetry,
+    pub(crate) ledger: Ledger,
 }
 
 /// One thread's own: pools and caches that need no lock.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) suppliers: Suppliers,
     pub(crate) identifiers: RefCell<Generator>,
@@ -42,9 +38,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, suppliers: Suppliers) -> Rc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, suppliers: Suppliers) -> Rc<Self> {
         Rc::new(Self {
-            index,
             shared,
             suppliers,
             identifiers: RefCell::new(Generator::new()),
@@ -52,38 +47,23 @@ impl Worker {
         })
     }
 
-    /// Counts, remembers and reports a refusal.
-    pub(crate) fn refused(&self, refused: &Refused<'_>, behind_proxy: bool) {
-        let telemetry = &self.shared.telemetry;
-        telemetry.refused(self.index, refused);
-        self.shared.feedback.strike(
-            refused.source,
-            refused.reason,
-            behind_proxy,
-            &telemetry.metrics,
-        );
+    /// A refusal of `peer` is evidence against it.
+    pub(crate) fn strike(&self, peer: &Peer, reason: Reason) {
+        let shared = &self.shared;
+        shared.feedback.strike(peer.source, reason, peer.behind_proxy, &shared.ledger.metrics);
     }
 
-    /// The same for a connection that carried no request.
+    /// A connection was refused that carried no request.
     pub(crate) fn refused_connection(&self, peer: &Peer, reason: Reason, detail: &str) {
-        let refused = Refused {
-            at: clock::wall(),
-            source: peer.source,
-            reason,
-            request_id: "",
-            route: "",
-            method: "",
-            path: "",
-            detail,
-        };
-        self.refused(&refused, peer.behind_proxy);
+        self.shared.ledger.refused_connection(peer, reason, detail);
+        self.strike(peer, reason);
     }
 
     /// `peer` authenticated and was served.
     pub(crate) fn trust(&self, peer: &Peer) {
         if !peer.behind_proxy {
             let shared = &self.shared;
-            let metrics = &shared.telemetry.metrics;
+            let metrics = &shared.ledger.metrics;
             let mut trusted = self.trusted.borrow_mut();
             trusted.report(peer.source, clock::now(), &shared.feedback, metrics);
         }

@@ -22,27 +22,33 @@ use crate::proxy::{
 /// Without descriptors or memory, accepting again at once only burns the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A socket, how to shake hands on it, and its place in the configuration.
+pub(crate) struct Listening {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) place: usize,
+}
+
 /// Serves until `stop`, then finishes within `proxy.timeouts.drain`.
 pub(crate) async fn accept(
     worker: Rc<Worker>,
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    listener: Listening,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
     let connections = stop.clone();
     while !*stop.borrow_and_update() {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.socket.accept() => match accepted {
                 Ok((stream, address)) => {
-                    let peer = connection::peer(&worker, address);
+                    let peer = connection::peer(&worker, address, listener.place);
                     if let Some(place) = admit(&worker, &stream, &peer) {
-                        let (worker, tls) = (Rc::clone(&worker), Arc::clone(&tls));
+                        let (worker, tls) = (Rc::clone(&worker), Arc::clone(&listener.tls));
                         let stop = connections.clone();
                         tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
                     }
                 }
-                Err(error) => pause(&worker, &error).await,
+                Err(error) => pause(&error).await,
             },
             Some(ended) = tasks.join_next() => note(ended),
             _ = stop.changed() => {}
@@ -64,11 +70,8 @@ fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    match worker.shared.connections.admit(peer.source, peer.behind_proxy) {
-        Ok(place) => {
-            worker.shared.telemetry.metrics.accepted.add(1);
-            Some(place)
-        }
+    match worker.shared.connections.admit(peer) {
+        Ok(place) => Some(place),
         Err(full) => {
             let detail = match full {
                 Full::All => "proxy.connections",
@@ -84,12 +87,11 @@ fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {
     }
 }
 
-async fn pause(worker: &Worker, error: &io::Error) {
+async fn pause(error: &io::Error) {
     // The client may be gone before it is accepted; everything else is ours.
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
-    worker.shared.telemetry.metrics.accept_errors.add(1);
     tracing::warn!(%error, "accepting a connection failed");
     sleep(PAUSE).await;
 }

@@ -15,6 +15,7 @@ use super::{connections::Place, serve};
 use crate::{
     clock,
     proxy::{pipeline::context::Peer, worker::Worker},
+    telemetry::TlsVersion,
 };
 
 /// Serves a connection to its end; `place` is given back then.
@@ -30,8 +31,13 @@ pub(super) async fn converse(
     let (_, session) = stream.get_ref();
     let two = session.alpn_protocol() == Some(b"h2");
     let version = session.protocol_version();
-    let tls = if version == Some(ProtocolVersion::TLSv1_3) { "TLSv1.3" } else { "TLSv1.2" };
-    let peer = Rc::new(Peer { tls, ..peer });
+    let version = if version == Some(ProtocolVersion::TLSv1_3) {
+        TlsVersion::Tls13
+    } else {
+        TlsVersion::Tls12
+    };
+    worker.shared.ledger.metrics.tls_handshake(version);
+    let peer = Rc::new(Peer { tls: Some(version), ..peer });
     if two {
         Box::pin(serve::second(&worker, &peer, stream, stop)).await;
     } else {
@@ -41,11 +47,11 @@ pub(super) async fn converse(
 }
 
 /// The peer behind an accepted socket.
-pub(super) fn peer(worker: &Worker, address: SocketAddr) -> Peer {
+pub(super) fn peer(worker: &Worker, address: SocketAddr, listener: usize) -> Peer {
     let source = address.ip().to_canonical();
     let trusted = &worker.shared.config.kernel.trusted_proxies;
     let behind_proxy = trusted.iter().any(|net| net.contains(&source));
-    Peer { source, port: address.port(), behind_proxy, tls: "" }
+    Peer { source, behind_proxy, tls: None, listener }
 }
 
 async fn handshake(
@@ -66,7 +72,7 @@ async fn handshake(
     match timeout_at(deadline, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) if refused_us(&error) => {
-            worker.shared.telemetry.metrics.refused(Reason::TlsHandshake);
+            worker.shared.ledger.refused_connection(peer, Reason::TlsHandshake, &error.to_string());
             None
         }
         Ok(Err(error)) => {

@@ -93,6 +93,8 @@ impl RequestBody {
             return self.fail(Reason::BodyTooLarge, BodyFault::TooLarge);
         }
         self.state.moved.set(clock::now());
+        // Past the declared length hyper asks no more.
+        self.state.ended.set(self.is_end_stream());
         Poll::Ready(Some(Ok(frame)))
     }
 }

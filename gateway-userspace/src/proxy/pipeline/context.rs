@@ -8,18 +8,19 @@ use super::{
     identifiers::{RequestId, Trace},
     stages::admission::Ticket,
 };
-use crate::{clock::Wall, proxy::identity::keys::Key};
+use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
 
 /// The other end of a connection, known before its first request.
 #[derive(Debug)]
 pub struct Peer {
     /// Canonical: an IPv4 address in IPv6 clothes is IPv4.
     pub source: IpAddr,
-    pub port: u16,
     /// The peer is a trusted proxy: many clients, and never a kernel ban.
     pub behind_proxy: bool,
-    /// As logs write it.
-    pub tls: &'static str,
+    /// `None` before the handshake is over.
+    pub tls: Option<TlsVersion>,
+    /// The listener's place in the configuration.
+    pub listener: usize,
 }
 
 /// One request, from its head to the end of its response.

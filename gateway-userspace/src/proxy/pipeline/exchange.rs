@@ -1,15 +1,15 @@
 //! The record of one exchange. It is written when it is dropped: after the last byte, or when the
 //! client goes away, at whatever point that is.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 
 use gateway_common::Reason;
 
-use super::{body::BodyState, context::RequestContext};
+use super::{body::BodyState, context::RequestContext, decision::Refusal};
 use crate::{
     clock,
     proxy::{router::Route, worker::Worker},
-    telemetry::{Refused, Report},
+    telemetry::RequestRecord,
 };
 
 /// One request and what became of it.
@@ -19,17 +19,18 @@ pub(crate) struct Exchange {
     pub(crate) context: RequestContext,
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) body: Rc<BodyState>,
-    /// Until the supplier's response head.
-    pub(crate) supplier: Option<Duration>,
+    /// Which supplier was asked, and how long until its response head.
+    pub(crate) supplier: Option<(usize, Duration)>,
     status: u16,
     reason: Option<Reason>,
+    detail: Cow<'static, str>,
     bytes_out: u64,
     completed: bool,
 }
 
 impl Exchange {
     pub(crate) fn begin(worker: &Rc<Worker>, context: RequestContext) -> Box<Self> {
-        worker.shared.telemetry.metrics.request_started();
+        worker.shared.ledger.metrics.request_started();
         Box::new(Self {
             worker: Rc::clone(worker),
             body: BodyState::new(context.arrived),
@@ -38,6 +39,7 @@ impl Exchange {
             supplier: None,
             status: 0,
             reason: None,
+            detail: Cow::Borrowed(""),
             bytes_out: 0,
             completed: false,
         })
@@ -52,21 +54,12 @@ impl Exchange {
         self.status = status.as_u16();
     }
 
-    /// The request was refused: counted, remembered, and evidence against its source.
-    pub(crate) fn refused(&mut self, reason: Reason, detail: &str) {
-        self.reason = Some(reason);
-        let context = &self.context;
-        let refused = Refused {
-            at: context.wall,
-            source: context.peer.source,
-            reason,
-            request_id: context.id.as_str(),
-            route: self.route.as_ref().map_or("", |route| &route.name),
-            method: context.head.method.as_str(),
-            path: context.path(),
-            detail,
-        };
-        self.worker.refused(&refused, context.peer.behind_proxy);
+    /// The request was refused. The strike goes out at once, the record when the answer is sent.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        let peer = &self.context.peer;
+        self.worker.strike(peer, refusal.reason);
+        self.reason = Some(refusal.reason);
+        self.detail = refusal.detail;
     }
 
     pub(crate) fn sent(&mut self, bytes: u64) {
@@ -79,10 +72,7 @@ impl Exchange {
 
     /// The response ends early; too late for another status.
     pub(crate) fn broke(&mut self, reason: Reason) {
-        if self.reason.is_none() {
-            self.reason = Some(reason);
-            self.worker.shared.telemetry.metrics.refused(reason);
-        }
+        self.reason = self.reason.or(Some(reason));
         self.completed = true;
     }
 }
@@ -94,25 +84,27 @@ impl Drop for Exchange {
         }
         let context = &self.context;
         let client = context.client.as_deref();
-        self.worker.shared.telemetry.finished(&Report {
+        self.worker.shared.ledger.finished(&RequestRecord {
+            wall_ms: clock::wall_ms(),
             request_id: context.id.as_str(),
             trace_id: context.trace.id(),
-            source: context.peer.source,
-            port: context.peer.port,
-            client: client.map_or("", |key| &key.client),
-            key: client.map_or("", |key| &key.id),
-            route: self.route.as_ref().map(|route| (route.index, &*route.name)),
-            method: &context.head.method,
-            host: context.host(),
-            path: context.path(),
+            peer: context.peer.source,
+            client: client.map(|key| key.client.as_str()),
+            key: client.map(|key| key.id.as_str()),
+            route: self.route.as_ref().map(|route| route.index),
+            method: context.head.method.as_str(),
+            path: context.path().as_bytes(),
             status: self.status,
             reason: self.reason,
+            detail: Some(&*self.detail).filter(|detail| !detail.is_empty()),
             bytes_in: self.body.bytes.get(),
             bytes_out: self.bytes_out,
-            total: clock::now().saturating_duration_since(context.arrived),
-            supplier: self.supplier,
-            tls: context.peer.tls,
-            version: context.version,
+            duration: clock::now().saturating_duration_since(context.arrived),
+            supplier_duration: self.supplier.map(|(_, duration)| duration),
+            supplier: self.supplier.map(|(supplier, _)| supplier),
+            tls_version: context.peer.tls,
+            http_version: context.version,
+            listener: context.peer.listener,
         });
     }
 }

@@ -126,7 +126,7 @@ impl Stages {
     /// Forgets what limiters need not remember.
     pub(crate) fn sweep(&self) {
         self.anonymous_limit.limiter().sweep();
-        self.client_limit.limiters().for_each(crate::proxy::limits::Limiter::sweep);
+        self.client_limit.limiters().for_each(|(_, limiter)| limiter.sweep());
     }
 }
 
@@ -141,8 +141,9 @@ pub(crate) async fn serve(
     let mut response = match run(&mut exchange, incoming).await {
         Ok(response) => response,
         Err(refusal) => {
-            exchange.refused(refusal.reason, &refusal.detail);
-            respond::refusal(&refusal, &exchange.context.id)
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
         }
     };
     for stage in RESPONSE {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use serde_json::{Value, json};
 
 use crate::{
     config::model::{Config, Host, Supplier, SupplierKind, Target},
@@ -62,6 +63,21 @@ impl Book {
     /// Every target's addresses, for a guard that knows none.
     pub(crate) fn report(&self) -> Vec<FromProxy> {
         self.entries.iter().map(|entry| entry.resolved(&entry.addresses.load(), &[])).collect()
+    }
+
+    /// Every target with its addresses, for `gateway status`.
+    pub(crate) fn status(&self) -> Value {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let addresses = entry.addresses.load();
+                json!({
+                    "name": entry.supplier,
+                    "target": format!("{}:{}", entry.name(), entry.port),
+                    "addresses": *addresses.as_ref(),
+                })
+            })
+            .collect()
     }
 
     /// Asks for every name, now and then again. Ends only with its runtime.

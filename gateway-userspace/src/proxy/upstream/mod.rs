@@ -36,7 +36,6 @@ use crate::{
         },
         router::Route,
     },
-    telemetry::metrics::Outcome,
 };
 
 /// TLS settings towards one supplier, by its place in the configuration.
@@ -93,15 +92,8 @@ impl Suppliers {
     ) -> Result<Response<Payload>, Refusal> {
         let started = clock::now();
         let outcome = self.answer(exchange, route, body).await;
-        exchange.supplier = Some(clock::now().saturating_duration_since(started));
-        let metrics = &exchange.worker().shared.telemetry.metrics;
-        metrics.supplier(
-            route.supplier,
-            match &outcome {
-                Ok(_) => Outcome::Answered,
-                Err(refusal) => Outcome::of(refusal.reason),
-            },
-        );
+        let waited = clock::now().saturating_duration_since(started);
+        exchange.supplier = Some((route.supplier, waited));
         outcome
     }
 

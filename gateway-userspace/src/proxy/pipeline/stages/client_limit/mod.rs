@@ -59,8 +59,10 @@ impl ClientLimit {
         Self { routes: routes.iter().map(limit).collect() }
     }
 
-    pub(crate) fn limiters(&self) -> impl Iterator<Item = &Limiter<Subject>> {
-        self.routes.iter().flatten().map(|limit| &limit.limiter)
+    /// Each limiter with its route's place in the configuration.
+    pub(crate) fn limiters(&self) -> impl Iterator<Item = (usize, &Limiter<Subject>)> {
+        let all = self.routes.iter().enumerate();
+        all.filter_map(|(route, limit)| Some((route, &limit.as_ref()?.limiter)))
     }
 
     pub(crate) fn check(&self, context: &mut RequestContext, route: &Route) -> Decision {

@@ -119,7 +119,7 @@ mod tests {
             "a?b",
             "a\\b",
         ] {
-            assert!(super::name(sent).is_err(), "{sent}");
+            assert!(name(sent).is_err(), "{sent}");
         }
     }
 
@@ -142,8 +142,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_read_name_reads_as_itself(sent in "[-a-zA-Z0-9.:_\\[\\]@/ ]{0,30}") {
-            if let Ok(once) = super::name(&sent) {
-                let again = super::name(&once);
+            if let Ok(once) = name(&sent) {
+                let again = name(&once);
                 prop_assert_eq!(again.as_ref(), Ok(&once));
             }
         }

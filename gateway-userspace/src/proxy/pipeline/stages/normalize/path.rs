@@ -170,7 +170,8 @@ mod tests {
         #[test]
         fn a_read_path_reads_as_itself(path in "/[-a-zA-Z0-9%./;_~ ]{0,40}") {
             if let Ok(once) = read(&path) {
-                prop_assert_eq!(read(&once).as_deref(), Ok(once.as_ref()));
+                let again = read(&once);
+                prop_assert_eq!(again.as_deref(), Ok(once.as_ref()));
                 prop_assert!(!once.split('/').any(|segment| segment == ".." || segment == "."));
             }
         }

@@ -16,6 +16,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::telemetry;
+
 /// Scrapers at once; more are told to come back by a closed connection.
 const CONNECTIONS: usize = 16;
 
@@ -28,13 +30,10 @@ const HEAD: Duration = Duration::from_secs(5);
 /// After a failure to accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
-static TEXT: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
 /// Serves until its task is dropped. `render` makes the text of a scrape.
 pub(crate) async fn serve<F>(listener: TcpListener, render: F)
 where
-    F: AsyncFn() -> Option<String> + 'static,
+    F: AsyncFn() -> String + 'static,
 {
     let render = Rc::new(render);
     let mut tasks = JoinSet::new();
@@ -58,7 +57,7 @@ where
 
 async fn converse<F>(stream: TcpStream, render: Rc<F>)
 where
-    F: AsyncFn() -> Option<String> + 'static,
+    F: AsyncFn() -> String + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let render = Rc::clone(&render);
@@ -73,7 +72,7 @@ where
 
 async fn answer<F>(request: &Request<Incoming>, render: &F) -> Response<Full<Bytes>>
 where
-    F: AsyncFn() -> Option<String>,
+    F: AsyncFn() -> String,
 {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refused = status(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
@@ -82,14 +81,13 @@ where
     }
     match request.uri().path() {
         "/healthz" => status(StatusCode::OK, "serving\n"),
-        "/metrics" => match render().await {
-            Some(text) => {
-                let mut response = Response::new(Full::from(text));
-                response.headers_mut().insert(CONTENT_TYPE, TEXT.clone());
-                response
-            }
-            None => status(StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be rendered\n"),
-        },
+        "/metrics" => {
+            let mut response = Response::new(Full::from(render().await));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(telemetry::CONTENT_TYPE));
+            response
+        }
         _ => status(StatusCode::NOT_FOUND, "/metrics and /healthz are here\n"),
     }
 }
