@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::tables::Kind;
+use super::{guard_metrics, tables::Kind};
 use crate::ipc::message::{GuardMetric, KernelReport, ReasonCount};
 
 /// Label of a guard metric that comes with one.
@@ -58,19 +58,19 @@ fn register_reasons(registry: &mut Registry, counts: &[ReasonCount]) {
 /// A name that ends in `_total` is a counter, any other a gauge; where both share a stem the counter
 /// is exposed as a gauge, since a family has one type and one name.
 fn register_guard(registry: &mut Registry, metrics: &[GuardMetric]) {
-    let mut families: BTreeMap<&str, Samples> = BTreeMap::new();
+    let mut families: BTreeMap<&str, Vec<&GuardMetric>> = BTreeMap::new();
     for metric in metrics.iter().filter(|metric| is_metric_name(&metric.name)) {
-        let is_gauge = |name: &str| metrics.iter().any(|other| other.name == name);
-        let (family, kind) = match metric.name.strip_suffix("_total") {
-            Some(stem) if !is_gauge(stem) => (stem, Kind::Counter),
-            Some(_) | None => (metric.name.as_str(), Kind::Gauge),
-        };
-        let samples = families.entry(family).or_insert_with(|| Samples::new(kind, GUARD_LABEL));
-        samples.insert(&metric.label, metric.value);
+        families.entry(&metric.name).or_default().push(metric);
     }
-    for (family, samples) in families {
-        let name = format!("gateway_guard_{family}");
-        registry.register(name, "A number of the guard's own work", samples);
+    for (name, members) in &families {
+        let stem = name.strip_suffix("_total").filter(|stem| !families.contains_key(stem));
+        let kind = if stem.is_some() { Kind::Counter } else { Kind::Gauge };
+        let mut samples = Samples::new(kind, GUARD_LABEL);
+        for metric in members {
+            samples.insert(&metric.label, metric.value);
+        }
+        let family = format!("gateway_guard_{}", stem.unwrap_or(name));
+        registry.register(family, guard_metrics::meaning(name), samples);
     }
 }
 

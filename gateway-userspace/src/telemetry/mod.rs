@@ -6,6 +6,7 @@
 mod access_log;
 #[cfg(test)]
 mod exposition;
+mod guard_metrics;
 mod kernel_report;
 mod line;
 mod mask;

@@ -178,3 +178,15 @@ proptest! {
         prop_assert!(serde_json::from_str::<Value>(&line).unwrap().is_object());
     }
 }
+
+#[test]
+fn the_document_names_exactly_the_fields_of_a_line() {
+    let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/access-log.md"));
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let metrics = Metrics::new(&config());
+    let line = String::from_utf8(Line::new(&record(), &metrics).to_bytes()).unwrap();
+    // In the order of the line itself: no value of this record holds a `":`.
+    let written: Vec<&str> = line.split("\":").filter_map(|part| part.rsplit('"').next()).collect();
+    assert_eq!(written[..written.len() - 1], documented);
+}

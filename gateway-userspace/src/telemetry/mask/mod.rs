@@ -22,6 +22,9 @@ const CUT: &str = "…";
 /// stranger would choose whose log line costs a millisecond.
 const READ_PER_SHOWN: usize = 4;
 
+/// Times that escapes are read: once is lawful, twice a mistake, more an attempt to hide.
+const READINGS: usize = 6;
+
 /// `raw`, masked, in at most about `cap` bytes of printable text.
 ///
 /// Invalid UTF-8, control characters and the backslash become `\xNN` a byte, so that what was
@@ -42,27 +45,44 @@ fn is_plain(raw: &[u8]) -> bool {
 }
 
 fn masked(raw: &[u8], cap: usize) -> String {
-    let whole = raw;
-    let raw = shorten(raw, cap.saturating_mul(READ_PER_SHOWN));
-    let decoded = Decoded::new(raw);
-    let mut spans = card::find(decoded.bytes());
-    spans.extend(token::find(decoded.bytes()));
-    spans.sort_unstable_by_key(|span| span.start);
+    let read = shorten(raw, cap.saturating_mul(READ_PER_SHOWN));
+    let mut text = String::with_capacity(read.len().min(cap) + MARK.len());
+    match find(read) {
+        Some(spans) => write_around(&spans, read, &mut text),
+        None => text.push_str(MARK),
+    }
+    cut(&mut text, cap, read.len() < raw.len());
+    text
+}
 
-    let mut text = String::with_capacity(raw.len().min(cap) + CUT.len());
+/// Raw spans to take out, sorted; `None` if it is escaped more often than anyone lawful does.
+fn find(raw: &[u8]) -> Option<Vec<Span>> {
+    let mut spans = Vec::new();
+    let mut decoded = Decoded::new(raw);
+    for _ in 0..READINGS {
+        for span in card::find(decoded.bytes()).into_iter().chain(token::find(decoded.bytes())) {
+            spans.push(decoded.origin(span));
+        }
+        let Some(next) = decoded.next() else {
+            spans.sort_unstable_by_key(|span| span.start);
+            return Some(spans);
+        };
+        decoded = next;
+    }
+    None
+}
+
+/// Escapes what is between the spans and puts a mark for each; overlapping ones share it.
+fn write_around(spans: &[Span], raw: &[u8], text: &mut String) {
     let mut read = 0;
     for span in spans {
-        let origin = decoded.origin(span);
-        // Overlapping finds share one mark.
-        if origin.start >= read {
-            escape(raw.get(read..origin.start).unwrap_or_default(), &mut text);
+        if span.start >= read {
+            escape(raw.get(read..span.start).unwrap_or_default(), text);
             text.push_str(MARK);
         }
-        read = read.max(origin.end);
+        read = read.max(span.end);
     }
-    escape(raw.get(read..).unwrap_or_default(), &mut text);
-    cut(&mut text, cap, raw.len() < whole.len());
-    text
+    escape(raw.get(read..).unwrap_or_default(), text);
 }
 
 /// At most `limit` bytes, which end with a segment: a number or token that the limit divides could
@@ -112,7 +132,7 @@ fn cut(text: &mut String, cap: usize, shortened: bool) {
     }
 }
 
-/// A place in decoded text that must not be written.
+/// A place in a text that must not be written.
 type Span = Range<usize>;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::{
     ipc::message::{GuardMetric, ReasonCount},
     telemetry::{
         exposition::{parse, value},
+        guard_metrics,
         testing::{config, record},
     },
 };
@@ -81,6 +82,37 @@ fn a_refusal_counts_once_and_tells_the_suppliers_fault() {
     assert_eq!(value(&text, r#"gateway_refusals_total{reason="tls_handshake"}"#), Some(1.0));
     let series = r#"gateway_supplier_requests_total{supplier="ledger",outcome="timeout"}"#;
     assert_eq!(value(&text, series), Some(1.0));
+}
+
+#[test]
+fn every_outcome_counts_under_its_own_name() {
+    let metrics = Metrics::new(&config());
+    let outcomes = [
+        (200, None, "answered"),
+        (503, None, "server_error"),
+        (502, Some(Reason::SupplierUnreachable), "unreachable"),
+        (504, Some(Reason::SupplierTimeout), "timeout"),
+        (502, Some(Reason::SupplierMalformed), "malformed"),
+        (503, Some(Reason::SupplierBusy), "busy"),
+        (413, Some(Reason::BodyTooLarge), "aborted"),
+    ];
+    for (status, reason, outcome) in outcomes {
+        let mut request = record();
+        (request.status, request.reason) = (status, reason);
+        metrics.request(&request);
+        let series = format!("supplier=\"ledger\",outcome=\"{outcome}\"");
+        let series = format!("gateway_supplier_requests_total{{{series}}}");
+        assert_eq!(value(&metrics.expose(None), &series), Some(1.0), "{outcome}");
+    }
+    metrics.strike(StrikeOutcome::Dropped);
+    metrics.tls_handshake(TlsVersion::Tls13);
+    metrics.access_log_lines(LineOutcome::Failed, 3);
+    metrics.limiter_full();
+    let text = metrics.expose(None);
+    assert_eq!(value(&text, r#"gateway_strikes_total{outcome="dropped"}"#), Some(1.0));
+    assert_eq!(value(&text, r#"gateway_tls_handshakes_total{version="1.3"}"#), Some(1.0));
+    assert_eq!(value(&text, r#"gateway_access_log_lines_total{outcome="failed"}"#), Some(3.0));
+    assert_eq!(value(&text, "gateway_limiter_full_total"), Some(1.0));
 }
 
 #[test]
@@ -163,16 +195,25 @@ fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     .collect()
 }
 
+/// A report with every number of the guard that is documented, with a label where it has one.
+fn full_report(documented: &BTreeMap<String, (String, BTreeSet<String>)>) -> KernelReport {
+    let label = |name: &str| match documented.get(&format!("gateway_guard_{name}")) {
+        Some((_, labels)) if !labels.is_empty() => "one",
+        _ => "",
+    };
+    let guard = guard_metrics::names().map(|name| guard_metric(name, label(name), 1)).collect();
+    KernelReport { guard, ..report() }
+}
+
 #[test]
 fn the_document_names_exactly_what_is_exposed() {
+    let documented = documented();
     let metrics = Metrics::new(&config());
     metrics.request(&record());
-    let mut report = report();
-    report.guard.clear();
-    let exposed: BTreeMap<_, _> = parse(&metrics.expose(Some(&report)))
+    let exposed: BTreeMap<_, _> = parse(&metrics.expose(Some(&full_report(&documented))))
         .into_iter()
         .map(|(name, family)| {
-            assert!(family.help.ends_with('.'), "{name}");
+            assert!(family.help.ends_with('.') && !family.help.contains("not know"), "{name}");
             let name = match family.kind.as_str() {
                 "counter" => name + "_total",
                 "info" => name + "_info",
@@ -181,8 +222,6 @@ fn the_document_names_exactly_what_is_exposed() {
             (name, (family.kind, family.labels))
         })
         .collect();
-    let documented: BTreeMap<_, _> =
-        documented().into_iter().filter(|(name, _)| !name.starts_with("gateway_guard_")).collect();
     assert_eq!(exposed, documented);
 }
 

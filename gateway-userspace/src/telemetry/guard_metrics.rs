@@ -1,0 +1,48 @@
+//! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
+
+/// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
+const MEANINGS: [(&str, &str); 29] = [
+    ("allows", "Allowed prefixes"),
+    (
+        "ban_capacity",
+        "Bans that the filter has room for, hosts and prefixes of both families together",
+    ),
+    ("ban_refusals_total", "Bans that were not made"),
+    ("ban_strike_to_drop_microseconds", "From a strike until the first packet was dropped for it"),
+    ("ban_strike_to_map_microseconds", "From a strike until its ban was in the kernel"),
+    ("bans", "Bans in force"),
+    ("clock_jumps_total", "Jumps of the wall clock that expiries were set right for"),
+    ("control_refused_total", "Connections to the control socket that were refused"),
+    ("control_requests_total", "Commands served on the control socket"),
+    ("drop_events_total", "Drops that the kernel sampled"),
+    ("keys", "API keys, revoked ones included"),
+    ("memory_evictions_total", "Sources that had to go for others in what gateway why remembers"),
+    ("offender_evictions_total", "Past offenders that had to go for others"),
+    ("offenders", "Sources whose past bans still count"),
+    ("proxy_broken_total", "Connections to a proxy broken off for a frame it should not have sent"),
+    ("proxy_messages_refused_total", "Messages from the proxy that the guard did not act on"),
+    ("proxy_messages_total", "Messages from the proxy"),
+    ("proxy_restarts_total", "Times the proxy was started anew"),
+    ("store_errors_total", "Writes to the store that failed"),
+    ("store_lost_total", "Changes the store lost because its queue was full"),
+    ("store_pending", "Changes that wait for the store"),
+    ("strike_bans_total", "Bans made for strikes"),
+    ("strike_evictions_total", "Scores that had to go for others"),
+    ("strike_source_capacity", "Sources with a score, at most (bans.sources)"),
+    ("strike_sources", "Sources with a strike score"),
+    ("strikes_ignored_total", "Strikes that did not count"),
+    ("strikes_total", "Strikes received from the proxy"),
+    ("sweep_failures_total", "Sweeps of expired bans that the kernel refused"),
+    ("trusts_total", "Authenticated successes that the proxy reported"),
+];
+
+/// The meaning of a number; of one that a newer guard added, where to look.
+pub(super) fn meaning(name: &str) -> &'static str {
+    let known = MEANINGS.iter().find(|(known, _)| *known == name);
+    known.map_or("A number of the guard that this proxy does not know", |(_, meaning)| meaning)
+}
+
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    MEANINGS.iter().map(|(name, _)| *name)
+}
