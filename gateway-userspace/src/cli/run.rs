@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::source;
+use crate::{app, guard::Options};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +32,8 @@ impl Args {
             source.config.kernel.enabled = false;
         }
         super::start_log(log)?;
-        anyhow::bail!("{} is read, and nothing runs it yet", source.origin)
+        let source::Source { config, text, origin, .. } = source;
+        app::guard(Options { config, text, origin, log: log.to_owned() })?;
+        Ok(())
     }
 }
