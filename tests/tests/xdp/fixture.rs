@@ -9,7 +9,7 @@ use std::{
 use gateway_common::Reason;
 use gateway_userspace::{
     config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
-    guard::kernel::{Filter, PacketFilter as _},
+    guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
 /// `xdp_action` numbers.
@@ -81,6 +81,14 @@ impl Fixture {
         Self { filter: Filter::open(config).expect("filter opens"), pins: config.pins.clone() }
     }
 
+    /// Sends a frame so many times. One run each: the kernel patches its own text for a run of
+    /// several, which takes milliseconds.
+    pub(crate) fn send(&self, frame: &[u8], times: u32) {
+        for _ in 0..times {
+            self.filter.test_run(frame, 1).unwrap();
+        }
+    }
+
     /// The verdict on `frame`, and the one reason whose counter it moved.
     pub(crate) fn judge(&self, frame: &[u8]) -> (u32, Reason) {
         let before = self.filter.counters().unwrap();
@@ -90,4 +98,9 @@ impl Fixture {
         assert_eq!(moved.len(), 1, "one reason counts: {moved:?}");
         (action, Reason::from_number(moved[0].reason).unwrap())
     }
+}
+
+/// A ban without end.
+pub(crate) const fn forever() -> KernelBan {
+    KernelBan { left: None, reason: Reason::Operator, source: BanSource::Cli }
 }
