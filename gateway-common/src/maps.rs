@@ -63,6 +63,10 @@ pub const INSERT_CELL: u32 = 8;
 /// Words in [`CELLS`].
 pub const CELL_WORDS: u32 = 16;
 
+/// Entries of the arrays by reason.
+#[expect(clippy::cast_possible_truncation, reason = "64")]
+pub const REASONS: u32 = PACKET_REASONS as u32;
+
 /// Bytes of the ring buffer.
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
@@ -289,7 +293,7 @@ const fn array(name: &'static str, value: usize, entries: u32) -> Shape {
 }
 
 const fn per_cpu(name: &'static str, value: usize) -> Shape {
-    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(PACKET_REASONS as u32), 0)
+    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(REASONS), 0)
 }
 
 const fn trie(name: &'static str, address: usize, value: usize, sizing: Sizing) -> Shape {

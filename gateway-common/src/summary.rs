@@ -46,9 +46,7 @@ impl Summary {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "v6_log is at most 32")]
     pub const fn v6_bucket(self, address: [u8; 16]) -> u32 {
-        let [a, b, c, d, e, f, g, h, ..] = address;
-        let upper = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let spread = (upper >> (64 - self.v6_length)).wrapping_mul(SPREAD);
+        let spread = (upper_half(address) >> (64 - self.v6_length)).wrapping_mul(SPREAD);
         let mixed = (spread ^ (spread >> 32)).wrapping_mul(SPREAD);
         (mixed >> (64 - self.v6_log)) as u32
     }
@@ -59,6 +57,12 @@ impl Summary {
         let first = (self.v4_bucket(address) >> wider) << wider;
         (first, 1 << wider)
     }
+}
+
+/// The /64 of an IPv6 address.
+#[inline(always)]
+pub const fn upper_half(address: [u8; 16]) -> u64 {
+    (u128::from_be_bytes(address) >> 64) as u64
 }
 
 /// Word of the bitmap and bit in the word that stand for a bucket.

@@ -9,13 +9,10 @@ use gateway_common::{
     limit,
     maps::{
         BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, NO_PREALLOC,
-        Settings,
+        REASONS, Settings,
     },
-    reason::PACKET_REASONS,
     summary::{ALLOW, BAN},
 };
-
-const REASONS: u32 = PACKET_REASONS as u32;
 
 #[map]
 pub(crate) static SETTINGS: Array<Settings> = Array::pinned(1, 0);

@@ -2,6 +2,7 @@
 //!
 //! Needs root and a mounted bpffs. Nothing is attached to any interface.
 
+#[cfg(test)]
 mod xdp {
     mod fixture;
     mod smoke;

@@ -1,4 +1,4 @@
-//! TCP, UDP, ICMP and ICMPv6: enough of the header to know that it is one, and where it goes.
+//! TCP, UDP, ICMP and `ICMPv6`: enough of the header to know that it is one, and where it goes.
 //! Other protocols carry nothing that is judged here.
 
 use super::{Packet, PacketBytes};

@@ -30,7 +30,7 @@ pub(crate) struct AddArgs {
     #[arg(value_parser = prefix::parse)]
     net: IpNet,
     /// Why, for those who find it later.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = super::block::note)]
     note: String,
 }
 

@@ -110,21 +110,29 @@ fn explain(path: &Path, error: &io::Error) -> anyhow::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{os::unix::net::UnixListener, thread};
 
     use super::*;
 
-    /// A guard that reads one line and says `answer`.
-    fn guard(answer: &'static [u8]) -> (tempfile::TempDir, PathBuf, thread::JoinHandle<String>) {
+    /// A guard that says the next of `answers` to each line, and returns what it was asked.
+    pub(in crate::cli) fn guard(
+        answers: &[&str],
+    ) -> (tempfile::TempDir, PathBuf, thread::JoinHandle<Vec<String>>) {
+        let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         let listener = UnixListener::bind(&path).unwrap();
         let serving = thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            let mut asked = String::new();
-            BufReader::new(&stream).read_line(&mut asked).unwrap();
-            (&stream).write_all(answer).unwrap();
+            let mut reader = BufReader::new(&stream);
+            let mut asked = Vec::new();
+            for answer in answers {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                (&stream).write_all(answer.as_bytes()).unwrap();
+                asked.push(line);
+            }
             asked
         });
         (folder, path, serving)
@@ -136,16 +144,16 @@ mod tests {
 
     #[test]
     fn asks_in_one_line_and_reads_the_answer() {
-        let (_folder, path, serving) = guard(b"{\"answer\":\"done\",\"message\":\"ok\"}\n");
+        let (_folder, path, serving) = guard(&["{\"answer\":\"done\",\"message\":\"ok\"}\n"]);
         let answer = ask(&path, &Request::PanicPass).unwrap();
         assert_eq!(answer, Response::Done { message: "ok".to_owned() });
-        assert_eq!(serving.join().unwrap(), "{\"command\":\"panic_pass\"}\n");
+        assert_eq!(serving.join().unwrap(), ["{\"command\":\"panic_pass\"}\n"]);
     }
 
     #[test]
     fn a_refusal_is_told_in_the_guards_words_without_escapes() {
         let (_folder, path, _serving) =
-            guard(b"{\"answer\":\"refused\",\"message\":\"no\\u001b[2J\"}\n");
+            guard(&["{\"answer\":\"refused\",\"message\":\"no\\u001b[2J\"}\n"]);
         assert_eq!(failure(&path), "no\\u{1b}[2J");
     }
 
@@ -160,11 +168,11 @@ mod tests {
 
     #[test]
     fn says_when_the_answer_is_missing_cut_short_or_strange() {
-        let (_folder, path, _serving) = guard(b"");
+        let (_folder, path, _serving) = guard(&[""]);
         assert!(failure(&path).contains("without an answer"));
-        let (_folder, path, _serving) = guard(b"{\"answer\":");
+        let (_folder, path, _serving) = guard(&["{\"answer\":"]);
         assert!(failure(&path).contains("cut short"));
-        let (_folder, path, _serving) = guard(b"{\"answer\":\"tomorrow\"}\n");
+        let (_folder, path, _serving) = guard(&["{\"answer\":\"tomorrow\"}\n"]);
         assert!(failure(&path).contains("are both of one version?"));
     }
 }

@@ -207,6 +207,21 @@ impl Metrics {
         self.limiter_full.add([], 1);
     }
 
+    /// Name of a route; `None` for a request that met none.
+    pub fn route_name(&self, route: Option<usize>) -> Option<&str> {
+        self.request_duration.name(route?)
+    }
+
+    /// Name of a supplier; `None` for a request that met none.
+    pub fn supplier_name(&self, supplier: Option<usize>) -> Option<&str> {
+        self.supplier_duration.name(supplier?)
+    }
+
+    /// Address of a listener.
+    pub fn listener_name(&self, listener: usize) -> Option<&str> {
+        self.connections_opened.name(listener)
+    }
+
     /// The `OpenMetrics` text. `kernel` is what the guard answered, `None` if it did not.
     pub fn expose(&self, kernel: Option<&KernelReport>) -> String {
         let mut text = String::with_capacity(16 * 1024);

@@ -51,6 +51,11 @@ impl Dimension {
         dimension
     }
 
+    /// The value at a position, if there is one.
+    fn name(&self, position: usize) -> Option<&str> {
+        self.values.get(*self.slots.get(position)?).map(String::as_str)
+    }
+
     /// The slot of a position; of one out of range the last, which stands for "none" or "other".
     fn slot(&self, position: usize) -> usize {
         self.slots.get(position).or(self.slots.last()).copied().unwrap_or(0)
@@ -144,9 +149,26 @@ impl<const N: usize> Numbers<N> {
     }
 }
 
+impl Numbers<1> {
+    /// The label value at a position.
+    pub(super) fn name(&self, at: usize) -> Option<&str> {
+        let [dimension] = &self.shared.dimensions;
+        dimension.name(at)
+    }
+}
+
 impl<const N: usize> fmt::Debug for Numbers<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Numbers").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Kind {
+    fn encode(self, mut encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
+        match self {
+            Self::Counter => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
+            Self::Gauge => encoder.encode_gauge(&value),
+        }
     }
 }
 
@@ -158,18 +180,7 @@ impl<const N: usize> EncodeMetric for Numbers<N> {
                 continue;
             }
             let labels = self.labels(index);
-            let labels = labels.as_slice();
-            // An empty label set would be written as `{}`.
-            match (self.kind, labels.is_empty()) {
-                (Kind::Counter, true) => {
-                    encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)?
-                }
-                (Kind::Counter, false) => encoder
-                    .encode_family(&labels)?
-                    .encode_counter::<NoLabelSet, _, f64>(&value, None)?,
-                (Kind::Gauge, true) => encoder.encode_gauge(&value)?,
-                (Kind::Gauge, false) => encoder.encode_family(&labels)?.encode_gauge(&value)?,
-            }
+            self.kind.encode(encoder.encode_family(&labels.as_slice())?, value)?;
         }
         Ok(())
     }
@@ -202,6 +213,11 @@ impl Latencies {
     pub(super) fn new(dimension: Dimension) -> Self {
         let series = dimension.values.iter().map(|_| Latency::default()).collect();
         Self(Arc::new(LatencyTable { dimension, series }))
+    }
+
+    /// The label value at a position.
+    pub(super) fn name(&self, at: usize) -> Option<&str> {
+        self.0.dimension.name(at)
     }
 
     pub(super) fn observe(&self, at: usize, duration: Duration) {

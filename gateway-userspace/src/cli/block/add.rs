@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     ttl: Option<Duration>,
     /// Why, for those who find the ban later.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = super::note)]
     note: String,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     ttl: Option<Duration>,
     /// Where the list is from; its file name if left out.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = super::note)]
     note: Option<String>,
     #[command(flatten)]
     output: Output,
@@ -65,7 +65,7 @@ impl Args {
         let input = open(&self.file)?;
         drop_privileges()?;
         let name = self.file.display().to_string();
-        let note = self.note.unwrap_or_else(|| name.clone());
+        let note = self.note.unwrap_or_else(|| super::note(&name).unwrap_or_default());
         let mut list = List::new(BufReader::new(input));
         let mut report = Report::default();
         let mut progress = Progress::start();

@@ -12,6 +12,7 @@ use clap::Subcommand;
 pub(crate) use list::show;
 
 use super::{Context, why};
+use crate::control::NOTE_BYTES;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,9 +26,20 @@ pub(crate) enum Command {
     /// Ban what a file lists: one address or prefix a line, # starts a comment.
     Import(import::Args),
     /// Print every ban as a list that `import` reads.
-    Export(export::Args),
+    Export,
     /// Explain why an address is banned, or why not.
     Why(why::AddressArgs),
+}
+
+/// A note that the guard takes.
+pub(super) fn note(text: &str) -> Result<String, String> {
+    if text.len() > NOTE_BYTES {
+        return Err(format!("longer than {NOTE_BYTES} bytes; write a shorter one"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has a control character; write plain text".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 impl Command {
@@ -37,7 +49,7 @@ impl Command {
             Self::Rm(args) => args.run(context),
             Self::List(args) => args.run(context),
             Self::Import(args) => args.run(context),
-            Self::Export(args) => args.run(context),
+            Self::Export => export::run(context),
             Self::Why(args) => args.run(context),
         }
     }

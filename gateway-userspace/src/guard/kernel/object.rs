@@ -51,13 +51,13 @@ impl Object {
         &mut self,
         name: &'static str,
     ) -> Result<Table<K, V>, KernelError> {
-        let data = match self.take(name)? {
-            Map::Array(data)
-            | Map::HashMap(data)
-            | Map::LruHashMap(data)
-            | Map::LpmTrie(data)
-            | Map::PerCpuArray(data) => data,
-            _ => return Err(missing(name)),
+        let (Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)) = self.take(name)?
+        else {
+            return Err(missing(name));
         };
         Table::new(data, name)
     }

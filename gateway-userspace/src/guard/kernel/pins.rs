@@ -12,6 +12,7 @@ use std::{
 
 use aya::maps::MapInfo;
 use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SHAPES, Shape};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{filter::KernelError, sys};
 use crate::config::model::Capacity;
@@ -240,14 +241,10 @@ fn digest(capacity: &Capacity) -> u32 {
     hash
 }
 
-/// Magic number of bpffs.
-const BPF_FS: i64 = 0xcafe_4a11;
-
 /// Refuses a pin folder outside a mounted bpffs, and one others can write to.
 pub(super) fn check_file_system(root: &Path) -> Result<(), KernelError> {
     let existing = root.ancestors().find(|path| path.exists()).unwrap_or(root);
-    let is_bpffs = nix::sys::statfs::statfs(existing)
-        .is_ok_and(|found| i64::from(found.filesystem_type().0) == BPF_FS);
+    let is_bpffs = statfs(existing).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
     if !is_bpffs {
         return Err(KernelError::NoBpffs { path: root.to_owned() });
     }

@@ -1,5 +1,7 @@
 //! What must never come through, in the forms a careless client or an attacker writes it.
 
+use std::fmt::Write;
+
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
@@ -108,8 +110,8 @@ fn disguise(text: &str, separator: &str, choices: &[u8]) -> String {
     for (character, choice) in text.chars().zip(choices.iter().cycle()) {
         let code = u32::from(character);
         match choice % 8 {
-            0 => out.push_str(&format!("%{code:02X}")),
-            1 => out.push_str(&format!("%25{code:02x}")),
+            0 => write!(out, "%{code:02X}").unwrap(),
+            1 => write!(out, "%25{code:02x}").unwrap(),
             _ => out.push(character),
         }
         if choice / 8 % 4 == 0 {

@@ -138,7 +138,6 @@ pub fn sketch_index(keys: [u64; 2], source: u64, row: u32) -> u32 {
     let [first, second] = keys;
     let mixed = source.wrapping_mul(first);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(second);
-    #[expect(clippy::cast_possible_truncation, reason = "ROW_LOG bits are left")]
     let cell = (mixed >> (64 - ROW_LOG)) as u32;
     (row << ROW_LOG) | cell
 }

@@ -264,8 +264,8 @@ const fn limit_key(source: Source) -> Option<LimitKey> {
     match source {
         Source::Unknown => None,
         Source::V4([a, b, c, d]) => Some(LimitKey { prefix: [a, b, c, d, 0, 0, 0, 0], family: 4 }),
-        Source::V6([a, b, c, d, e, f, g, h, ..]) => {
-            Some(LimitKey { prefix: [a, b, c, d, e, f, g, h], family: 6 })
+        Source::V6(address) => {
+            Some(LimitKey { prefix: summary::upper_half(address).to_be_bytes(), family: 6 })
         }
     }
 }
@@ -296,13 +296,11 @@ fn within_packet_limit<T: Tables>(
 fn is_over_sketch<T: Tables>(key: &LimitKey, settings: &Settings, tables: &T, now: u64) -> bool {
     let source = u64::from_be_bytes(key.prefix);
     let mut over = true;
-    let mut row = 0;
-    for keys in &settings.rows {
+    for (row, keys) in (0..).zip(&settings.rows) {
         let keys = if key.family == 4 { keys.v4 } else { keys.v6 };
         if let Some(cell) = tables.sketch(limit::sketch_index(keys, source, row)) {
             over &= limit::advance(&cell, &settings.packets, now);
         }
-        row += 1;
     }
     over
 }
