@@ -35,9 +35,9 @@ pub fn wall() -> Wall {
     Wall(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
 }
 
-/// Milliseconds since 1970, for log lines.
+/// Milliseconds since 1970, for what people read. Never for arithmetic: it may jump.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-pub fn wall_millis() -> u64 {
+pub fn wall_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

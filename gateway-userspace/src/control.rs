@@ -176,6 +176,8 @@ pub struct KernelStatus {
     pub maps: Vec<MapStatus>,
     pub counters: Vec<Counter>,
     pub memory_bytes: u64,
+    /// Drop events the ring had no room for.
+    pub events_lost: u64,
 }
 
 /// One interface.

@@ -4,6 +4,7 @@
 //! engines beside it (`limits`, `identity`), `router` finds the route, `upstream` the supplier;
 //! `feedback` tells the guard; `session` speaks with it.
 
+pub(crate) mod admin;
 pub(crate) mod feedback;
 pub(crate) mod hop_by_hop;
 pub(crate) mod identity;
@@ -14,6 +15,7 @@ pub(crate) mod net;
 pub(crate) mod outbox;
 pub mod pipeline;
 pub mod router;
+pub mod sandbox;
 pub mod secrets;
 pub(crate) mod source;
 pub(crate) mod support;
