@@ -28,15 +28,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::places;
 
+/// Heading of the options that every command has.
+const GENERAL: &str = "General options";
+
 /// An XDP firewall and an API gateway that act as one.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Control socket of the running gateway.
-    #[arg(long, global = true, env = "GATEWAY_SOCKET", value_name = "PATH")]
+    #[arg(long, global = true, env = "GATEWAY_SOCKET", value_name = "PATH",
+          help_heading = GENERAL)]
     socket: Option<PathBuf>,
     /// What is logged: a level, or levels by module (`info,gateway_userspace::guard=debug`).
-    #[arg(long, global = true, env = "GATEWAY_LOG", value_name = "FILTER", default_value = "info",
+    #[arg(long, global = true, env = "GATEWAY_LOG", help_heading = GENERAL, value_name = "FILTER", default_value = "info",
           value_parser = filter)]
     log: String,
     #[command(subcommand)]

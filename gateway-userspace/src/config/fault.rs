@@ -109,6 +109,8 @@ impl<'t> FaultLog<'t> {
     pub(super) fn into_faults(self, origin: &str, syntax: bool) -> Faults {
         let mut faults = self.faults.into_inner();
         faults.sort();
+        // The parser may stumble over one place many times.
+        faults.dedup();
         Faults { origin: origin.to_owned(), faults, unlisted: self.unlisted.get(), syntax }
     }
 
@@ -190,8 +192,8 @@ mod tests {
     #[test]
     fn lists_a_bounded_number_of_faults_and_counts_the_rest() {
         let log = FaultLog::new("");
-        for _ in 0..LISTED + 7 {
-            log.note(0, "k", "w", "i");
+        for i in 0..LISTED + 7 {
+            log.note(0, "k", format!("{i}"), "i");
         }
         let faults = log.into_faults("f", false);
         assert_eq!((faults.faults.len(), faults.unlisted), (LISTED, 7));

@@ -26,7 +26,7 @@ pub fn load(text: &str, origin: &str) -> Result<Config, Faults> {
     let log = FaultLog::new(text);
     if text.len() > TEXT_BYTES {
         log.note(0, "", "is too large", format!("write {TEXT_BYTES} bytes at most"));
-        return Err(log.into_faults(origin, true));
+        return Err(log.into_faults(origin, false));
     }
     let (tree, errors) = DeTable::parse_recoverable(text);
     for error in &errors {

@@ -142,6 +142,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("[[listener]]\naddress = \"0.0.0.0:443\"", "only a listener on loopback makes its own"),
     ("[[listener]]\naddress = \"127.0.0.1:9\"\nkey = \"/k\"", "listener[1].certificate"),
     ("[[listener]]\naddress = \"127.0.0.1:8443\"", "taken by another listener"),
+    ("[[listener]]\naddress = \"0.0.0.0:8443\"\ncertificate = \"/c\"\nkey = \"/k\"", "taken by"),
+    ("[[listener]]\naddress = \"[::ffff:127.0.0.1]:1\"", "write \"127.0.0.1:1\""),
     ("[[listener]]\naddress = \"localhost:1\"", "not an address with a port"),
     ("[[identity]]\nname = \"a\"", "api_key: is missing"),
     ("[[identity]]\nname = \"a\"\napi_key = { header = \"host\" }", "means something else"),
@@ -194,6 +196,15 @@ fn routes_may_share_a_path_with_different_methods() {
 }
 
 #[test]
+fn both_families_may_be_listened_on_with_one_port() {
+    let listener = |address: &str| {
+        format!("[[listener]]\naddress = \"{address}\"\ncertificate = \"/c\"\nkey = \"/k\"\n")
+    };
+    let text = listener("0.0.0.0:443") + &listener("[::]:443");
+    assert_eq!(good(&text).listeners.len(), 2);
+}
+
+#[test]
 fn a_key_written_twice_is_told_beside_other_faults() {
     let lines = bad(&with("[bans]\nthreshold = 5\nthreshold = 6\nlongst = \"1h\"\n"));
     assert_eq!(lines.len(), 2, "{lines:#?}");
@@ -211,6 +222,9 @@ fn text_that_is_not_toml_says_that_nothing_else_was_checked() {
 #[test]
 fn nothing_to_do_is_a_fault_and_a_filter_alone_is_not() {
     assert!(bad("")[0].contains("nothing to guard and nothing to serve"));
+    let unreachable = "[kernel]\ninterfaces = [\"eth0\"]\n[[supplier]]\nname = \"s\"\n\
+                       targets = [\"echo\"]\n[[route]]\npath = \"/\"\nsupplier = \"s\"\n";
+    assert!(bad(unreachable)[0].contains("nobody can reach a route"));
     assert!(good("[kernel]\ninterfaces = [\"eth0\"]\n").kernel.enabled);
 }
 

@@ -75,44 +75,33 @@ fn label_names(mut rest: &str, line: &str) -> Vec<String> {
         let (name, value) = rest.split_once("=\"").expect(line);
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
         names.push(name.to_owned());
-        let mut escaped = false;
-        let end = value.find(|character| match (escaped, character) {
-            (false, '"') => true,
-            (true, _) => {
-                assert!(matches!(character, '\\' | '"' | 'n'), "{line}");
-                escaped = false;
-                false
-            }
-            (false, character) => {
-                escaped = character == '\\';
-                false
-            }
-        });
-        rest = &value[end.expect(line) + 1..];
+        let end = end_of_value(value).expect(line);
+        rest = &value[end + 1..];
         rest = rest.strip_prefix(',').unwrap_or(rest);
     }
     names
 }
 
-/// Buckets only rise, and the last equals the count.
-fn check_histograms(family: &Family) {
-    let count_of = |series: &str| {
-        let labels = series.split_once('{').map_or("", |(_, labels)| labels);
-        let (_, after_le) = labels.split_once("\",").unwrap_or((labels, "}"));
-        after_le.to_owned()
-    };
-    let mut highest: BTreeMap<String, f64> = BTreeMap::new();
-    for (series, value) in &family.samples {
-        if series.contains("_bucket{le=\"+Inf\"") {
-            highest.insert(count_of(series), *value);
+/// Where the first quote stands that no backslash escapes.
+fn end_of_value(value: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (index, character) in value.char_indices() {
+        match (escaped, character) {
+            (false, '"') => return Some(index),
+            (true, '\\' | '"' | 'n') => escaped = false,
+            (true, _) => return None,
+            (false, _) => escaped = character == '\\',
         }
     }
+    None
+}
+
+/// No bucket is above its histogram's count, and the last is equal to it.
+fn check_histograms(family: &Family) {
     for (series, value) in &family.samples {
-        if family.kind == "histogram" && series.contains("_bucket{") {
-            assert!(*value <= highest[&count_of(series)], "{series}");
-        } else if family.kind == "histogram" && series.contains("_count{") {
-            let labels = series.split_once('{').map_or("", |(_, labels)| labels);
-            assert!((highest[labels] - value).abs() < 0.5, "{series}");
-        }
+        let Some((name, rest)) = series.split_once("_bucket{le=\"") else { continue };
+        let (bound, labels) = rest.split_once('"').expect(series);
+        let count = family.samples[&format!("{name}_count{{{}", labels.trim_start_matches(','))];
+        assert!(*value <= count && (bound != "+Inf" || *value >= count), "{series}");
     }
 }

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fmt};
 
 use gateway_common::Reason;
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
+    encoding::{EncodeMetric, MetricEncoder},
     metrics::{MetricType, gauge::ConstGauge},
     registry::Registry,
 };
 
+use super::tables::Kind;
 use crate::ipc::message::{GuardMetric, KernelReport, ReasonCount};
 
 /// Label of a guard metric that comes with one.
@@ -31,7 +32,7 @@ pub(super) fn registry(report: Option<&KernelReport>) -> Registry {
 
 fn register_reasons(registry: &mut Registry, counts: &[ReasonCount]) {
     let series = |number: fn(&ReasonCount) -> u64| {
-        let mut samples = Samples::new(MetricType::Counter, "reason");
+        let mut samples = Samples::new(Kind::Counter, "reason");
         for count in counts {
             samples.insert(&reason_name(count.reason), number(count));
         }
@@ -61,8 +62,8 @@ fn register_guard(registry: &mut Registry, metrics: &[GuardMetric]) {
     for metric in metrics.iter().filter(|metric| is_metric_name(&metric.name)) {
         let is_gauge = |name: &str| metrics.iter().any(|other| other.name == name);
         let (family, kind) = match metric.name.strip_suffix("_total") {
-            Some(stem) if !is_gauge(stem) => (stem, MetricType::Counter),
-            Some(_) | None => (metric.name.as_str(), MetricType::Gauge),
+            Some(stem) if !is_gauge(stem) => (stem, Kind::Counter),
+            Some(_) | None => (metric.name.as_str(), Kind::Gauge),
         };
         let samples = families.entry(family).or_insert_with(|| Samples::new(kind, GUARD_LABEL));
         samples.insert(&metric.label, metric.value);
@@ -89,26 +90,18 @@ fn is_metric_name(name: &str) -> bool {
 /// Finished samples of one family. A repeated label value replaces the one before: two series of
 /// one name make a whole scrape invalid.
 struct Samples {
-    kind: MetricType,
+    kind: Kind,
     label: &'static str,
     values: BTreeMap<String, u64>,
 }
 
 impl Samples {
-    fn new(kind: MetricType, label: &'static str) -> Self {
+    fn new(kind: Kind, label: &'static str) -> Self {
         Self { kind, label, values: BTreeMap::new() }
     }
 
     fn insert(&mut self, label: &str, value: u64) {
         self.values.insert(label.to_owned(), value);
-    }
-
-    fn encode_value(&self, mut encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
-        if matches!(self.kind, MetricType::Counter) {
-            encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
-        } else {
-            encoder.encode_gauge(&value)
-        }
     }
 }
 
@@ -122,13 +115,13 @@ impl EncodeMetric for Samples {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for (label, value) in &self.values {
             let labels = [(self.label, label.as_str())];
-            let labels = if label.is_empty() { [].as_slice() } else { labels.as_slice() };
-            self.encode_value(encoder.encode_family(&labels)?, *value)?;
+            let labels = if label.is_empty() { &[] } else { labels.as_slice() };
+            self.kind.encode(&mut encoder, labels, *value)?;
         }
         Ok(())
     }
 
     fn metric_type(&self) -> MetricType {
-        self.kind
+        self.kind.metric_type()
     }
 }

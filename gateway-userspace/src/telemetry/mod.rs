@@ -4,6 +4,8 @@
 //! here decides anything, blocks a worker, or writes text of a stranger that was not masked.
 
 mod access_log;
+#[cfg(test)]
+mod exposition;
 mod kernel_report;
 mod line;
 mod mask;
@@ -11,8 +13,6 @@ mod metrics;
 mod record;
 mod refusals;
 mod tables;
-#[cfg(test)]
-mod exposition;
 #[cfg(test)]
 mod testing;
 mod timestamp;

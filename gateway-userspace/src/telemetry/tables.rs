@@ -84,8 +84,9 @@ struct Shared<const N: usize> {
     cells: Box<[AtomicU64]>,
 }
 
+/// What a number may do.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
 }
@@ -164,7 +165,27 @@ impl<const N: usize> fmt::Debug for Numbers<N> {
 }
 
 impl Kind {
-    fn encode(self, mut encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
+    /// Writes one sample. An empty label set is left out, else it would be written as `{}`.
+    pub(super) fn encode(
+        self,
+        encoder: &mut MetricEncoder<'_>,
+        labels: &[(&str, &str)],
+        value: u64,
+    ) -> fmt::Result {
+        if labels.is_empty() {
+            return self.encode_value(encoder, value);
+        }
+        self.encode_value(&mut encoder.encode_family(&labels)?, value)
+    }
+
+    pub(super) fn metric_type(self) -> MetricType {
+        match self {
+            Self::Counter => MetricType::Counter,
+            Self::Gauge => MetricType::Gauge,
+        }
+    }
+
+    fn encode_value(self, encoder: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
         match self {
             Self::Counter => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
             Self::Gauge => encoder.encode_gauge(&value),
@@ -176,20 +197,15 @@ impl<const N: usize> EncodeMetric for Numbers<N> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for (index, cell) in self.shared.cells.iter().enumerate() {
             let value = cell.load(Ordering::Relaxed);
-            if value == 0 && self.zeros == Zeros::Left {
-                continue;
+            if value > 0 || self.zeros == Zeros::Shown {
+                self.kind.encode(&mut encoder, &self.labels(index), value)?;
             }
-            let labels = self.labels(index);
-            self.kind.encode(encoder.encode_family(&labels.as_slice())?, value)?;
         }
         Ok(())
     }
 
     fn metric_type(&self) -> MetricType {
-        match self.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-        }
+        self.kind.metric_type()
     }
 }
 

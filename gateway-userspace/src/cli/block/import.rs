@@ -64,7 +64,9 @@ impl Args {
         let mut client = Client::connect(&context.socket)?;
         let input = open(&self.file)?;
         drop_privileges()?;
-        let name = self.file.display().to_string();
+        let stdin = self.file == Path::new("-");
+        let name =
+            if stdin { "standard input".to_owned() } else { self.file.display().to_string() };
         let note = self.note.unwrap_or_else(|| super::note(&name).unwrap_or_default());
         let mut list = List::new(BufReader::new(input));
         let mut report = Report::default();

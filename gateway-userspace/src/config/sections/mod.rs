@@ -32,6 +32,9 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
             "name interfaces in [kernel], or add a [[listener]]",
         );
     }
+    if listeners.is_empty() && !routes.is_empty() && root.is_good() {
+        root.refuse_here("listener", "is missing: nobody can reach a route", "add a [[listener]]");
+    }
     Config {
         kernel,
         bans,

@@ -65,10 +65,10 @@ fn metrics(entry: &Entry<'_>, listeners: &[Listener]) -> Option<SocketAddr> {
     Some(address)
 }
 
-/// Two addresses that cannot both be listened on.
+/// Two addresses that cannot both be listened on. Each socket takes one family only.
 pub(super) fn same_socket(a: SocketAddr, b: SocketAddr) -> bool {
     let every = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && (a.ip() == b.ip() || every)
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (a.ip() == b.ip() || every)
 }
 
 pub(super) fn log(mut section: Section<'_>) -> Log {

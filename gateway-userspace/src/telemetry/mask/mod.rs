@@ -18,6 +18,10 @@ const MARK: &str = "[masked]";
 /// Ends a text that was cut.
 const CUT: &str = "…";
 
+/// Bytes that are looked at for each that may be shown. A head may have many times more, and a
+/// stranger would choose whose log line costs a millisecond.
+const READ_PER_SHOWN: usize = 4;
+
 /// `raw`, masked, in at most about `cap` bytes of printable text.
 ///
 /// Invalid UTF-8, control characters and the backslash become `\xNN` a byte, so that what was
@@ -38,6 +42,8 @@ fn is_plain(raw: &[u8]) -> bool {
 }
 
 fn masked(raw: &[u8], cap: usize) -> String {
+    let whole = raw;
+    let raw = shorten(raw, cap.saturating_mul(READ_PER_SHOWN));
     let decoded = Decoded::new(raw);
     let mut spans = card::find(decoded.bytes());
     spans.extend(token::find(decoded.bytes()));
@@ -55,8 +61,19 @@ fn masked(raw: &[u8], cap: usize) -> String {
         read = read.max(origin.end);
     }
     escape(raw.get(read..).unwrap_or_default(), &mut text);
-    cut(&mut text, cap);
+    cut(&mut text, cap, raw.len() < whole.len());
     text
+}
+
+/// At most `limit` bytes, which end with a segment: a number or token that the limit divides could
+/// not be recognised by its first half.
+fn shorten(raw: &[u8], limit: usize) -> &[u8] {
+    if raw.len() <= limit {
+        return raw;
+    }
+    let head = raw.get(..limit).unwrap_or_default();
+    let end = head.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    head.get(..end).unwrap_or_default()
 }
 
 fn escape(raw: &[u8], text: &mut String) {
@@ -88,8 +105,8 @@ fn escape_bytes(bytes: &[u8], text: &mut String) {
     }
 }
 
-fn cut(text: &mut String, cap: usize) {
-    if text.len() > cap {
+fn cut(text: &mut String, cap: usize, shortened: bool) {
+    if text.len() > cap || shortened {
         text.truncate(text.floor_char_boundary(cap));
         text.push_str(CUT);
     }

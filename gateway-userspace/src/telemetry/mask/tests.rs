@@ -88,6 +88,17 @@ fn a_long_path_is_cut_after_it_was_masked() {
     assert!(!text.contains("4111"), "{text}");
 }
 
+#[test]
+fn of_a_path_too_long_to_read_no_half_of_a_number_is_shown() {
+    for before in 0..20 {
+        let path = format!("/{}{}", "a".repeat(before), "/4111111111111111".repeat(300));
+        let text = shown(&path);
+        assert!(text.len() <= CAP + CUT.len() && text.ends_with(CUT));
+        assert!(!text.contains(|character: char| character.is_ascii_digit()), "{text}");
+    }
+    assert_eq!(shown(&format!("/{}", "4".repeat(9000))), "/…");
+}
+
 /// A number of `length` digits with this lead, made to pass.
 fn card_number(lead: u64, seed: u64, length: usize) -> String {
     let mut digits: String = format!("{lead}{seed:020}").chars().take(length - 1).collect();
