@@ -44,6 +44,60 @@ fn the_first_configuration_of_the_readme_is_accepted() {
     assert!(config.routes.iter().all(|route| route.identity.is_some()));
 }
 
+#[test]
+fn paths_and_tests_that_the_architecture_names_exist() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let sources = sources(&root());
+    let missing: Vec<&str> = quoted(&architecture)
+        .filter(|name| {
+            let is_path = name.ends_with(".rs") || name.ends_with('/');
+            let is_test = name.split('_').count() > 3 && name.bytes().all(is_lower);
+            let rooted = is_path && ROOTS.iter().any(|folder| name.starts_with(folder));
+            (rooted && !root().join(name).exists()) || (is_test && !is_defined(name, &sources))
+        })
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+}
+
+/// Where a path that the architecture names in full begins.
+const ROOTS: [&str; 7] = [
+    "gateway-common/",
+    "gateway-ebpf/",
+    "gateway-userspace/",
+    "xtask/",
+    "tests/",
+    "fuzz/",
+    "packaging/",
+];
+
+/// What stands between single backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+fn is_lower(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+fn is_defined(name: &str, sources: &[String]) -> bool {
+    sources.iter().any(|source| source.contains(&format!("fn {name}(")))
+}
+
+/// The Rust sources below a folder.
+fn sources(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(fs::read_to_string(&path));
+        }
+    }
+    found
+}
+
 /// One row as the document holds it.
 fn row(reason: Reason) -> String {
     let info = reason.info();
