@@ -58,7 +58,8 @@ type Prefixes<V> = HashMap<(u32, u128), V>;
 #[derive(Default)]
 pub(crate) struct Twin {
     bans: [Prefixes<TwinBan>; 2],
-    allows: [Prefixes<()>; 2],
+    /// The value is the prefix length, as in the map.
+    allows: [Prefixes<u64>; 2],
     bitmaps: HashMap<(u8, u32), u64>,
     sketch: RefCell<Vec<TwinCell>>,
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
@@ -116,7 +117,7 @@ impl Twin {
         let (first, count) = ALLOW.v4_range(address, length);
         (first..first + count).for_each(|bucket| self.set(Bitmap::Allow4, bucket));
         let length = u32::from(length);
-        self.allows[V4].insert((length, masked(bits4(address), length)), ());
+        self.allows[V4].insert((length, masked(bits4(address), length)), u64::from(length));
     }
 }
 

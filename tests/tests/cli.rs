@@ -60,7 +60,7 @@ fn commands_without_a_gateway_say_so() -> Result<()> {
     for arguments in
         [&["status"][..], &["block", "list"], &["why", "192.0.2.1"], &["panic", "pass"]]
     {
-        one_line(&run(arguments)?, &["/nonexistent/control.sock", "running"])?;
+        one_line(&run(arguments)?, &["/nonexistent/control.sock", "gateway run"])?;
     }
     Ok(())
 }
