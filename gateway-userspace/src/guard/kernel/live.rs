@@ -99,6 +99,8 @@ impl Filter {
         };
         if filter.folder.reused {
             filter.recount()?;
+        } else if pins::is_panic_inherited(&filter.folder)? {
+            filter.set_panic(true)?;
         }
         Ok(filter)
     }
