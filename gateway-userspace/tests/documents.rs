@@ -50,7 +50,7 @@ fn paths_and_tests_that_the_architecture_names_exist() {
     let sources = sources(&root());
     let missing: Vec<&str> = quoted(&architecture)
         .filter(|name| {
-            let is_path = name.ends_with(".rs") || name.ends_with('/');
+            let is_path = is_rust(Path::new(name)) || name.ends_with('/');
             let is_test = name.split('_').count() > 3 && name.bytes().all(is_lower);
             let rooted = is_path && ROOTS.iter().any(|folder| name.starts_with(folder));
             (rooted && !root().join(name).exists()) || (is_test && !is_defined(name, &sources))
@@ -83,6 +83,10 @@ fn is_defined(name: &str, sources: &[String]) -> bool {
     sources.iter().any(|source| source.contains(&format!("fn {name}(")))
 }
 
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
 /// The Rust sources below a folder.
 fn sources(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
@@ -91,7 +95,7 @@ fn sources(folder: &Path) -> Vec<String> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if is_rust(&path) {
             found.extend(fs::read_to_string(&path));
         }
     }
