@@ -2,9 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::proxy;
-
 pub(super) fn run(log: &str) -> anyhow::Result<()> {
     super::start_log(log)?;
-    proxy::run().context("the proxy ended")
+    crate::proxy::run().context("the proxy ended")
 }

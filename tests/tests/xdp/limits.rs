@@ -17,7 +17,7 @@ use nix::{
 };
 
 use super::{
-    fixture::{Fixture, PASS, config, rate},
+    fixture::{Fixture, PASS, config, is_possible, rate},
     frames::{V4, V6, udp4, udp6},
 };
 
@@ -85,6 +85,9 @@ fn hold(factor: f64, threads: usize, frame: &[u8]) {
 
 #[test]
 fn one_source_on_one_processor_gets_its_limit() {
+    if !is_possible("xdp::limits::one_source_on_one_processor_gets_its_limit") {
+        return;
+    }
     for factor in [1.5, 2.0, 4.0, 20.0] {
         hold(factor, 1, &udp4(V4));
     }
@@ -92,6 +95,9 @@ fn one_source_on_one_processor_gets_its_limit() {
 
 #[test]
 fn one_source_on_two_processors_gets_its_limit() {
+    if !is_possible("xdp::limits::one_source_on_two_processors_gets_its_limit") {
+        return;
+    }
     for factor in [1.5, 2.0, 4.0, 20.0] {
         hold(factor, processors(), &udp4(V4));
     }
@@ -99,12 +105,18 @@ fn one_source_on_two_processors_gets_its_limit() {
 
 #[test]
 fn an_ipv6_source_gets_its_limit() {
+    if !is_possible("xdp::limits::an_ipv6_source_gets_its_limit") {
+        return;
+    }
     hold(4.0, 1, &udp6(V6));
 }
 
 /// As fast as the processors can, both at the same words: compare-exchange is contended.
 #[test]
 fn one_source_at_full_speed_on_two_processors_gets_its_limit() {
+    if !is_possible("xdp::limits::one_source_at_full_speed_on_two_processors_gets_its_limit") {
+        return;
+    }
     let (count, burst) = (20_000, 20_000);
     let fixture = Fixture::with(&limited(count, burst));
     let filter = &fixture.filter;
@@ -125,6 +137,9 @@ fn one_source_at_full_speed_on_two_processors_gets_its_limit() {
 
 #[test]
 fn a_source_below_its_limit_loses_nothing() {
+    if !is_possible("xdp::limits::a_source_below_its_limit_loses_nothing") {
+        return;
+    }
     let fixture = Fixture::with(&limited(RATE, BURST));
     send_paced(&fixture.filter, &udp4(V4), 950.0, Duration::from_secs(2));
     assert_eq!(count_of(&fixture.filter, Reason::PacketLimit), 0);
@@ -133,6 +148,9 @@ fn a_source_below_its_limit_loses_nothing() {
 /// The flood comes from one processor, a million sources; every thousandth packet is lawful.
 #[test]
 fn an_innocent_beside_a_million_random_sources_loses_nothing() {
+    if !is_possible("xdp::limits::an_innocent_beside_a_million_random_sources_loses_nothing") {
+        return;
+    }
     let fixture = Fixture::with(&limited(RATE, 2 * RATE));
     let innocent = udp4(V4);
     let mut random = 0x1234_5678_9abc_def0_u64;
@@ -151,6 +169,9 @@ fn an_innocent_beside_a_million_random_sources_loses_nothing() {
 
 #[test]
 fn allowed_sources_share_one_limit() {
+    if !is_possible("xdp::limits::allowed_sources_share_one_limit") {
+        return;
+    }
     let mut config = config();
     config.allow_limit = rate(1000, 100);
     let mut fixture = Fixture::with(&config);
@@ -164,6 +185,9 @@ fn allowed_sources_share_one_limit() {
 
 #[test]
 fn the_exact_table_is_guarded() {
+    if !is_possible("xdp::limits::the_exact_table_is_guarded") {
+        return;
+    }
     let mut config = limited(10, 10);
     config.limit_inserts = 50;
     let fixture = Fixture::with(&config);

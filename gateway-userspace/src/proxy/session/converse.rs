@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that fit a frame beside its envelope.
 const ANSWER_BYTES: usize = FRAME_BYTES - 64;
 
+/// Stands for an answer over that.
+const TOO_LONG: &str = r#"{"cut":"the answer does not fit a frame"}"#;
+
 /// How a conversation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -94,11 +97,9 @@ async fn answer(
         FromGuard::Keys { reset, keys } => instance.update_keys(reset, keys),
         FromGuard::KernelCounters { id, report } => instance.kernel_counters(id, report),
         FromGuard::Query { id, query } => {
-            let mut json = instance.answer(&query).to_string();
-            if json.len() > ANSWER_BYTES {
-                // Half a document is none.
-                json = r#"{"cut":"the answer does not fit a frame"}"#.to_owned();
-            }
+            let whole = instance.answer(&query).to_string();
+            // Half a document is none.
+            let json = if whole.len() > ANSWER_BYTES { TOO_LONG.to_owned() } else { whole };
             channel.send(&FromProxy::Answer { id, json }, &[]).await?;
         }
         FromGuard::Welcome { .. }
