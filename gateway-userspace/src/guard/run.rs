@@ -116,7 +116,7 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
-        Adopted::Stray(_) => (Vec::new(), false),
+        Adopted::Stuck(_) | Adopted::Drains(_) => (Vec::new(), false),
     };
     let complete = handed.len() == listeners::count(&parts.config);
     let listening = listeners::open(&parts.config, handed, exclusive)?;
@@ -140,9 +140,10 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
         }
         Adopted::Serving(serving) => {
             info!(pid = serving.process.pid(), "proxy of another configuration drains");
-            parts.keeper.dismiss(serving);
+            parts.keeper.dismiss(serving).await;
         }
-        Adopted::Stray(process) => {
+        Adopted::Drains(process) => parts.keeper.watch_drain(process),
+        Adopted::Stuck(process) => {
             process.kill();
             process.end().reached().await;
         }
