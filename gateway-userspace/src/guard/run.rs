@@ -1,9 +1,12 @@
 //! From the checked configuration to a serving gateway, in the order that leaves no gap: bans are
 //! in the kernel before the first listener opens; then the loop that everything happens in.
 
-use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use nix::{ifaddrs::getifaddrs, sys::stat::Mode};
+use nix::sys::{
+    resource::{Resource, setrlimit},
+    stat::Mode,
+};
 use tokio::{
     io::unix::{AsyncFd, AsyncFdReadyGuard},
     signal::unix::{Signal, SignalKind, signal},
@@ -15,8 +18,9 @@ use tracing::{info, warn};
 
 use super::{
     accounts::Accounts,
+    address::of_this_machine,
     control,
-    core::{Core, State},
+    core::{Core, Parts, State},
     error::GuardError,
     folders::RunFolder,
     kernel::{Filter, Off, PacketFilter},
@@ -47,6 +51,11 @@ const EVENTS: usize = 4096;
 pub fn run(options: Options) -> Result<(), GuardError> {
     // Files and sockets are made for us and our group; what others need is given expressly.
     nix::sys::stat::umask(Mode::from_bits_truncate(0o027));
+    // Hashes of keys and open secrets are in this memory.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|errno| GuardError::System {
+        doing: "forbidding core files",
+        source: errno.into(),
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,18 +77,23 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
-    let core = serve(config, text, digest, kernel, state, keeper, &accounts, &run).await?;
+    let parts = Parts { config, text, digest, kernel, state, keeper };
+    let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
-    Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await
+    let ended = Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await;
+    // A socket that nobody listens on would only puzzle the next command.
+    drop(std::fs::remove_file(run.control_socket()));
+    ended
 }
 
 /// Everything that has to hold before a packet may reach a listener.
 fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
     let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
-    let own = own_addresses()?;
+    let own =
+        of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
     let state = State::restore(config, store, &own);
     let mut kernel = open_kernel(config)?;
     state.reconcile(&mut *kernel)?;
@@ -97,64 +111,44 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
 }
 
 /// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
-#[expect(clippy::too_many_arguments, reason = "the composition of the guard, in one place")]
-async fn serve(
-    config: Config,
-    text: String,
-    digest: [u8; 32],
-    kernel: Box<dyn PacketFilter>,
-    state: State,
-    mut keeper: Keeper,
-    accounts: &Accounts,
-    run: &RunFolder,
-) -> Result<Core, GuardError> {
-    let mut adopted = wait_for(run, accounts, digest).await?;
+async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
+    let mut adopted = wait_for(run, accounts, parts.digest).await?;
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
-        Adopted::Stray(_) => (Vec::new(), false),
+        Adopted::Stuck(_) | Adopted::Drains(_) => (Vec::new(), false),
     };
-    let complete = handed.len() == listeners::count(&config);
-    let listening = listeners::open(&config, handed, exclusive)?;
-    let keys = state.keys.all_for_proxy();
-    let fresh = match adopted {
-        Adopted::Serving(serving) if serving.configuration == digest && complete => {
-            info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
-            keeper.adopt(serving.process, serving.channel, keys);
-            false
-        }
-        Adopted::Serving(serving) => {
-            info!(pid = serving.process.pid(), "proxy of another configuration drains");
-            keeper.dismiss(serving);
-            true
-        }
-        Adopted::Stray(process) => {
-            process.kill();
-            process.end().reached().await;
-            true
-        }
-        Adopted::Nobody => true,
-    };
-    let mut core = Core::new(config, text, digest, kernel, state, keeper, listening, accounts);
-    if fresh {
+    let complete = handed.len() == listeners::count(&parts.config);
+    let listening = listeners::open(&parts.config, handed, exclusive)?;
+    let serves = settle(&mut parts, adopted, complete).await;
+    let mut core = Core::new(parts, listening, accounts);
+    if !serves {
         core.start_proxy()?;
     }
     Ok(core)
 }
 
-/// The addresses of this machine: a ban on one would be a ban on ourselves.
-fn own_addresses() -> Result<Vec<IpAddr>, GuardError> {
-    let interfaces = getifaddrs().map_err(|errno| GuardError::System {
-        doing: "listing the addresses of this machine",
-        source: errno.into(),
-    })?;
-    let addresses = interfaces.filter_map(|one| one.address);
-    Ok(addresses
-        .filter_map(|address| {
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-        })
-        .collect())
+/// What becomes of an earlier proxy. True if it serves on as ours.
+async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
+    match adopted {
+        Adopted::Nobody => {}
+        Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
+            info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
+            let keys = parts.state.keys.all_for_proxy();
+            parts.keeper.adopt(serving.process, serving.channel, keys);
+            return true;
+        }
+        Adopted::Serving(serving) => {
+            info!(pid = serving.process.pid(), "proxy of another configuration drains");
+            parts.keeper.dismiss(serving).await;
+        }
+        Adopted::Drains(process) => parts.keeper.watch_drain(process),
+        Adopted::Stuck(process) => {
+            process.kill();
+            process.end().reached().await;
+        }
+    }
+    false
 }
 
 struct Signals {
@@ -224,7 +218,7 @@ impl Loop {
         info!("guard stops; the packet filter stays attached");
         let Self { core, signals, .. } = &mut self;
         core.keeper().stop(signals.stop()).await;
-        core.tick(clock::wall(), clock::now());
+        core.last_tick(clock::wall(), clock::now());
         self.tasks.abort_all();
         // Dropping the core waits for the store.
     }
