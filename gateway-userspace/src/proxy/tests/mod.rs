@@ -1,0 +1,11 @@
+//! The proxy as clients and suppliers see it: real TLS clients, a real proxy, real origins, all on
+//! loopback.
+
+mod bodies;
+mod client;
+mod connections;
+mod identities;
+mod lab;
+mod origin;
+mod requests;
+mod suppliers;
