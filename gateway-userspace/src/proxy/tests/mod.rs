@@ -7,5 +7,6 @@ mod connections;
 mod identities;
 mod lab;
 mod origin;
+pub(in crate::proxy) mod plain_client;
 mod requests;
 mod suppliers;

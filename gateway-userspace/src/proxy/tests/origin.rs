@@ -135,8 +135,7 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<Body>
         "/trailers" => {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static("0"));
-            let mut response =
-                streamed(stream::iter([chunk("data"), Ok(Frame::trailers(trailers))]));
+            let mut response = streamed(stream::iter([chunk("data"), Frame::trailers(trailers)]));
             response.headers_mut().insert("trailer", HeaderValue::from_static("grpc-status"));
             response
         }
@@ -185,15 +184,15 @@ fn told<B>(request: &Request<B>, connection: usize, bytes: usize) -> Response<Bo
     streamed(stream::iter([chunk(text.to_string())]))
 }
 
-fn chunk(bytes: impl Into<Bytes>) -> std::io::Result<Frame<Bytes>> {
-    Ok(Frame::data(bytes.into()))
+fn chunk(bytes: impl Into<Bytes>) -> Frame<Bytes> {
+    Frame::data(bytes.into())
 }
 
 fn streamed<S>(frames: S) -> Response<Body>
 where
-    S: futures_util::Stream<Item = std::io::Result<Frame<Bytes>>> + Send + Sync + 'static,
+    S: futures_util::Stream<Item = Frame<Bytes>> + Send + Sync + 'static,
 {
-    Response::new(BodyExt::boxed(StreamBody::new(frames)))
+    Response::new(BodyExt::boxed(StreamBody::new(frames.map(Ok))))
 }
 
 /// An origin that speaks bytes: each connection gets `answer` after the first read.

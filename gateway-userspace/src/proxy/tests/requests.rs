@@ -3,6 +3,7 @@
 use gateway_common::Reason;
 use http::Method;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     client::{full, raw},
@@ -140,7 +141,6 @@ async fn protocol_switches_and_tunnels_are_refused() {
     {
         let tls = lab.identified.trusting(&[b"http/1.1"]);
         let mut stream = super::client::handshake(lab.address, tls).await.unwrap();
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = vec![0; 12];
         stream.read_exact(&mut answer).await.unwrap();
