@@ -102,6 +102,7 @@ pub enum StartError {
 pub struct Instance {
     shared: Arc<Shared>,
     kernel: Arc<KernelCounters>,
+    asks: Asks,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     support: Option<JoinHandle<()>>,
@@ -129,12 +130,12 @@ impl Instance {
             parts.listeners.into_iter().partition(|one| one.role == ListenerRole::Metrics);
         let support = Support {
             shared: Arc::clone(&shared),
-            asks,
+            asks: asks.clone(),
             kernel: Arc::clone(&kernel),
             admin: admin.into_iter().map(|one| one.socket).collect(),
         };
         let support = Some(support_thread(support, stopped.clone())?);
-        let mut instance = Self { shared, kernel, stop, workers: Vec::new(), support };
+        let mut instance = Self { shared, kernel, asks, stop, workers: Vec::new(), support };
         instance.start_workers(public, &server, &client, &stopped)?;
         Ok((instance, Outbox { asks: waiting_asks, feedback: waiting_feedback }))
     }
@@ -193,6 +194,7 @@ impl Instance {
             "requests_in_flight": shared.stages.admission.in_flight(),
             "api_keys": shared.keys.len(),
             "suppliers": shared.book.status(),
+            "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
         })
     }

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn an_extreme_rate_does_not_overflow() {
-        let slow = Rate { count: 1, per: Duration::from_secs(86_400 * 365), burst: u32::MAX };
+        let slow = Rate { count: 1, per: Duration::from_hours(24 * 365), burst: u32::MAX };
         let limiter: Limiter<u32> = Limiter::new(slow, 4);
         assert!(matches!(limiter.check(&1), Verdict::Within { .. }));
     }

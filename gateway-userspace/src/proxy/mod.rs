@@ -18,6 +18,7 @@ pub(crate) mod record;
 pub mod router;
 pub mod sandbox;
 pub mod secrets;
+pub(crate) mod session;
 pub(crate) mod source;
 pub(crate) mod support;
 pub mod tls;
@@ -26,3 +27,7 @@ pub(crate) mod worker;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use session::{ProxyError, run};

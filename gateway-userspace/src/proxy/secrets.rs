@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt as _, path::
 use zeroize::Zeroizing;
 
 /// Bytes of one file, at most.
-const MOST: usize = 1 << 20;
+const MOST: usize = 4 << 20;
 
 /// Files of one configuration, at most.
 const FILES: usize = 1024;
@@ -23,7 +23,7 @@ impl Secrets {
         }
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         if length > MOST {
-            return Err(io::Error::other("the file is over 1 MiB"));
+            return Err(io::Error::other("the file is over 4 MiB"));
         }
         let mut bytes = Zeroizing::new(vec![0; length]);
         file.read_exact_at(&mut bytes, 0)?;

@@ -56,11 +56,10 @@ impl Keys {
             Some(_) | None => HashMap::with_capacity(keys.len()),
         };
         for key in keys {
-            match Id::try_from(key.id.as_bytes()) {
-                Ok(id) => {
-                    table.insert(id, Arc::new(Key::new(key)));
-                }
-                Err(_) => tracing::error!(id = ?key.id, "an API key has an unlawful id; ignored"),
+            if let Ok(id) = Id::try_from(key.id.as_bytes()) {
+                table.insert(id, Arc::new(Key::new(key)));
+            } else {
+                tracing::error!(id = ?key.id, "an API key has an unlawful id; ignored");
             }
         }
         self.table.store(Some(Arc::new(table)));

@@ -57,7 +57,7 @@ pub(crate) async fn accept(
     let drain = worker.shared.config.proxy.timeouts.drain;
     let finished = async {
         while let Some(ended) = tasks.join_next().await {
-            note(ended)
+            note(ended);
         }
     };
     if timeout(drain, finished).await.is_err() {

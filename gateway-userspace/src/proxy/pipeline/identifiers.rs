@@ -123,7 +123,7 @@ fn parent(value: &[u8]) -> Option<([[u8; 2]; 16], [u8; 2])> {
     let lawful_end = rest.is_empty() || (version != b"00" && rest.first() == Some(&b'-'));
     let dashes = [2, 35, 52].iter().all(|at| line.get(*at) == Some(&b'-'));
     let (id, span, flags) = (line.get(3..35)?, line.get(36..52)?, line.get(53..55)?);
-    let all_hex = [version, id, span, flags].iter().all(|part| part.iter().all(lower_hex));
+    let all_hex = [version, id, span, flags].iter().all(|part| part.iter().copied().all(lower_hex));
     let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
     if !lawful_end || !dashes || !all_hex || version == b"ff" || zero(id) || zero(span) {
         return None;
@@ -133,7 +133,7 @@ fn parent(value: &[u8]) -> Option<([[u8; 2]; 16], [u8; 2])> {
     Some((pairs, flags.try_into().ok()?))
 }
 
-fn lower_hex(byte: &u8) -> bool {
+fn lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let ids: std::collections::HashSet<_> =
             (0..1000).map(|_| generator.request_id().as_str().to_owned()).collect();
         assert_eq!(ids.len(), 1000);
-        assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| lower_hex(&b))));
+        assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(lower_hex)));
     }
 
     proptest! {

@@ -26,8 +26,7 @@ use self::{
     stage::{Description, Edge, Responding, Routed},
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden::Harden, method_and_size::MethodAndSize,
-        normalize::Normalize,
+        client_limit::ClientLimit, harden, method_and_size, normalize,
     },
 };
 use crate::{
@@ -71,55 +70,38 @@ pub fn describe() -> Vec<Line> {
     edge.chain(routed).chain(response).collect()
 }
 
-/// Every stage, with its settings. Shared by all workers.
+/// The stages that have settings or state. Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Stages {
     pub(crate) admission: Admission,
-    normalize: Normalize,
     pub(crate) anonymous_limit: AnonymousLimit,
-    method_and_size: MethodAndSize,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
-    harden: Harden,
 }
 
 impl Stages {
     pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
-            normalize: Normalize,
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
-            method_and_size: MethodAndSize,
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
-            harden: Harden,
         }
     }
 
     fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
         match stage {
             Edge::Admission => self.admission.check(context),
-            Edge::Normalize => self.normalize.check(context),
+            Edge::Normalize => normalize::check(context),
             Edge::AnonymousLimit => self.anonymous_limit.check(context),
         }
     }
 
     fn routed(&self, stage: Routed, context: &mut RequestContext, route: &Route) -> Decision {
         match stage {
-            Routed::MethodAndSize => self.method_and_size.check(context, route),
+            Routed::MethodAndSize => method_and_size::check(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
-        }
-    }
-
-    fn responding(
-        &self,
-        stage: Responding,
-        context: &mut RequestContext,
-        headers: &mut http::HeaderMap,
-    ) {
-        match stage {
-            Responding::Harden => self.harden.apply(context, headers),
         }
     }
 
@@ -147,8 +129,11 @@ pub(crate) async fn serve(
         }
     };
     for stage in RESPONSE {
-        let stages = &worker.shared.stages;
-        stages.responding(*stage, &mut exchange.context, response.headers_mut());
+        match stage {
+            Responding::Harden => {
+                harden::apply(&mut exchange.context, response.headers_mut());
+            }
+        }
     }
     exchange.answered(response.status());
     response.map(|payload| ResponseBody::new(payload, exchange))

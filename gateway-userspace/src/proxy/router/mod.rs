@@ -174,8 +174,9 @@ mod tests {
     }
 
     fn find(routes: Vec<model::Route>, host: &str, path: &str, method: &Method) -> Option<String> {
-        let router = Router::new(&model::Config { routes, ..testing::config() }).unwrap();
-        router.find(host, path, method).map(|route| route.name.clone())
+        let config = model::Config { routes, ..testing::config() };
+        let table = Router::new(&config).unwrap();
+        table.find(host, path, method).map(|route| route.name.clone())
     }
 
     #[test]
@@ -201,13 +202,14 @@ mod tests {
             route("read", None, "/a", &[Method::GET]),
             route("write", None, "/a", &[Method::POST]),
         ];
-        let router = Router::new(&model::Config { routes, ..testing::config() }).unwrap();
-        assert_eq!(router.find("h", "/a", &Method::POST).unwrap().name, "write");
-        let none = router.find("h", "/a", &Method::DELETE).unwrap();
+        let config = model::Config { routes, ..testing::config() };
+        let table = Router::new(&config).unwrap();
+        assert_eq!(table.find("h", "/a", &Method::POST).unwrap().name, "write");
+        let none = table.find("h", "/a", &Method::DELETE).unwrap();
         assert!(!none.takes(&Method::DELETE));
         assert_eq!(none.allow, "GET, POST");
-        assert!(router.find("h", "/b", &Method::GET).is_none());
-        assert!(router.find("h", "/a/", &Method::GET).is_none());
+        assert!(table.find("h", "/b", &Method::GET).is_none());
+        assert!(table.find("h", "/a/", &Method::GET).is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::dial::{Connected, DialFault, Dialer};
 use crate::{clock, proxy::pipeline::body::RequestBody};
 
 /// An idle connection older than this is not trusted to be still open at the other end.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Streams of one h2 connection, at most, whatever the supplier offers.
 const STREAMS: usize = 1024;

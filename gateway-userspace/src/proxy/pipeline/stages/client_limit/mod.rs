@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn says_what_is_left_and_when_it_is_back() {
-        let policy = Policy::new(Rate { count: 10, per: Duration::from_secs(60), burst: 10 });
+        let policy = Policy::new(Rate { count: 10, per: Duration::from_mins(1), burst: 10 });
         let limit = |left, wait| policy.fields(left, wait).limit.to_str().unwrap().to_owned();
         assert_eq!(limit(10, Duration::ZERO), "\"route\";r=10;t=0");
         assert_eq!(limit(4, Duration::ZERO), "\"route\";r=4;t=36");

@@ -27,21 +27,16 @@ static REVEALING: [HeaderName; 4] = [
 static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-#[derive(Debug, Default)]
-pub(crate) struct Harden;
-
-impl Harden {
-    pub(crate) fn apply(&self, context: &mut RequestContext, headers: &mut HeaderMap) {
-        hop_by_hop::strip(headers);
-        for name in &REVEALING {
-            headers.remove(name);
-        }
-        headers.insert(&REQUEST_ID, context.id.header());
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
-        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| HSTS.clone());
-        if let Some(quota) = context.quota.take() {
-            headers.insert(&POLICY, quota.policy);
-            headers.insert(&LIMIT, quota.limit);
-        }
+pub(crate) fn apply(context: &mut RequestContext, headers: &mut HeaderMap) {
+    hop_by_hop::strip(headers);
+    for name in &REVEALING {
+        headers.remove(name);
+    }
+    headers.insert(&REQUEST_ID, context.id.header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
+    headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| HSTS.clone());
+    if let Some(quota) = context.quota.take() {
+        headers.insert(&POLICY, quota.policy);
+        headers.insert(&LIMIT, quota.limit);
     }
 }

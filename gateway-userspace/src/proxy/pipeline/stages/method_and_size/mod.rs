@@ -16,28 +16,21 @@ use crate::proxy::{
     router::Route,
 };
 
-#[derive(Debug, Default)]
-pub(crate) struct MethodAndSize;
-
-impl MethodAndSize {
-    pub(crate) fn check(&self, context: &mut RequestContext, route: &Route) -> Decision {
-        let head = &context.head;
-        // TRACE would echo what the gateway adds to a request.
-        if !route.takes(&head.method) || head.method == Method::TRACE {
-            return Refusal::new(Reason::MethodRefused, "not among the route's methods")
-                .with_header(ALLOW, route.allow.clone())
-                .into();
-        }
-        if switches_protocol(&head.headers) {
-            return Refusal::new(Reason::UpgradeRefused, "Connection: upgrade").into();
-        }
-        match declared_length(&head.headers) {
-            Ok(length) if length <= route.body_bytes => Decision::Continue,
-            Ok(_) => {
-                Refusal::new(Reason::BodyTooLarge, "Content-Length over the route's cap").into()
-            }
-            Err(()) => Refusal::new(Reason::HeadMalformed, "Content-Length is no number").into(),
-        }
+pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
+    let head = &context.head;
+    // TRACE would echo what the gateway adds to a request.
+    if !route.takes(&head.method) || head.method == Method::TRACE {
+        return Refusal::new(Reason::MethodRefused, "not among the route's methods")
+            .with_header(ALLOW, route.allow.clone())
+            .into();
+    }
+    if switches_protocol(&head.headers) {
+        return Refusal::new(Reason::UpgradeRefused, "Connection: upgrade").into();
+    }
+    match declared_length(&head.headers) {
+        Ok(length) if length <= route.body_bytes => Decision::Continue,
+        Ok(_) => Refusal::new(Reason::BodyTooLarge, "Content-Length over the route's cap").into(),
+        Err(()) => Refusal::new(Reason::HeadMalformed, "Content-Length is no number").into(),
     }
 }
 

@@ -17,18 +17,13 @@ use crate::proxy::pipeline::{
 /// What `CONNECT` may be replaced by: it names no path, so no route can say.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-#[derive(Debug, Default)]
-pub(crate) struct Normalize;
-
-impl Normalize {
-    pub(crate) fn check(&self, context: &mut RequestContext) -> Decision {
-        match target(context) {
-            Ok(target) => {
-                context.target = Some(target);
-                Decision::Continue
-            }
-            Err(refusal) => refusal.into(),
+pub(crate) fn check(context: &mut RequestContext) -> Decision {
+    match target(context) {
+        Ok(target) => {
+            context.target = Some(target);
+            Decision::Continue
         }
+        Err(refusal) => refusal.into(),
     }
 }
 
