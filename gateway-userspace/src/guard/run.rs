@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{
     accounts::Accounts,
     control,
-    core::{Core, State},
+    core::{Core, Parts, State},
     error::GuardError,
     folders::RunFolder,
     kernel::{Filter, Off, PacketFilter},
@@ -68,12 +68,16 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
-    let core = serve(config, text, digest, kernel, state, keeper, &accounts, &run).await?;
+    let parts = Parts { config, text, digest, kernel, state, keeper };
+    let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
-    Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await
+    let ended = Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await;
+    // A socket that nobody listens on would only puzzle the next command.
+    drop(std::fs::remove_file(run.control_socket()));
+    ended
 }
 
 /// Everything that has to hold before a packet may reach a listener.
@@ -97,49 +101,43 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
 }
 
 /// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
-#[expect(clippy::too_many_arguments, reason = "the composition of the guard, in one place")]
-async fn serve(
-    config: Config,
-    text: String,
-    digest: [u8; 32],
-    kernel: Box<dyn PacketFilter>,
-    state: State,
-    mut keeper: Keeper,
-    accounts: &Accounts,
-    run: &RunFolder,
-) -> Result<Core, GuardError> {
-    let mut adopted = wait_for(run, accounts, digest).await?;
+async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
+    let mut adopted = wait_for(run, accounts, parts.digest).await?;
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
         Adopted::Stray(_) => (Vec::new(), false),
     };
-    let complete = handed.len() == listeners::count(&config);
-    let listening = listeners::open(&config, handed, exclusive)?;
-    let keys = state.keys.all_for_proxy();
-    let fresh = match adopted {
-        Adopted::Serving(serving) if serving.configuration == digest && complete => {
+    let complete = handed.len() == listeners::count(&parts.config);
+    let listening = listeners::open(&parts.config, handed, exclusive)?;
+    let serves = settle(&mut parts, adopted, complete).await;
+    let mut core = Core::new(parts, listening, accounts);
+    if !serves {
+        core.start_proxy()?;
+    }
+    Ok(core)
+}
+
+/// What becomes of an earlier proxy. True if it serves on as ours.
+async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
+    match adopted {
+        Adopted::Nobody => {}
+        Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
             info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
-            keeper.adopt(serving.process, serving.channel, keys);
-            false
+            let keys = parts.state.keys.all_for_proxy();
+            parts.keeper.adopt(serving.process, serving.channel, keys);
+            return true;
         }
         Adopted::Serving(serving) => {
             info!(pid = serving.process.pid(), "proxy of another configuration drains");
-            keeper.dismiss(serving);
-            true
+            parts.keeper.dismiss(serving);
         }
         Adopted::Stray(process) => {
             process.kill();
             process.end().reached().await;
-            true
         }
-        Adopted::Nobody => true,
-    };
-    let mut core = Core::new(config, text, digest, kernel, state, keeper, listening, accounts);
-    if fresh {
-        core.start_proxy()?;
     }
-    Ok(core)
+    false
 }
 
 /// The addresses of this machine: a ban on one would be a ban on ourselves.

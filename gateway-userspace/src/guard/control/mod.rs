@@ -225,7 +225,7 @@ async fn stored(response: Response, durable: Durable) -> Response {
         Ok(Err(_)) => "the store has no room for it".to_owned(),
         Err(_) => "the disk does not answer".to_owned(),
     };
-    refused(format!("it is in force, but not stored, and ends with the gateway: {why}"))
+    refused(format!("it is in force, but not stored yet, and may not outlive the gateway: {why}"))
 }
 
 fn with_proxy(response: Response, said: Option<&str>) -> Response {

@@ -210,7 +210,6 @@ impl Core {
         if let Err(error) = self.kernel.0.set_panic(pass) {
             return refused(&error);
         }
-        self.panic_pass = pass;
         tracing::warn!(pass, "panic switch by operator's order");
         done(if pass {
             "every packet passes; `gateway panic restore` brings the rules back".to_owned()

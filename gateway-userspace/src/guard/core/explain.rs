@@ -13,18 +13,17 @@ use crate::{
     ipc::message::{GuardMetric, KernelReport},
 };
 
+/// What the filter calls its mode when it lets everything pass.
+const PANIC: &str = "panic pass";
+
 impl Core {
     pub(super) fn status(&self) -> Status {
-        let mut kernel = self.kernel.0.status();
-        if self.panic_pass {
-            "panic pass".clone_into(&mut kernel.mode);
-        }
         let scores = self.bans.judge().scores();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel,
+            kernel: self.kernel.0.status(),
             proxy: self.keeper.status(),
             bans: Usage {
                 used: count(self.bans.table().len()),
@@ -71,7 +70,7 @@ impl Core {
         let (net, now) = (source(address), clock::now());
         let judge = self.bans.judge();
         let mut findings = Vec::new();
-        if self.panic_pass {
+        if self.kernel.0.status().mode == PANIC {
             findings.push("every packet passes by operator's order".to_owned());
         }
         if let Some((allowed, configured)) = self.allows.covering(address.into()) {

@@ -34,11 +34,14 @@ use crate::{
     config::model::Config,
 };
 
-/// How often the time is stored, for a clock that loses its own.
-const SEEN_EVERY: Duration = Duration::from_mins(1);
+/// How often the time is stored, for a clock that loses its own, and a failing map is logged.
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Drop events taken in one go.
 const EVENTS: usize = 256;
+
+/// Warnings that `gateway status` shows.
+const WARNINGS: usize = 16;
 
 /// Questions the proxy has not answered.
 const QUERIES: usize = 64;
@@ -65,7 +68,8 @@ pub(super) struct Core {
     seen_at: Instant,
     counts: Counts,
     warnings: Vec<String>,
-    panic_pass: bool,
+    /// When a failed ban was last logged: a full map fails with every strike.
+    failure_logged: Option<Instant>,
 }
 
 /// The filter; its own type has no `Debug`.
@@ -134,18 +138,19 @@ impl State {
     }
 }
 
+/// What a core is joined from.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) text: String,
+    pub(super) digest: [u8; 32],
+    pub(super) kernel: Box<dyn PacketFilter>,
+    pub(super) state: State,
+    pub(super) keeper: Keeper,
+}
+
 impl Core {
-    #[expect(clippy::too_many_arguments, reason = "the composition of the guard, in one place")]
-    pub(super) fn new(
-        config: Config,
-        text: String,
-        digest: [u8; 32],
-        kernel: Box<dyn PacketFilter>,
-        state: State,
-        keeper: Keeper,
-        listening: Vec<Listening>,
-        accounts: &Accounts,
-    ) -> Self {
+    pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
+        let Parts { config, text, digest, kernel, state, keeper } = parts;
         let now = clock::now();
         Self {
             config,
@@ -167,7 +172,7 @@ impl Core {
             seen_at: now,
             counts: Counts::default(),
             warnings: state.warnings,
-            panic_pass: false,
+            failure_logged: None,
         }
     }
 
@@ -226,7 +231,7 @@ impl Core {
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
-        if now.saturating_duration_since(self.seen_at) >= SEEN_EVERY {
+        if now.saturating_duration_since(self.seen_at) >= MINUTE {
             self.seen_at = now;
             changes.push(Change::Seen(wall));
         }
@@ -237,13 +242,18 @@ impl Core {
         let Some(jump) = self.time.tick(clock, now) else { return };
         self.counts.clock_jumps += 1;
         let warning = warned(&jump);
-        if self.warnings.len() < 16 {
-            self.warnings.push(warning);
-        }
+        self.warn(warning);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
+        }
+    }
+
+    /// Adds to what `gateway status` warns of, once.
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 

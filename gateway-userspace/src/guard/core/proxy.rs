@@ -6,12 +6,13 @@ use gateway_common::Reason;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::{Core, QUERIES};
+use super::{Core, MINUTE, QUERIES};
 use crate::{
     clock,
     guard::{
         address::source,
-        bans::{Judgement, Strike, Struck},
+        bans::{BanError, Judgement, Strike, Struck},
+        chain,
         error::GuardError,
         worker::{Numbered, Reaction},
     },
@@ -88,9 +89,16 @@ impl Core {
                 self.follow();
             }
             Struck::Judged(Judgement::Noted { .. } | Judgement::Ignored(_)) => {}
-            Struck::Failed(why) => {
-                error!(error = %crate::guard::chain(&why), "a strike did not lead to a ban");
-            }
+            Struck::Failed(why) => self.failed_to_ban(&why, now),
+        }
+    }
+
+    /// Counted each time by the ban list, logged now and then.
+    fn failed_to_ban(&mut self, why: &BanError, now: Instant) {
+        let lately = |at: Instant| now.saturating_duration_since(at) < MINUTE;
+        if !self.failure_logged.is_some_and(lately) {
+            self.failure_logged = Some(now);
+            error!(error = %chain(why), "a strike did not lead to a ban");
         }
     }
 
@@ -106,9 +114,7 @@ impl Core {
                 "supplier {name} has an address within the ban on {net}; its answers are dropped until `gateway block rm {net}`"
             );
             warn!("{text}");
-            if self.warnings.len() < 16 && !self.warnings.contains(&text) {
-                self.warnings.push(text);
-            }
+            self.warn(text);
         }
         self.follow();
     }
