@@ -75,3 +75,28 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_what_the_kernel_writes() {
+        let packet = Packet {
+            source: Source::V4([192, 0, 2, 1]),
+            protocol: 17,
+            destination_port: 53,
+            finding: None,
+        };
+        let event = Event::new(&packet, Reason::BanHost, true, 77);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&event.at_ns.to_ne_bytes());
+        bytes[8..24].copy_from_slice(&event.source);
+        bytes[24..26].copy_from_slice(&event.reason.to_ne_bytes());
+        bytes[26..28].copy_from_slice(&event.destination_port.to_ne_bytes());
+        bytes[28..].copy_from_slice(&[event.protocol, event.family, event.flags, event.zero]);
+        assert_eq!(Event::from_bytes(&bytes), Some(event));
+        assert_eq!((event.family, event.flags), (4, SHADOW));
+        assert_eq!(Event::from_bytes(&bytes[..31]), None);
+    }
+}

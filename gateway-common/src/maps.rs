@@ -74,6 +74,11 @@ pub const EVENT_BYTES: u32 = 256 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Settings {
+    /// [`flag`] bits. First in every layout: a daemon of another one asks whether the operator
+    /// ordered panic.
+    pub flags: u32,
+    /// Events a second, per reason and CPU.
+    pub events: u32,
     /// Nanoseconds of one jiffy.
     pub tick_ns: u64,
     /// Bit by number of [`Reason`]: set where the configured answer is to drop.
@@ -86,13 +91,9 @@ pub struct Settings {
     pub inserts: Limit,
     /// Keys of the sketch.
     pub rows: [RowKeys; limit::ROWS as usize],
-    /// [`flag`] bits.
-    pub flags: u32,
-    /// Events a second, per reason and CPU.
-    pub events: u32,
 }
 
-/// Bits of [`Settings::flags`].
+/// Bits of [`Settings::flags`]; never given another meaning, in any layout.
 pub mod flag {
     /// Count what would be dropped and pass it.
     pub const SHADOW: u32 = 1;
@@ -132,8 +133,8 @@ impl Settings {
 }
 
 const _: () = assert!(size_of::<Settings>() == 16 + 3 * 24 + 2 * 32 + 8);
-const _: () = assert!(offset_of!(Settings, rows) == 88);
-const _: () = assert!(offset_of!(Settings, flags) == 152);
+const _: () = assert!(offset_of!(Settings, rows) == 96);
+const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(PACKET_REASONS == 64);
 
 /// A ban.

@@ -144,7 +144,7 @@ fn a_reused_filter_remembers_bans_hits_and_panic() -> Result<()> {
         return Ok(());
     }
     let (lab, pins) = (Lab::build()?, Pins::new());
-    let config = config(&pins);
+    let mut config = config(&pins);
     let mut filter = start(&lab, &config)?;
     lab.send_each_framing(FLOW)?;
     pause(SETTLE);
@@ -153,10 +153,14 @@ fn a_reused_filter_remembers_bans_hits_and_panic() -> Result<()> {
     ensure!(hits > 0);
     filter.set_panic(true)?;
     drop(filter);
-    let mut filter = start(&lab, &config)?;
+    let filter = start(&lab, &config)?;
     ensure!(filter.ban_hits(net)? == hits);
     ensure!(filter.status().mode == "panic pass");
     ensure!(leaked(&lab, 8)? > 0, "panic passes");
+    drop(filter);
+    config.capacity.prefixes += 1;
+    let mut filter = start(&lab, &config)?;
+    ensure!(filter.status().mode == "panic pass", "also in new maps");
     filter.set_panic(false)?;
     ensure!(filter.remove_ban(net)?, "bits are counted as before");
     let v4_only = 8;

@@ -41,10 +41,7 @@ fn a_ban_ends_by_itself_and_not_before() {
     assert_eq!(fixture.judge(&frame), (DROP, Reason::BanHost));
     assert!(await_verdict(&fixture, &frame, (PASS, Reason::Passed)));
     let lasted = Duration::from_nanos(gateway_userspace::clock::monotonic_ns() - start);
-    assert!(
-        lasted > Duration::from_millis(290) && lasted < Duration::from_millis(600),
-        "{lasted:?}"
-    );
+    assert!(lasted > Duration::from_millis(290) && lasted < Duration::from_secs(3), "{lasted:?}");
     assert!(fixture.filter.remove_ban(net("192.0.2.77/32")).unwrap(), "it is still to be removed");
 }
 

@@ -53,6 +53,7 @@ pub(super) fn attach(
     pins::remove_others(folder)
 }
 
+/// The link keeps the mode it was made with: changing it would mean a moment without a filter.
 fn take_over(
     link: &Link,
     name: &str,

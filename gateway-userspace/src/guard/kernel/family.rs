@@ -94,15 +94,33 @@ where
         if is_host(&key) { self.hosts.find(&key.address) } else { self.prefixes.find(&key) }
     }
 
-    pub(super) fn reconcile(
-        &mut self,
-        wanted: HashMap<PrefixKey<N>, BanValue>,
-    ) -> Result<Reconciled, KernelError> {
-        let (hosts, prefixes): (HashMap<_, _>, HashMap<_, _>) =
-            wanted.into_iter().partition(|(key, _)| is_host(key));
-        let hosts = hosts.into_iter().map(|(key, value)| (key.address, value)).collect();
-        let hosts = self.hosts.reconcile(&mut self.summary, hosts)?;
-        Ok(sum(hosts, self.prefixes.reconcile(&mut self.summary, prefixes)?))
+    pub(super) fn reconcile(&mut self, wanted: Wanted<N>) -> Result<Reconciled, KernelError> {
+        let hosts = self.hosts.reconcile(&mut self.summary, wanted.hosts)?;
+        Ok(sum(hosts, self.prefixes.reconcile(&mut self.summary, wanted.prefixes)?))
+    }
+}
+
+/// The bans of one family as they shall be.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<const N: usize>
+where
+    [u8; N]: Default,
+{
+    hosts: HashMap<[u8; N], BanValue>,
+    prefixes: HashMap<PrefixKey<N>, BanValue>,
+}
+
+impl<const N: usize> Wanted<N>
+where
+    [u8; N]: Default,
+{
+    /// Of two bans of one prefix the later counts.
+    pub(super) fn insert(&mut self, key: PrefixKey<N>, value: BanValue) {
+        if is_host(&key) {
+            self.hosts.insert(key.address, value);
+        } else {
+            self.prefixes.insert(key, value);
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The filter in the kernel: loads the program, owns the maps, attaches, reports.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -19,7 +18,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     attach,
-    family::{self, Allows, Bans},
+    family::{self, Allows, Bans, Wanted},
     filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled},
     object::Object,
     pins::{self, Folder},
@@ -100,6 +99,8 @@ impl Filter {
         };
         if filter.folder.reused {
             filter.recount()?;
+        } else if pins::is_panic_inherited(&filter.folder)? {
+            filter.set_panic(true)?;
         }
         Ok(filter)
     }
@@ -259,15 +260,15 @@ impl PacketFilter for Filter {
         bans: &[(IpNet, KernelBan)],
         allows: &[IpNet],
     ) -> Result<Reconciled, KernelError> {
-        let (mut wanted4, mut wanted6) = (HashMap::new(), HashMap::new());
+        let (mut wanted4, mut wanted6) = (Wanted::default(), Wanted::default());
         let now_ns = self.ticks.now_ns()?;
         for (net, ban) in bans {
             let net = canonical(*net);
             check_width(net)?;
             let value = value_at(now_ns, ban, net.prefix_len());
             match net {
-                IpNet::V4(net) => drop(wanted4.insert(key4(net), value)),
-                IpNet::V6(net) => drop(wanted6.insert(key6(net), value)),
+                IpNet::V4(net) => wanted4.insert(key4(net), value),
+                IpNet::V6(net) => wanted6.insert(key6(net), value),
             }
         }
         let allows: Vec<IpNet> = allows.iter().copied().map(canonical).collect();

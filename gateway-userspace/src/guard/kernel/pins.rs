@@ -10,8 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::MapInfo;
-use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SHAPES, Shape};
+use aya::maps::{MapData, MapInfo};
+use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SETTINGS, SHAPES, Shape, flag};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{filter::KernelError, sys};
@@ -77,6 +77,27 @@ pub(super) fn links(root: &Path) -> Result<Vec<Link>, KernelError> {
         links.extend(links_in(&folder)?);
     }
     Ok(links)
+}
+
+/// True if the filter this one takes over from passes everything by the operator's order, which
+/// must not end with an upgrade.
+pub(super) fn is_panic_inherited(folder: &Folder) -> Result<bool, KernelError> {
+    for other in list(&folder.root)? {
+        if other != folder.path && !links_in(&other)?.is_empty() && has_panic(&other) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The flags are the first word of every layout's settings.
+fn has_panic(folder: &Path) -> bool {
+    let Ok(map) = MapData::from_pin(folder.join(SETTINGS)) else { return false };
+    let length = map.info().map_or(0, |info| info.value_size());
+    let mut value = vec![0_u8; length as usize];
+    let read = sys::lookup(map.fd().as_fd(), &0_u32, &mut value).is_ok_and(|found| found);
+    let flags = value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    read && flags & flag::PANIC != 0
 }
 
 /// The pin of the link of an interface.

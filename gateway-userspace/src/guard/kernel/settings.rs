@@ -19,7 +19,8 @@ use gateway_common::{
 use super::{filter::KernelError, list::Entries as _, table::Table};
 use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
 
-/// The settings in the kernel. The map is written whole; its one writer is this process.
+/// The settings in the kernel, written by this process alone. The copy is not atomic, but after
+/// load only the flags change, and they are one word.
 #[derive(Debug)]
 pub(super) struct Live {
     table: Mutex<Table<u32, Settings>>,
