@@ -115,6 +115,8 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    /// Waiting to be taken.
+    pub(crate) events: Vec<DropEvent>,
 }
 
 impl FakeKernel {
@@ -191,6 +193,6 @@ impl PacketFilter for FakeKernel {
     }
 
     fn next_event(&mut self) -> Option<DropEvent> {
-        None
+        self.events.pop()
     }
 }

@@ -5,6 +5,8 @@
 //! `main`, because the proxy's sandbox refuses the threads of the test harness.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test without the harness")]
+#![expect(clippy::indexing_slicing, reason = "a missing entry fails the test")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "any other answer fails the test")]
 
 mod cases;
 mod proxy;

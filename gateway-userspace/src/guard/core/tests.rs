@@ -1,4 +1,4 @@
-use std::{net::IpAddr, os::fd::AsFd as _};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tokio::sync::mpsc;
@@ -8,7 +8,7 @@ use crate::{
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
-        kernel::{KernelBan, KernelError, filter::DropEvent, filter::Reconciled},
+        kernel::filter::DropEvent,
         testing,
     },
 };
@@ -121,62 +121,19 @@ fn every_metric_has_one_value_a_label() {
     assert_eq!((refused.label.as_str(), refused.value), ("protected", 1));
 }
 
-/// A filter whose events can be waited for, which the test fills.
 #[test]
 fn drop_events_are_taken_in_bounded_steps() {
-    struct Noisy(usize, std::fs::File);
-    impl PacketFilter for Noisy {
-        fn put_ban(&mut self, _: IpNet, _: &KernelBan) -> Result<(), KernelError> {
-            Ok(())
-        }
-        fn remove_ban(&mut self, _: IpNet) -> Result<bool, KernelError> {
-            Ok(true)
-        }
-        fn ban_hits(&self, _: IpNet) -> Result<u64, KernelError> {
-            Ok(0)
-        }
-        fn put_allow(&mut self, _: IpNet) -> Result<(), KernelError> {
-            Ok(())
-        }
-        fn remove_allow(&mut self, _: IpNet) -> Result<bool, KernelError> {
-            Ok(true)
-        }
-        fn reconcile(
-            &mut self,
-            _: &[(IpNet, KernelBan)],
-            _: &[IpNet],
-        ) -> Result<Reconciled, KernelError> {
-            Ok(Reconciled::default())
-        }
-        fn attach(&mut self) -> Result<(), KernelError> {
-            Ok(())
-        }
-        fn set_panic(&mut self, _: bool) -> Result<(), KernelError> {
-            Ok(())
-        }
-        fn counters(&self) -> Result<Vec<crate::ipc::message::ReasonCount>, KernelError> {
-            Ok(Vec::new())
-        }
-        fn status(&self) -> crate::control::KernelStatus {
-            crate::control::KernelStatus::default()
-        }
-        fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-            Some(self.1.as_fd())
-        }
-        fn next_event(&mut self) -> Option<DropEvent> {
-            self.0 = self.0.checked_sub(1)?;
-            Some(DropEvent {
-                at_ns: 1,
-                reason: gateway_common::Reason::BanHost,
-                source: [192, 0, 2, 1].into(),
-                protocol: 17,
-                destination_port: 53,
-                shadow: false,
-            })
-        }
-    }
+    let event = DropEvent {
+        at_ns: 1,
+        reason: gateway_common::Reason::BanHost,
+        source: [192, 0, 2, 1].into(),
+        protocol: 17,
+        destination_port: 53,
+        shadow: false,
+    };
+    let events = vec![event; EVENTS + 1];
     let (_folder, mut core) = core();
-    core.kernel = Kernel(Box::new(Noisy(EVENTS + 1, tempfile::tempfile().unwrap())));
+    core.kernel = Kernel(Box::new(testing::FakeKernel { events, ..Default::default() }));
     assert!(core.take_events());
     assert_eq!(core.memory.drop_events(), u64::try_from(EVENTS).unwrap());
     assert!(!core.take_events());
