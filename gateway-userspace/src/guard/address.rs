@@ -1,9 +1,13 @@
 //! One spelling for an address: a mapped IPv4 address is the IPv4 one, a prefix has no host bits,
 //! and a source is what one subscriber holds.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 
 /// Bits of the prefix that one IPv6 subscriber commonly holds whole.
 const SUBSCRIBER_BITS: u8 = 64;
@@ -32,6 +36,17 @@ pub(crate) fn source(address: IpAddr) -> IpNet {
 /// Whether the two have an address in common.
 pub(crate) fn overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other) || other.contains(&one)
+}
+
+/// The addresses of this machine: a ban on one would be a ban on ourselves.
+pub(crate) fn of_this_machine() -> io::Result<Vec<IpAddr>> {
+    let addresses = getifaddrs()?.filter_map(|interface| interface.address);
+    Ok(addresses.filter_map(|address| internet(&address)).collect())
+}
+
+fn internet(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
 }
 
 fn mapped(net: IpNet) -> Option<IpNet> {

@@ -49,6 +49,7 @@ impl std::fmt::Display for Protection {
 #[derive(Debug, Default)]
 pub(crate) struct Protected {
     fixed: Vec<(IpNet, Protection)>,
+    own: Vec<(IpNet, Protection)>,
     suppliers: BTreeMap<String, Vec<IpNet>>,
 }
 
@@ -63,14 +64,21 @@ impl Protected {
         fixed.extend(nets(&config.kernel.trusted_proxies, &Protection::TrustedProxy));
         let listeners = config.listeners.iter().map(|listener| listener.address);
         fixed.extend(listeners.chain(config.admin.metrics).filter_map(listener));
-        fixed.extend(own.iter().map(|address| (single(*address), Protection::Interface)));
-        Self { fixed, suppliers: BTreeMap::new() }
+        let mut protected = Self { fixed, ..Self::default() };
+        protected.interfaces(own);
+        protected
+    }
+
+    /// Replaces the addresses of this machine: they come and go.
+    pub(crate) fn interfaces(&mut self, own: &[IpAddr]) {
+        self.own = own.iter().map(|address| (single(*address), Protection::Interface)).collect();
     }
 
     /// The protected prefix that has an address in common with `net`, and why it is protected.
     pub(crate) fn covering(&self, net: IpNet) -> Option<(IpNet, Protection)> {
-        let fixed = self.fixed.iter().find(|(protected, _)| overlap(*protected, net));
-        fixed.cloned().or_else(|| self.supplier(net))
+        let mut listed = self.fixed.iter().chain(&self.own);
+        let found = listed.find(|(protected, _)| overlap(*protected, net));
+        found.cloned().or_else(|| self.supplier(net))
     }
 
     /// Replaces the addresses of a supplier, and returns those that are new.

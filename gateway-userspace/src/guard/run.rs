@@ -1,9 +1,12 @@
 //! From the checked configuration to a serving gateway, in the order that leaves no gap: bans are
 //! in the kernel before the first listener opens; then the loop that everything happens in.
 
-use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use nix::{ifaddrs::getifaddrs, sys::stat::Mode};
+use nix::sys::{
+    resource::{Resource, setrlimit},
+    stat::Mode,
+};
 use tokio::{
     io::unix::{AsyncFd, AsyncFdReadyGuard},
     signal::unix::{Signal, SignalKind, signal},
@@ -15,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     accounts::Accounts,
+    address::of_this_machine,
     control,
     core::{Core, Parts, State},
     error::GuardError,
@@ -47,6 +51,11 @@ const EVENTS: usize = 4096;
 pub fn run(options: Options) -> Result<(), GuardError> {
     // Files and sockets are made for us and our group; what others need is given expressly.
     nix::sys::stat::umask(Mode::from_bits_truncate(0o027));
+    // Hashes of keys and open secrets are in this memory.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|errno| GuardError::System {
+        doing: "forbidding core files",
+        source: errno.into(),
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,7 +92,8 @@ async fn guard(options: Options) -> Result<(), GuardError> {
 /// Everything that has to hold before a packet may reach a listener.
 fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
     let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
-    let own = own_addresses()?;
+    let own =
+        of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
     let state = State::restore(config, store, &own);
     let mut kernel = open_kernel(config)?;
     state.reconcile(&mut *kernel)?;
@@ -106,7 +116,7 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
-        Adopted::Stray(_) => (Vec::new(), false),
+        Adopted::Stuck(_) | Adopted::Drains(_) => (Vec::new(), false),
     };
     let complete = handed.len() == listeners::count(&parts.config);
     let listening = listeners::open(&parts.config, handed, exclusive)?;
@@ -130,29 +140,15 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
         }
         Adopted::Serving(serving) => {
             info!(pid = serving.process.pid(), "proxy of another configuration drains");
-            parts.keeper.dismiss(serving);
+            parts.keeper.dismiss(serving).await;
         }
-        Adopted::Stray(process) => {
+        Adopted::Drains(process) => parts.keeper.watch_drain(process),
+        Adopted::Stuck(process) => {
             process.kill();
             process.end().reached().await;
         }
     }
     false
-}
-
-/// The addresses of this machine: a ban on one would be a ban on ourselves.
-fn own_addresses() -> Result<Vec<IpAddr>, GuardError> {
-    let interfaces = getifaddrs().map_err(|errno| GuardError::System {
-        doing: "listing the addresses of this machine",
-        source: errno.into(),
-    })?;
-    let addresses = interfaces.filter_map(|one| one.address);
-    Ok(addresses
-        .filter_map(|address| {
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-        })
-        .collect())
 }
 
 struct Signals {
@@ -222,7 +218,7 @@ impl Loop {
         info!("guard stops; the packet filter stays attached");
         let Self { core, signals, .. } = &mut self;
         core.keeper().stop(signals.stop()).await;
-        core.tick(clock::wall(), clock::now());
+        core.last_tick(clock::wall(), clock::now());
         self.tasks.abort_all();
         // Dropping the core waits for the store.
     }

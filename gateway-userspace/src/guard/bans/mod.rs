@@ -289,6 +289,11 @@ impl BanList {
         &self.protected
     }
 
+    /// This machine has these addresses now.
+    pub(crate) fn protect_own(&mut self, own: &[IpAddr]) {
+        self.protected.interfaces(own);
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }

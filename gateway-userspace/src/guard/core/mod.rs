@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::{
     accounts::Accounts,
+    address::of_this_machine,
     allows::AllowList,
     bans::{BanList, Judge, Offenders},
     control::Door,
@@ -34,7 +35,8 @@ use crate::{
     config::model::Config,
 };
 
-/// How often the time is stored, for a clock that loses its own, and a failing map is logged.
+/// How often the time is stored, for a clock that loses its own; our addresses are looked up; and
+/// a failing map is logged.
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Drop events taken in one go.
@@ -65,7 +67,8 @@ pub(super) struct Core {
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
-    seen_at: Instant,
+    /// When the things of each minute were done.
+    minute_at: Option<Instant>,
     counts: Counts,
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
@@ -169,7 +172,7 @@ impl Core {
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
-            seen_at: now,
+            minute_at: None,
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
@@ -231,11 +234,26 @@ impl Core {
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
-        if now.saturating_duration_since(self.seen_at) >= MINUTE {
-            self.seen_at = now;
+        let lately = |at: Instant| now.saturating_duration_since(at) < MINUTE;
+        if !self.minute_at.is_some_and(lately) {
+            self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
+            self.look_at_own_addresses();
         }
         self.store.submit(changes);
+    }
+
+    /// Before the end: what was done is stored, and when.
+    pub(super) fn last_tick(&mut self, clock: Wall, now: Instant) {
+        self.minute_at = None;
+        self.tick(clock, now);
+    }
+
+    fn look_at_own_addresses(&mut self) {
+        match of_this_machine() {
+            Ok(own) => self.bans.protect_own(&own),
+            Err(error) => warn!(%error, "the addresses of this machine are as they were"),
+        }
     }
 
     fn check_clock(&mut self, clock: Wall, now: Instant) {

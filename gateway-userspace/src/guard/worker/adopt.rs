@@ -45,8 +45,10 @@ pub(in crate::guard) enum Adopted {
     Nobody,
     /// It serves and is ours.
     Serving(Serving),
-    /// It lives, but does not hand over: of another version, or stuck.
-    Stray(Process),
+    /// It lives and does not hand over: what reaches its sockets is lost.
+    Stuck(Process),
+    /// It speaks another version, and finishes what it has.
+    Drains(Process),
 }
 
 /// A serving proxy.
@@ -76,9 +78,9 @@ pub(in crate::guard) async fn wait_for(
         Ok((channel, configuration, sockets)) => {
             Ok(Adopted::Serving(Serving { process, channel, configuration, sockets }))
         }
-        Err(why) => {
+        Err(Missed { why, drains }) => {
             warn!(pid = process.pid(), %why, "the earlier proxy is not taken over");
-            Ok(Adopted::Stray(process))
+            Ok(if drains { Adopted::Drains(process) } else { Adopted::Stuck(process) })
         }
     }
 }
@@ -114,12 +116,24 @@ fn open_door(path: &Path, accounts: &Accounts) -> Result<AsyncFd<OwnedFd>, Guard
 
 type Met = (Channel, [u8; 32], Vec<Handed>);
 
+/// Why a proxy was not met.
+struct Missed {
+    why: String,
+    drains: bool,
+}
+
+impl From<String> for Missed {
+    fn from(why: String) -> Self {
+        Self { why, drains: false }
+    }
+}
+
 async fn meet(
     door: &AsyncFd<OwnedFd>,
     pid: u32,
     accounts: &Accounts,
     digest: [u8; 32],
-) -> Result<Met, String> {
+) -> Result<Met, Missed> {
     let expected = accept(door, pid, accounts);
     let channel =
         timeout(PATIENCE, expected).await.unwrap_or_else(|_| Err("it does not call".to_owned()))?;
@@ -145,7 +159,7 @@ async fn accept(door: &AsyncFd<OwnedFd>, pid: u32, accounts: &Accounts) -> Resul
     }
 }
 
-async fn hello(channel: &Channel, pid: u32, digest: [u8; 32]) -> Result<[u8; 32], String> {
+async fn hello(channel: &Channel, pid: u32, digest: [u8; 32]) -> Result<[u8; 32], Missed> {
     let heard = within(STEP, async { Ok(channel.receive::<FromProxy>().await) }).await?;
     // Also to one of another version: it cannot read it, and drains.
     send(channel, Outgoing::plain(FromGuard::Welcome { configuration: digest })).await?;
@@ -155,9 +169,9 @@ async fn hello(channel: &Channel, pid: u32, digest: [u8; 32]) -> Result<[u8; 32]
         {
             Ok(configuration)
         }
-        Ok(_) => Err("it did not say hello".to_owned()),
-        Err(error @ IpcError::Version { .. }) => Err(format!("{error}; it drains")),
-        Err(error) => Err(said(&error)),
+        Ok(_) => Err("it did not say hello".to_owned().into()),
+        Err(error @ IpcError::Version { .. }) => Err(Missed { why: said(&error), drains: true }),
+        Err(error) => Err(said(&error).into()),
     }
 }
 

@@ -139,11 +139,17 @@ impl Keeper {
     }
 
     /// Lets a proxy finish what it has; its sockets go on with another.
-    pub(in crate::guard) fn dismiss(&mut self, serving: Serving) {
+    pub(in crate::guard) async fn dismiss(&mut self, serving: Serving) {
         let Serving { process, channel, .. } = serving;
+        // One that does not hear it is ended when its time is over.
+        drop(send(&channel, Outgoing::plain(FromGuard::Drain)).await);
+        self.watch_drain(process);
+    }
+
+    /// Ends a draining proxy of an earlier guard when its time is over.
+    pub(in crate::guard) fn watch_drain(&mut self, process: Process) {
         let patience = self.drain + GRACE;
         self.tasks.spawn(async move {
-            drop(send(&channel, Outgoing::plain(FromGuard::Drain)).await);
             if timeout(patience, process.end().reached()).await.is_err() {
                 process.kill();
             }
