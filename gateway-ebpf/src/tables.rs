@@ -38,14 +38,18 @@ impl BanEntry for KernelBan {
     #[expect(unsafe_code, reason = "read of a map value")]
     fn expires_ns(&self) -> u64 {
         // SAFETY: the pointer came from a lookup in this program run.
-        unsafe { (&raw const (*self.0).expires_ns).read_volatile() }
+        let expires_ns = unsafe { &raw const (*self.0).expires_ns };
+        // SAFETY: the same, and a field of a map value is aligned.
+        unsafe { expires_ns.read_volatile() }
     }
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "read of a map value")]
     fn length(&self) -> u8 {
         // SAFETY: the pointer came from a lookup in this program run.
-        unsafe { (&raw const (*self.0).length).read_volatile() }
+        let length = unsafe { &raw const (*self.0).length };
+        // SAFETY: the same, and a field of a map value is aligned.
+        unsafe { length.read_volatile() }
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! `cargo xtask ci`: what a change must pass. `.ci/run` calls this and nothing else.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::{command, setup, test, tidy};
@@ -18,12 +20,22 @@ fn lint() -> Result<()> {
     let strict = ["--", "-D", "warnings"];
     // Not `--workspace`: the XDP program is no program of this machine.
     command::run(command::cargo().args(["clippy", "--all-targets"]).args(strict))?;
-    // For its own target: it speaks the assembly of BPF. Inlining is asked for because the verifier
-    // judges each function that is left over by itself.
+    lint_kernel(&strict)
+}
+
+/// For its own target: it speaks the assembly of BPF.
+fn lint_kernel(strict: &[&str]) -> Result<()> {
+    let sysroot = command::output("rustc", &["--print", "sysroot"]).unwrap_or_default();
+    let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
+    if !core.exists() {
+        // Debian's compiler builds the program where rustup has no source, but has no clippy.
+        println!("not linted: gateway-ebpf: the toolchain in use is without rust-src");
+        return Ok(());
+    }
     let mut kernel = command::cargo();
     kernel.args(["clippy", "--release", "--package", "gateway-ebpf"]);
     kernel.args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"]);
     // As gateway-userspace/build.rs does: `-Z` and `asm!` for BPF on a stable toolchain.
     kernel.env("RUSTC_BOOTSTRAP", "1");
-    command::run(kernel.args(strict).args(["-A", "clippy::inline_always"]))
+    command::run(kernel.args(strict))
 }
