@@ -18,6 +18,8 @@ pub const PROGRAM: &str = "gateway";
 
 /// Name of the program that reads both clocks.
 pub const CLOCKS_PROGRAM: &str = "clocks";
+/// The program that tells the loader's log, once a load, what the kernel runs.
+pub const HELLO_PROGRAM: &str = "hello";
 
 /// One [`Settings`].
 pub const SETTINGS: &str = "SETTINGS";

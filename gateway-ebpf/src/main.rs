@@ -18,7 +18,11 @@ mod tables;
 mod time;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use gateway_common::verdict::{self, Action};
+use aya_log_ebpf::debug;
+use gateway_common::{
+    maps::LAYOUT_VERSION,
+    verdict::{self, Action},
+};
 
 use crate::{access::Frame, tables::KernelTables};
 
@@ -45,6 +49,17 @@ fn gateway(context: XdpContext) -> u32 {
 #[xdp]
 fn clocks(_context: XdpContext) -> u32 {
     time::publish();
+    xdp_action::XDP_PASS
+}
+
+/// Tells the operator's debug log what runs: once a load, never attached, never per packet.
+#[xdp]
+fn hello(context: XdpContext) -> u32 {
+    let (jiffies, monotonic_ns) = time::both();
+    debug!(
+        &context,
+        "map layout {} in the kernel; jiffies {} at {} ns", LAYOUT_VERSION, jiffies, monotonic_ns
+    );
     xdp_action::XDP_PASS
 }
 

@@ -23,9 +23,16 @@ pub(crate) fn monotonic() -> u64 {
 /// Both clocks, for the loader.
 #[inline(always)]
 pub(crate) fn publish() {
-    let clocks = Clocks { jiffies: jiffies(), monotonic_ns: monotonic() };
+    let (jiffies, monotonic_ns) = both();
+    let clocks = Clocks { jiffies, monotonic_ns };
     // The loader sees that nothing was written and says so.
     let _written = maps::CLOCKS.set(0, clocks, 0).is_ok();
+}
+
+/// Jiffies and `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub(crate) fn both() -> (u64, u64) {
+    (jiffies(), monotonic())
 }
 
 #[inline(always)]

@@ -136,6 +136,7 @@ impl<'a> Gateway<'a> {
         let log = self.folders.root.join("gateway.log");
         let log = File::options().create(true).append(true).open(log).context("opening the log")?;
         let mut command = Command::new(&self.binary);
+        command.args(["--log", "info,gateway_userspace::guard::kernel=debug"]);
         command.arg("run").arg("--config").arg(self.folders.configuration());
         if !self.kernel {
             command.args(["--kernel", "off"]);

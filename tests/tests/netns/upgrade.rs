@@ -34,6 +34,11 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
         assert_eq!(gateway.status()?.kernel.layout == layout, same);
         assert_eq!(gateway.bans()?.len(), 2);
     }
+    // The filter says itself what the kernel ran.
+    for version in [1, 2] {
+        let said = format!("map layout {version} in the kernel");
+        ensure!(gateway.folders.log().contains(&said), "{said}: {}", gateway.folders.log());
+    }
     nothing_leaked(&lab, flood)
 }
 

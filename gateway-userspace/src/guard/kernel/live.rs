@@ -66,6 +66,7 @@ impl Filter {
         preconditions::check(config)?;
         let folder = pins::prepare(&config.pins, &config.capacity)?;
         let mut object = Object::load(&folder.path, &config.capacity)?;
+        object.diagnostics().greet(&object.program(maps::HELLO_PROGRAM)?);
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         let settings = object.table(maps::SETTINGS)?;
         let settings = Arc::new(Live::new(settings, config, ticks.tick_ns())?);

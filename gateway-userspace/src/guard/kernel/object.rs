@@ -14,7 +14,7 @@ use aya::{
 };
 use gateway_common::maps::{SHAPES, Sizing};
 
-use super::{filter::KernelError, pins, table::Table};
+use super::{diagnostics::Diagnostics, filter::KernelError, pins, table::Table};
 use crate::config::model::Capacity;
 
 /// Built by build.rs.
@@ -33,6 +33,11 @@ impl Object {
         }
         let ebpf = loader.load(OBJECT).map_err(failed)?;
         Ok(Self(ebpf))
+    }
+
+    /// Takes the buffer the programs log to.
+    pub(super) fn diagnostics(&mut self) -> Diagnostics {
+        Diagnostics::of(&mut self.0)
     }
 
     /// Verifies a program and takes it.
