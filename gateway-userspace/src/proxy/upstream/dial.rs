@@ -1,0 +1,173 @@
+//! Opens a connection to a target: addresses in turn, TCP, TLS, and HTTP by what ALPN agreed on.
+
+use std::{
+    cell::Cell,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{
+    net::TcpStream,
+    task::{AbortHandle, spawn_local},
+    time::timeout_at,
+};
+use tokio_rustls::TlsConnector;
+use tracing::debug;
+
+use super::{
+    error::DialError,
+    resolve::Resolver,
+    tls::ALPN_H2,
+    upload::Upload,
+    wire::{Received, Wire},
+};
+use crate::{clock, config::model::Protocol};
+
+/// Addresses tried for one connection: a dead one must not cost the request, nor twenty of them.
+const MAX_ADDRESSES: u32 = 3;
+/// Bytes of a response head or of trailers. hyper's own bound on fields, 100, stands: it keeps the
+/// parsed fields on the stack.
+const MAX_HEAD: usize = 64 * 1024;
+/// Bytes read ahead of the client, at most, on one HTTP/1.1 connection.
+const MAX_BUFFER: usize = 256 * 1024;
+/// Bytes a supplier may send ahead of a slow client, per h2 stream and per connection.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// A silent h2 connection with requests under way is asked for a sign of life this often.
+const PING: Duration = Duration::from_secs(15);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+
+/// What opening a connection needs to know of a target.
+pub(super) struct Dialer {
+    pub(super) resolver: Rc<Resolver>,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(super) connect: Duration,
+    pub(super) stall: Duration,
+    /// Which address is first the next time.
+    pub(super) turn: Cell<usize>,
+}
+
+/// A connection just opened.
+pub(super) enum Dialed {
+    Http1 { sender: http1::SendRequest<Upload>, driver: AbortHandle, received: Received },
+    Http2(http2::SendRequest<Upload>),
+}
+
+impl Dialer {
+    /// Opens a connection within `timeouts.connect`, all included.
+    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+        let until = clock::now() + self.connect;
+        match timeout_at(until.into(), self.open(until)).await {
+            Ok(dialed) => dialed,
+            Err(_elapsed) => Err(DialError::Timeout),
+        }
+    }
+
+    async fn open(&self, until: Instant) -> Result<Dialed, DialError> {
+        let addresses = self.resolver.addresses().await.map_err(|source| {
+            let name = self.resolver.name();
+            DialError::Resolve { name, source }
+        })?;
+        let (wire, version) = self.connect_any(&addresses, until).await?;
+        match version {
+            Protocol::Http2 => start_http2(wire).await,
+            Protocol::Auto | Protocol::Http1 => start_http1(wire).await,
+        }
+    }
+
+    /// The first of the addresses that connects; each has an equal part of the time left.
+    async fn connect_any(
+        &self,
+        addresses: &[IpAddr],
+        until: Instant,
+    ) -> Result<(Wire, Protocol), DialError> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+        let count = u32::try_from(addresses.len()).map_or(MAX_ADDRESSES, |n| n.min(MAX_ADDRESSES));
+        let mut failure = DialError::Timeout;
+        for (left, address) in (1..=count).rev().zip(addresses.iter().cycle().skip(first)) {
+            let now = clock::now();
+            let end = now + until.saturating_duration_since(now) / left;
+            match timeout_at(end.into(), self.connect_to(*address)).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => failure = error,
+                Err(_elapsed) => failure = DialError::Timeout,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_to(&self, address: IpAddr) -> Result<(Wire, Protocol), DialError> {
+        let stream = TcpStream::connect(SocketAddr::new(address, self.port))
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| DialError::Connect { address, source })?;
+        let Some((config, name)) = &self.tls else {
+            return Ok((Wire::plain(stream, self.stall), self.protocol));
+        };
+        let stream = TlsConnector::from(Arc::clone(config))
+            .connect(name.clone(), stream)
+            .await
+            .map_err(|source| DialError::Handshake { address, source })?;
+        let agreed_h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        let version = match (self.protocol, agreed_h2) {
+            (_, true) => Protocol::Http2,
+            (Protocol::Http2, false) => return Err(DialError::Alpn),
+            (Protocol::Auto | Protocol::Http1, false) => Protocol::Http1,
+        };
+        Ok((Wire::tls(stream, self.stall), version))
+    }
+}
+
+async fn start_http1(wire: Wire) -> Result<Dialed, DialError> {
+    let received = wire.received();
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_BUFFER)
+        .max_header_size(MAX_HEAD)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    let driver = spawn_local(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "supplier connection ended");
+        }
+    });
+    Ok(Dialed::Http1 { sender, driver: driver.abort_handle(), received })
+}
+
+async fn start_http2(wire: Wire) -> Result<Dialed, DialError> {
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING_ANSWER)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    // Ends when the last sender is gone and the last stream is over.
+    drop(spawn_local(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "supplier connection ended");
+        }
+    }));
+    Ok(Dialed::Http2(sender))
+}
+
+/// Runs hyper's h2 tasks on this worker; its `LocalSet` owns them.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        drop(spawn_local(task));
+    }
+}

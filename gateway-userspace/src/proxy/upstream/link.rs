@@ -1,0 +1,94 @@
+//! One established connection, as one request sees it: a whole HTTP/1.1 connection or one stream
+//! of a shared h2 connection.
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use super::{pool::Place, upload::Upload, wire::Received};
+
+/// What hyper makes of a request: a response, or an error with the request if none of it was sent.
+pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+
+/// What a request is sent on.
+pub(super) struct Link {
+    pub(super) lane: Lane,
+    /// It has carried requests before, so it may have died unnoticed.
+    pub(super) reused: bool,
+}
+
+/// By protocol version.
+pub(super) enum Lane {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+/// The right to one stream of a shared h2 connection.
+pub(super) struct Http2 {
+    pub(super) sender: http2::SendRequest<Upload>,
+    pub(super) place: Place,
+}
+
+/// An HTTP/1.1 connection. Dropped, it closes at once, whatever was under way.
+pub(super) struct Http1 {
+    sender: http1::SendRequest<Upload>,
+    driver: Driver,
+    received: Received,
+    home: mpsc::Sender<Http1>,
+    _place: Place,
+}
+
+impl Http1 {
+    pub(super) fn new(
+        sender: http1::SendRequest<Upload>,
+        driver: AbortHandle,
+        received: Received,
+        home: mpsc::Sender<Http1>,
+        place: Place,
+    ) -> Self {
+        Self { sender, driver: Driver(Some(driver)), received, home, _place: place }
+    }
+
+    /// Whether the last exchange is over, both ways, and the supplier keeps the connection.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.bytes()
+    }
+
+    pub(super) fn send(&mut self, request: Request<Upload>) -> impl Future<Output = Sent> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Back to the pool, if it can take another request.
+    pub(super) fn go_home(self) {
+        if self.is_ready() {
+            let home = self.home.clone();
+            // The pool has room for every place there is; a worker that ends has no pool.
+            drop(home.try_send(self));
+        } else {
+            self.retire();
+        }
+    }
+
+    /// Closes in good order: what is written goes out, TLS says goodbye.
+    pub(super) fn retire(mut self) {
+        self.driver.0 = None;
+    }
+}
+
+/// The task that moves a connection's bytes. Its `LocalSet` owns it; dropped, it ends at once.
+struct Driver(Option<AbortHandle>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
