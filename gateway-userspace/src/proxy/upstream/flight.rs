@@ -100,9 +100,10 @@ mod tests {
         };
         LocalSet::new()
             .run_until(async {
-                {
-                    let first = std::pin::pin!(flight.join(job));
-                    assert!(futures_util::poll!(first).is_pending());
+                tokio::select! {
+                    biased;
+                    _ = flight.join(job) => panic!("nothing has run yet"),
+                    () = std::future::ready(()) => {}
                 }
                 let (second, third) = tokio::join!(flight.join(job), flight.join(job));
                 assert!(second.is_ok() && third.is_ok());

@@ -38,6 +38,8 @@ pub(super) struct Http1 {
     driver: Driver,
     received: Received,
     home: mpsc::Sender<Http1>,
+    /// It has carried no request yet.
+    fresh: bool,
     _place: Place,
 }
 
@@ -49,12 +51,13 @@ impl Http1 {
         home: mpsc::Sender<Http1>,
         place: Place,
     ) -> Self {
-        Self { sender, driver: Driver(Some(driver)), received, home, _place: place }
+        Self { sender, driver: Driver(Some(driver)), received, home, fresh: true, _place: place }
     }
 
-    /// Whether the last exchange is over, both ways, and the supplier keeps the connection.
+    /// Whether the last exchange is over, both ways, and the supplier keeps the connection. hyper
+    /// takes a first request before its driver has run, but does not call that ready.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+        if self.fresh { !self.sender.is_closed() } else { self.sender.is_ready() }
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -62,6 +65,7 @@ impl Http1 {
     }
 
     pub(super) fn send(&mut self, request: Request<Upload>) -> impl Future<Output = Sent> {
+        self.fresh = false;
         self.sender.try_send_request(request)
     }
 

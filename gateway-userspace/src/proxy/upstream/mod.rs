@@ -47,7 +47,7 @@ use tokio::{
 
 pub use self::error::{BoxError, ClientStalled, UpstreamError, Wait};
 use self::{echo::Echo, resolve::Reports, supplier::Supplier};
-use crate::config::model::Config;
+use crate::config::model::{self, Config, Timeouts};
 
 /// A request body on its way to a supplier.
 pub type OutboundBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -79,8 +79,17 @@ impl Upstreams {
         authorities: &HashMap<PathBuf, Vec<u8>>,
         resolved: mpsc::Sender<(String, Vec<IpAddr>)>,
     ) -> Result<Self, UpstreamError> {
+        Self::of(&config.suppliers, &config.proxy.timeouts, authorities, resolved)
+    }
+
+    fn of(
+        suppliers: &[model::Supplier],
+        timeouts: &Timeouts,
+        authorities: &HashMap<PathBuf, Vec<u8>>,
+        resolved: mpsc::Sender<(String, Vec<IpAddr>)>,
+    ) -> Result<Self, UpstreamError> {
         let reports = Reports::new(resolved);
-        let all = setup::suppliers(config, authorities, &reports)?;
+        let all = setup::suppliers(suppliers, timeouts, authorities, &reports)?;
         Ok(Self { all: all.into(), reports, sweeper: RefCell::new(None) })
     }
 

@@ -19,14 +19,15 @@ use super::{
     target::Target,
     tls,
 };
-use crate::config::model::{self, Config, Host, SupplierKind, Timeouts};
+use crate::config::model::{self, Host, SupplierKind, Timeouts};
 
 /// The PEM files of authorities, by configured path.
 type Authorities = HashMap<PathBuf, Vec<u8>>;
 
 /// All suppliers in the order of the configuration.
 pub(super) fn suppliers(
-    config: &Config,
+    suppliers: &[model::Supplier],
+    timeouts: &Timeouts,
     authorities: &Authorities,
     reports: &Rc<Reports>,
 ) -> Result<Vec<Upstream>, UpstreamError> {
@@ -34,7 +35,6 @@ pub(super) fn suppliers(
     let upstream = |(index, supplier): (usize, &model::Supplier)| match &supplier.kind {
         SupplierKind::Echo => Ok(Upstream::Echo(Echo::new(supplier.name.clone()))),
         SupplierKind::Http(targets) => {
-            let timeouts = &config.proxy.timeouts;
             let roots = roots(supplier, authorities, &built_in)?;
             let targets = targets
                 .iter()
@@ -49,7 +49,7 @@ pub(super) fn suppliers(
             }))
         }
     };
-    config.suppliers.iter().enumerate().map(upstream).collect()
+    suppliers.iter().enumerate().map(upstream).collect()
 }
 
 fn roots(
