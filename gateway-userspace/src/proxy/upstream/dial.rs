@@ -171,3 +171,84 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
         drop(spawn_local(task));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::{net::TcpListener, sync::mpsc, task::LocalSet};
+
+    use super::*;
+    use crate::{
+        config::model::Host,
+        proxy::upstream::resolve::{Reports, Resolver},
+    };
+
+    const CONNECT: Duration = Duration::from_millis(900);
+
+    fn dialer(port: u16, last_bytes: &[u8]) -> Dialer {
+        let (reports, _resolved) = mpsc::channel(1);
+        let host = Host::Name("several.example".to_owned());
+        let resolver = Resolver::new(host, port, true, CONNECT, Reports::new(reports));
+        let addresses: Vec<IpAddr> =
+            last_bytes.iter().map(|last| Ipv4Addr::new(127, 0, 0, *last).into()).collect();
+        resolver.learn(&addresses);
+        Dialer {
+            resolver,
+            port,
+            protocol: Protocol::Http1,
+            tls: None,
+            connect: CONNECT,
+            stall: CONNECT,
+            turn: Cell::new(0),
+        }
+    }
+
+    /// A listener whose queue is full: it answers no SYN.
+    async fn black_hole(address: SocketAddr) -> (Socket, Vec<TcpStream>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(0).unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) =
+            timeout_at((clock::now() + CONNECT / 9).into(), TcpStream::connect(address)).await
+        {
+            queued.push(stream.unwrap());
+            assert!(queued.len() < 8, "the queue never fills");
+        }
+        (socket, queued)
+    }
+
+    #[tokio::test]
+    async fn dead_addresses_cost_time_but_not_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
+        LocalSet::new()
+            .run_until(async {
+                let silent_first = dialer(port, &[2, 1]);
+                let start = clock::now();
+                assert!(silent_first.dial().await.is_ok());
+                assert!(clock::now() - start < CONNECT * 2 / 3);
+                // The next connection starts with the other address.
+                let start = clock::now();
+                assert!(silent_first.dial().await.is_ok());
+                assert!(clock::now() - start < CONNECT / 3);
+                // Refused, refused, and the last that is tried.
+                assert!(dialer(port, &[3, 4, 1]).dial().await.is_ok());
+                assert!(dialer(port, &[3, 4, 5, 1]).dial().await.is_err());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn gives_up_at_the_connect_timeout() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
+        let start = clock::now();
+        assert!(matches!(dialer(port, &[2]).dial().await, Err(DialError::Timeout)));
+        let elapsed = clock::now() - start;
+        assert!(CONNECT <= elapsed && elapsed < CONNECT * 2, "{elapsed:?}");
+    }
+}

@@ -102,11 +102,15 @@ impl Places {
 
     pub(super) fn take(&self) -> Option<Place> {
         // Only this worker takes; a place freed elsewhere meanwhile errs on the full side.
-        if self.taken() >= self.bound {
+        if !self.have_room() {
             return None;
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(Place(Arc::clone(&self.taken)))
+    }
+
+    pub(super) fn have_room(&self) -> bool {
+        self.taken() < self.bound
     }
 
     pub(super) fn taken(&self) -> usize {

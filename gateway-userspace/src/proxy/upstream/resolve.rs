@@ -104,6 +104,13 @@ impl Resolver {
         Rc::clone(&self.known.borrow())
     }
 
+    /// Stands for an answer of the system's resolver.
+    #[cfg(test)]
+    pub(super) fn learn(&self, addresses: &[IpAddr]) {
+        self.known.replace(addresses.into());
+        self.until.set(Some(clock::now() + FRESH));
+    }
+
     /// The addresses to connect to, at least one.
     pub(super) async fn addresses(self: &Rc<Self>) -> Result<Rc<[IpAddr]>, Arc<ResolveError>> {
         if let Host::Address(address) = &self.host {

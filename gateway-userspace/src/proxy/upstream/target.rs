@@ -119,7 +119,8 @@ impl Target {
             let place = self.place()?;
             return Ok(Some(Link { lane: Lane::Http2(Http2 { sender, place }), reused: true }));
         }
-        let resting = if fresh { None } else { self.pool.take() };
+        // Without room for a new one, one at rest is still better than a refusal.
+        let resting = if fresh && self.places.have_room() { None } else { self.pool.take() };
         Ok(resting.map(|connection| Link { lane: Lane::Http1(connection), reused: true }))
     }
 
