@@ -1,11 +1,24 @@
 //! What the kernel program and the daemons share, `no_std` and free of side effects:
 //! the packet parser, the verdict, the numbered reasons and the layout of the maps.
 //!
-//! Reading order: [`packet`] → [`verdict`] (with [`limit`]) → [`reason`]; [`maps`] and [`event`]
-//! are the contract between kernel and userspace.
+//! Reading order: [`packet`] → [`verdict`] (with [`summary`] and [`limit`]) → [`reason`];
+//! [`maps`] and [`event`] are the contract between kernel and userspace.
 #![no_std]
 #![warn(missing_docs)]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier follows one function better than calls, and a call costs a good packet 1 ns"
+)]
 
+#[cfg(test)]
+extern crate std;
+
+pub mod event;
+pub mod limit;
+pub mod maps;
+pub mod packet;
 pub mod reason;
+pub mod summary;
+pub mod verdict;
 
 pub use reason::{Plane, Reason};

@@ -1,11 +1,45 @@
-//! The XDP program.
+//! The XDP program: reads the packet, asks `gateway_common::verdict`, counts, returns.
+//! No rule lives here.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+
+mod access;
+mod atomic;
+mod counters;
+mod events;
+mod maps;
+mod tables;
+mod time;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use gateway_common::verdict::{self, Action};
 
+use crate::{access::Frame, tables::KernelTables};
+
+/// The filter.
 #[xdp]
-fn gateway(_ctx: XdpContext) -> u32 {
+fn gateway(context: XdpContext) -> u32 {
+    // An array always has its first entry; without settings there is no rule to drop by.
+    let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
+    let frame = Frame::new(&context);
+    let now = time::now(settings);
+    let (packet, verdict) = verdict::judge(&frame, settings, &KernelTables, now);
+    counters::count(&frame, &verdict);
+    let action = match verdict.action {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+    };
+    if verdict.shadow || action == xdp_action::XDP_DROP {
+        events::report(&packet, &verdict, settings, now);
+    }
+    action
+}
+
+/// Reads both clocks: run by the loader, never attached.
+#[xdp]
+fn clocks(_context: XdpContext) -> u32 {
+    time::publish();
     xdp_action::XDP_PASS
 }
 
@@ -13,3 +47,9 @@ fn gateway(_ctx: XdpContext) -> u32 {
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The kernel lends some helpers to GPL-compatible programs only.
+#[expect(unsafe_code, reason = "the section the loader reads the licence from")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -35,6 +35,13 @@ pub fn wall() -> Wall {
     Wall(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
 }
 
+/// Milliseconds since 1970, for what people read. Never for arithmetic: it may jump.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`: the same clock as `bpf_ktime_get_ns`, comparable between
 /// processes and with the kernel's drop events.
 pub fn monotonic_ns() -> u64 {

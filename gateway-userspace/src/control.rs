@@ -12,23 +12,58 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `BlockImport`, at most.
 pub const IMPORT_PORTION: usize = 10_000;
 
+/// Entries of one `Bans`, at most: they fit a line even if all their notes need escapes.
+pub const LIST_PORTION: usize = 2_000;
+
+/// Bytes of a note, at most.
+pub const NOTE_BYTES: usize = 256;
+
 /// A command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     Status,
-    BlockAdd { net: IpNet, ttl: Option<Duration>, note: String },
-    BlockRemove { net: IpNet },
-    BlockList,
-    BlockImport { nets: Vec<IpNet>, ttl: Option<Duration>, note: String },
-    AllowAdd { net: IpNet, note: String },
-    AllowRemove { net: IpNet },
+    BlockAdd {
+        net: IpNet,
+        ttl: Option<Duration>,
+        note: String,
+    },
+    BlockRemove {
+        net: IpNet,
+    },
+    /// The bans behind `after` in the order of `IpNet`; from the first if left out.
+    BlockList {
+        #[serde(default)]
+        after: Option<IpNet>,
+    },
+    BlockImport {
+        nets: Vec<IpNet>,
+        ttl: Option<Duration>,
+        note: String,
+    },
+    AllowAdd {
+        net: IpNet,
+        note: String,
+    },
+    AllowRemove {
+        net: IpNet,
+    },
     AllowList,
-    WhyAddress { address: IpAddr },
-    WhyRequest { id: String },
-    KeyNew { identity: String, client: String, ttl: Option<Duration> },
+    WhyAddress {
+        address: IpAddr,
+    },
+    WhyRequest {
+        id: String,
+    },
+    KeyNew {
+        identity: String,
+        client: String,
+        ttl: Option<Duration>,
+    },
     KeyList,
-    KeyRevoke { id: String },
+    KeyRevoke {
+        id: String,
+    },
     PanicPass,
     PanicRestore,
 }
@@ -45,8 +80,11 @@ pub enum Response {
         message: String,
     },
     Status(Box<Status>),
+    /// A portion of the list, ordered. `more` if there are others behind the last one.
     Bans {
         bans: Vec<Ban>,
+        #[serde(default)]
+        more: bool,
     },
     Imported {
         added: usize,
@@ -138,6 +176,8 @@ pub struct KernelStatus {
     pub maps: Vec<MapStatus>,
     pub counters: Vec<Counter>,
     pub memory_bytes: u64,
+    /// Drop events the ring had no room for.
+    pub events_lost: u64,
 }
 
 /// One interface.

@@ -1,1 +1,24 @@
+//! The lab: network namespaces joined by veth, real origins and clients, frames made by hand, a
+//! counter of its own behind XDP, and the real `gateway` binary between them.
+//!
+//! - [`netns`], [`veth`]: a private network, taken down with what runs in it
+//! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
+//! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
+//! - [`gateway`], [`settings`]: the binary under test and its configuration
+//! - [`lab`]: the usual arrangement of all that
+//! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
 
+pub mod certs;
+pub mod client;
+pub mod gateway;
+pub mod inject;
+pub mod lab;
+pub mod load;
+pub mod netns;
+pub mod origin;
+pub mod packet;
+pub mod receiver;
+pub mod settings;
+pub mod skip;
+pub mod veth;
+pub mod wait;

@@ -237,7 +237,7 @@ pub enum Tls {
         certificate: PathBuf,
         key: PathBuf,
     },
-    /// Made at start, for the embedded default only.
+    /// Made at start; only a listener on loopback goes without files.
     SelfSigned,
 }
 
@@ -314,7 +314,7 @@ pub struct Route {
     /// Empty takes any.
     pub methods: Vec<http::Method>,
     pub supplier: String,
-    /// Deny without one of these; `None` is a public route.
+    /// Deny all others; `None` is a public route.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,

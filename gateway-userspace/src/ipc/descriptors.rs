@@ -5,7 +5,8 @@
 
 use std::{
     io,
-    os::fd::{FromRawFd, OwnedFd, RawFd},
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use tokio::io::unix::AsyncFd;
@@ -51,4 +52,24 @@ fn own(bytes: &[u8]) -> Option<OwnedFd> {
     // SAFETY: the kernel installed this descriptor for this message and nobody else knows its
     // number; `take` reads each one once.
     (raw >= 0).then(|| unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Where a proxy finds its end of the channel to its guard.
+const INHERITED: RawFd = 3;
+
+/// Takes over the channel this process was started with. `None` where there is none, and for
+/// every call but the first.
+pub(crate) fn inherited() -> Option<OwnedFd> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let open = nix::sys::stat::fstat(
+        // SAFETY: borrowed for this one call, which tells whether the number is open.
+        unsafe { BorrowedFd::borrow_raw(INHERITED) },
+    )
+    .is_ok();
+    if !open || TAKEN.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: it is open, was inherited through exec, so that nothing in this process owns it,
+    // and is handed out once.
+    Some(unsafe { OwnedFd::from_raw_fd(INHERITED) })
 }

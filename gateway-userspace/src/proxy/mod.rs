@@ -1,3 +1,31 @@
-//! proxy
+//! The unprivileged process: every byte from the network is parsed here.
+//!
+//! In the order of the flow: `net` and `tls` take connections, `pipeline` judges requests with the
+//! engines beside it (`limits`, `identity`), `router` finds the route, `upstream` the supplier;
+//! `feedback` tells the guard; `session` speaks with it.
 
+pub(crate) mod admin;
+pub(crate) mod feedback;
+pub(crate) mod hop_by_hop;
+pub(crate) mod identity;
+pub mod instance;
+pub(crate) mod kernel_counters;
+pub(crate) mod limits;
+pub(crate) mod net;
+pub(crate) mod outbox;
+pub mod pipeline;
+pub(crate) mod record;
+pub mod router;
+pub mod sandbox;
+pub mod secrets;
+pub(crate) mod session;
+pub(crate) mod source;
+pub(crate) mod support;
+pub mod tls;
 pub mod upstream;
+pub(crate) mod worker;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use session::{ProxyError, run};

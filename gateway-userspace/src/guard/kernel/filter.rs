@@ -79,7 +79,7 @@ pub enum KernelError {
     Attach {
         name: String,
         #[source]
-        source: Box<aya::programs::ProgramError>,
+        source: std::io::Error,
     },
     #[error("{path} is not on a bpf file system; mount one with `mount -t bpf bpf /sys/fs/bpf`")]
     NoBpffs { path: PathBuf },
@@ -87,6 +87,10 @@ pub enum KernelError {
         "{path} is not a pin of ours ({why}); move it away or set kernel.pins to another folder"
     )]
     ForeignPin { path: PathBuf, why: String },
+    #[error(
+        "kernel.{key}: its burst must be {least} or more, two ticks of this kernel ({tick:?} each), or the rate would be cut"
+    )]
+    Burst { key: &'static str, least: u64, tick: Duration },
     #[error("the kernel {release} is too old: 5.15 is the oldest supported")]
     TooOld { release: String },
     #[error("{doing}")]

@@ -7,8 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The NAT64 prefix `64:ff9b::/96` (RFC 6052): the IPv4 address is in the last 32 bits.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
-/// Whether a supplier without `local` may have this address.
-pub(super) fn is_remote(address: IpAddr) -> bool {
+/// Whether a supplier may stand at `address`; `local` ones also inside this machine.
+pub(super) fn permitted(address: IpAddr, local: bool) -> bool {
+    let canonical = address.to_canonical();
+    // No connection leads there, `local` or not.
+    let nowhere = canonical.is_unspecified() || canonical.is_multicast();
+    !nowhere && (local || is_remote(canonical))
+}
+
+fn is_remote(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_remote_v4(v4),
         IpAddr::V6(v6) => match embedded(v6) {
@@ -63,14 +70,24 @@ mod tests {
             "fe80::1",
             "ff02::1",
         ] {
-            assert!(!is_remote(text.parse().unwrap()), "{text}");
+            assert!(!permitted(text.parse().unwrap(), false), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_supplier_may_stand_in_this_machine_but_not_nowhere() {
+        for inside in ["127.0.0.1", "127.8.8.8", "169.254.169.254", "::1", "fe80::1"] {
+            assert!(permitted(inside.parse().unwrap(), true), "{inside}");
+        }
+        for nowhere in ["0.0.0.0", "::", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1"] {
+            assert!(!permitted(nowhere.parse().unwrap(), true), "{nowhere}");
         }
     }
 
     #[test]
     fn allows_public_and_private_addresses() {
         for text in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1", "64:ff9b::c000:201"] {
-            assert!(is_remote(text.parse().unwrap()), "{text}");
+            assert!(permitted(text.parse().unwrap(), false), "{text}");
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     cell::Cell,
-    net::{IpAddr, SocketAddr},
-    rc::Rc,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,13 +20,12 @@ use tokio_rustls::TlsConnector;
 use tracing::debug;
 
 use super::{
+    book::Entry,
     error::DialError,
-    resolve::Resolver,
-    tls::ALPN_H2,
     upload::Upload,
     wire::{Received, Wire},
 };
-use crate::{clock, config::model::Protocol};
+use crate::{clock, config::model::Protocol, proxy::net::local::LocalExecutor};
 
 /// Addresses tried for one connection: a dead one must not cost the request, nor twenty of them.
 const MAX_ADDRESSES: u32 = 3;
@@ -45,8 +43,7 @@ const PING_ANSWER: Duration = Duration::from_secs(10);
 
 /// What opening a connection needs to know of a target.
 pub(super) struct Dialer {
-    pub(super) resolver: Rc<Resolver>,
-    pub(super) port: u16,
+    pub(super) entry: Arc<Entry>,
     pub(super) protocol: Protocol,
     pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     pub(super) connect: Duration,
@@ -72,10 +69,10 @@ impl Dialer {
     }
 
     async fn open(&self, until: Instant) -> Result<Dialed, DialError> {
-        let addresses = self.resolver.addresses().await.map_err(|source| {
-            let name = self.resolver.name();
-            DialError::Resolve { name, source }
-        })?;
+        let addresses = self.entry.addresses();
+        if addresses.is_empty() {
+            return Err(DialError::NoAddress { name: self.entry.name() });
+        }
         let (wire, version) = self.connect_any(&addresses, until).await?;
         match version {
             Protocol::Http2 => start_http2(wire).await,
@@ -86,7 +83,7 @@ impl Dialer {
     /// The first of the addresses that connects; each has an equal part of the time left.
     async fn connect_any(
         &self,
-        addresses: &[IpAddr],
+        addresses: &[SocketAddr],
         until: Instant,
     ) -> Result<(Wire, Protocol), DialError> {
         let turn = self.turn.get();
@@ -106,8 +103,8 @@ impl Dialer {
         Err(failure)
     }
 
-    async fn connect_to(&self, address: IpAddr) -> Result<(Wire, Protocol), DialError> {
-        let stream = TcpStream::connect(SocketAddr::new(address, self.port))
+    async fn connect_to(&self, address: SocketAddr) -> Result<(Wire, Protocol), DialError> {
+        let stream = TcpStream::connect(address)
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|source| DialError::Connect { address, source })?;
@@ -118,7 +115,7 @@ impl Dialer {
             .connect(name.clone(), stream)
             .await
             .map_err(|source| DialError::Handshake { address, source })?;
-        let agreed_h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        let agreed_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let version = match (self.protocol, agreed_h2) {
             (_, true) => Protocol::Http2,
             (Protocol::Http2, false) => return Err(DialError::Alpn),
@@ -162,41 +159,23 @@ async fn start_http2(wire: Wire) -> Result<Dialed, DialError> {
     Ok(Dialed::Http2(sender))
 }
 
-/// Runs hyper's h2 tasks on this worker; its `LocalSet` owns them.
-#[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        drop(spawn_local(task));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use socket2::{Domain, Socket, Type};
-    use tokio::{net::TcpListener, sync::mpsc, task::LocalSet};
+    use tokio::{net::TcpListener, task::LocalSet};
 
     use super::*;
-    use crate::{
-        config::model::Host,
-        proxy::upstream::resolve::{Reports, Resolver},
-    };
+    use crate::proxy::upstream::book::tests::entry;
 
     const CONNECT: Duration = Duration::from_millis(900);
 
     fn dialer(port: u16, last_bytes: &[u8]) -> Dialer {
-        let (reports, _resolved) = mpsc::channel(1);
-        let host = Host::Name("several.example".to_owned());
-        let resolver = Resolver::new(host, port, true, CONNECT, Reports::new(reports));
-        let addresses: Vec<IpAddr> =
-            last_bytes.iter().map(|last| Ipv4Addr::new(127, 0, 0, *last).into()).collect();
-        resolver.learn(&addresses);
+        let address = |last: &u8| SocketAddr::from(([127, 0, 0, *last], port));
+        let addresses: Vec<SocketAddr> = last_bytes.iter().map(address).collect();
         Dialer {
-            resolver,
-            port,
+            entry: entry(&addresses),
             protocol: Protocol::Http1,
             tls: None,
             connect: CONNECT,

@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
-    BoxError, UpstreamError,
+    UpstreamError,
     error::Wait,
     link::Http1,
     pool::Place,
@@ -30,12 +31,20 @@ pub(super) enum Hold {
     Stream { _place: Place },
 }
 
-/// A response body.
-pub(super) struct Download {
+/// A response body on its way to the client.
+#[derive(Debug)]
+pub enum Payload {
+    /// Written by the gateway; empty once sent.
+    Own(Bytes),
+    Supplier(Box<Download>),
+}
+
+/// A response body from a supplier.
+pub struct Download {
     body: Incoming,
     /// `None` once the body is over, well or badly.
     hold: Option<Hold>,
-    upload: Option<Arc<Progress>>,
+    upload: Option<Rc<Progress>>,
     target: Arc<str>,
     stall: Duration,
     deadline: Instant,
@@ -49,7 +58,7 @@ impl Download {
     pub(super) fn new(
         body: Incoming,
         hold: Hold,
-        upload: Option<Arc<Progress>>,
+        upload: Option<Rc<Progress>>,
         target: Arc<str>,
         stall: Duration,
         deadline: Instant,
@@ -100,9 +109,9 @@ impl Download {
         UpstreamError::Timeout { target: Arc::clone(&self.target), wait }
     }
 
-    fn end_with(&mut self, error: UpstreamError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn end_with(&mut self, error: UpstreamError) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         self.hold = None;
-        Poll::Ready(Some(Err(Box::new(error))))
+        Poll::Ready(Some(Err(error)))
     }
 
     fn fault(&self, error: hyper::Error) -> UpstreamError {
@@ -123,12 +132,12 @@ pub(super) fn release(connection: Http1, upload: Option<&Progress>) {
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = UpstreamError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let this = self.get_mut();
         if this.hold.is_none() {
             return Poll::Ready(None);
@@ -164,5 +173,41 @@ impl Body for Download {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl std::fmt::Debug for Download {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match self.get_mut() {
+            Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Supplier(body) => Pin::new(body.as_mut()).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Supplier(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Supplier(body) => body.size_hint(),
+        }
     }
 }

@@ -2,58 +2,74 @@
 //! see, but for the values of credentials, which may end in a terminal's history. The body is read
 //! as it comes and no more of it kept than [`MAX_SHOWN`].
 
-use std::{cell::Cell, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt, Full};
-use serde_json::{Value, json};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout_at;
 
-use super::{
-    BoxError, InboundBody, OutboundBody, UpstreamError, error::ClientStalled, target::count,
-};
+use super::{BoxError, OutboundBody, Payload, UpstreamError, error::ClientStalled};
 
 /// Bytes of a body shown.
 const MAX_SHOWN: usize = 64 * 1024;
 
-/// The echo and how often it answered.
-#[derive(Debug)]
+/// Carry credentials on whatever route they come.
+static CREDENTIALS: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("x-api-key"),
+];
+
+/// The echo.
+#[derive(Debug, Clone)]
 pub(super) struct Echo {
-    name: String,
-    answered: Cell<u64>,
+    /// Fields that carry credentials by configuration.
+    credentials: Vec<HeaderName>,
 }
 
 impl Echo {
-    pub(super) fn new(name: String) -> Self {
-        Self { name, answered: Cell::new(0) }
+    pub(super) fn new(credentials: Vec<HeaderName>) -> Self {
+        Self { credentials }
     }
 
     pub(super) async fn send(
         &self,
-        request: Request<OutboundBody>,
+        request: Request<Option<OutboundBody>>,
         deadline: Instant,
-    ) -> Result<Response<InboundBody>, UpstreamError> {
+    ) -> Result<Response<Payload>, UpstreamError> {
         let (head, body) = request.into_parts();
-        let told = timeout_at(deadline.into(), listen(body))
+        let heard = timeout_at(deadline.into(), listen(body))
             .await
             .unwrap_or_else(|_elapsed| Err(Box::new(ClientStalled)))
             .map_err(|source| UpstreamError::RequestBody { source })?;
         let answer = json!({
             "method": head.method.as_str(),
-            "path": head.uri.path_and_query().map_or("/", |path| path.as_str()),
-            "headers": show(&head.headers),
-            "body_length": told.length,
-            "body": String::from_utf8_lossy(&told.start),
-            "body_truncated": told.length > told.start.len() as u64,
-            "trailers": told.trailers.as_ref().map(show),
+            "path": head.uri.path(),
+            "query": head.uri.query(),
+            "headers": self.show(&head.headers),
+            "body_bytes": heard.length,
+            "body": String::from_utf8_lossy(&heard.start),
+            "body_truncated": heard.length > heard.start.len() as u64,
+            "trailers": heard.trailers.as_ref().map(|trailers| self.show(trailers)),
         });
-        count(&self.answered);
         Ok(respond(&answer))
     }
 
-    pub(super) fn status(&self) -> Value {
-        json!({ "name": self.name, "kind": "echo", "answered": self.answered.get() })
+    /// The fields by name; the values of a repeated one joined (RFC 9110 5.3).
+    fn show(&self, headers: &HeaderMap) -> Map<String, Value> {
+        let show = |name: &HeaderName| {
+            if CREDENTIALS.contains(name) || self.credentials.contains(name) {
+                return "(hidden)".to_owned();
+            }
+            let values = headers.get_all(name).iter();
+            let texts: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            texts.join(", ")
+        };
+        headers.keys().map(|name| (name.to_string(), show(name).into())).collect()
     }
 }
 
@@ -65,8 +81,9 @@ struct Heard {
     trailers: Option<HeaderMap>,
 }
 
-async fn listen(mut body: OutboundBody) -> Result<Heard, BoxError> {
+async fn listen(body: Option<OutboundBody>) -> Result<Heard, BoxError> {
     let mut heard = Heard::default();
+    let Some(mut body) = body else { return Ok(heard) };
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) => {
@@ -80,29 +97,9 @@ async fn listen(mut body: OutboundBody) -> Result<Heard, BoxError> {
     Ok(heard)
 }
 
-fn respond(answer: &Value) -> Response<InboundBody> {
-    let body = Full::new(Bytes::from(answer.to_string()));
-    let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
+fn respond(answer: &Value) -> Response<Payload> {
+    let mut response = Response::new(Payload::Own(Bytes::from(answer.to_string())));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
-}
-
-/// Name and value of each field, in order, so that repeated ones show.
-fn show(headers: &HeaderMap) -> Vec<[String; 2]> {
-    headers
-        .iter()
-        .map(|(name, value)| {
-            let value = if is_credential(name) {
-                "(hidden)".to_owned()
-            } else {
-                String::from_utf8_lossy(value.as_bytes()).into_owned()
-            };
-            [name.to_string(), value]
-        })
-        .collect()
-}
-
-fn is_credential(name: &HeaderName) -> bool {
-    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name)
 }

@@ -1,23 +1,21 @@
 //! Why a supplier gave no answer. Texts name hosts and addresses: they are for logs, and only
 //! [`UpstreamError::reason`] ever decides what a client is told.
 
-use std::{error::Error, io, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
 use gateway_common::Reason;
 
 /// The error type of bodies.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A request that no supplier answered, or a supplier that cannot be set up.
+/// A request that no supplier answered.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     #[error("there is no supplier number {index}")]
     Unknown { index: usize },
-    #[error("reading the authorities of supplier {supplier} in {path}")]
-    Authorities { supplier: String, path: PathBuf, source: TlsError },
-    #[error("setting up TLS with {target}")]
-    Tls { target: Arc<str>, source: TlsError },
-    #[error("{target} cannot stand in a request")]
+    #[error("the supplier has no target")]
+    NoTarget,
+    #[error("naming {target} in a request")]
     Name { target: Arc<str>, source: http::Error },
     #[error("connecting to {target}")]
     Unreachable { target: Arc<str>, source: Arc<DialError> },
@@ -40,10 +38,7 @@ impl UpstreamError {
     /// The reason that is counted, logged and answered with.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Unknown { .. }
-            | Self::Authorities { .. }
-            | Self::Tls { .. }
-            | Self::Name { .. } => Reason::Internal,
+            Self::Unknown { .. } | Self::NoTarget | Self::Name { .. } => Reason::Internal,
             Self::Unreachable { .. } | Self::Lost { .. } => Reason::SupplierUnreachable,
             Self::Busy { .. } => Reason::SupplierBusy,
             Self::Timeout { .. } => Reason::SupplierTimeout,
@@ -137,46 +132,25 @@ pub enum Wait {
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    #[error("resolving {name}")]
-    Resolve { name: String, source: Arc<ResolveError> },
+    #[error("{name} has no address that a supplier may have")]
+    NoAddress { name: String },
     #[error("connecting to {address}")]
-    Connect { address: IpAddr, source: io::Error },
+    Connect { address: SocketAddr, source: io::Error },
     #[error("no connection in time")]
     Timeout,
     #[error("shaking hands with {address}")]
-    Handshake { address: IpAddr, source: io::Error },
+    Handshake { address: SocketAddr, source: io::Error },
     #[error("the supplier did not agree to h2")]
     Alpn,
     #[error("opening HTTP")]
     Http(#[from] hyper::Error),
 }
 
-/// Why a name has no usable address.
+/// Why a supplier cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    #[error("asking the resolver")]
-    Lookup(#[from] io::Error),
-    #[error("the resolver did not answer in time")]
-    Timeout,
-    #[error("the name has no address")]
-    Empty,
-    #[error("{address} is not an address a supplier may have without `local`")]
-    Refused { address: IpAddr },
-}
-
-/// Why TLS to a supplier cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error("the file was not handed over")]
-    Missing,
-    #[error("not a PEM file of certificates")]
-    Pem(#[source] rustls_pki_types::pem::Error),
-    #[error("the file holds no certificate")]
-    Empty,
-    #[error("a certificate in it cannot be used")]
-    Certificate(#[source] rustls::Error),
-    #[error("the cryptography provider refuses our versions")]
-    Versions(#[source] rustls::Error),
-    #[error("not a name TLS can verify")]
-    Name(#[from] rustls_pki_types::InvalidDnsNameError),
+pub enum SetupError {
+    #[error("the target {target} of supplier {supplier} cannot stand in a request")]
+    Name { supplier: String, target: String, source: http::Error },
+    #[error("the target {target} of supplier {supplier} is not a name TLS can verify")]
+    Tls { supplier: String, target: String, source: rustls_pki_types::InvalidDnsNameError },
 }

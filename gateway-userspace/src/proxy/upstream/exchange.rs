@@ -1,19 +1,19 @@
 //! One request and its response head on one connection, and what a failure leaves possible.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
+use bytes::Bytes;
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use super::{
-    InboundBody, UpstreamError,
-    download::{Download, Hold, release},
+    UpstreamError,
+    download::{Download, Hold, Payload, release},
     error::ClientStalled,
     link::{Http1, Http2, Lane, Link},
     patience::{Overdue, Patience},
@@ -21,6 +21,7 @@ use super::{
 };
 
 /// How a target is named in requests.
+#[derive(Debug, Clone)]
 pub(super) struct Name {
     /// `host:port`, for logs.
     pub(super) label: Arc<str>,
@@ -61,7 +62,7 @@ impl Exchange<'_> {
         &self,
         link: Link,
         request: Request<Upload>,
-    ) -> Result<Response<InboundBody>, Setback> {
+    ) -> Result<Response<Payload>, Setback> {
         match link.lane {
             Lane::Http1(connection) => self.run_http1(connection, request).await,
             Lane::Http2(stream) => self.run_http2(stream, request).await,
@@ -72,7 +73,7 @@ impl Exchange<'_> {
         &self,
         mut connection: Http1,
         mut request: Request<Upload>,
-    ) -> Result<Response<InboundBody>, Setback> {
+    ) -> Result<Response<Payload>, Setback> {
         self.name.put_http1(&mut request)?;
         let upload = request.body().progress();
         let before = connection.received();
@@ -96,7 +97,7 @@ impl Exchange<'_> {
         &self,
         stream: Http2,
         mut request: Request<Upload>,
-    ) -> Result<Response<InboundBody>, Setback> {
+    ) -> Result<Response<Payload>, Setback> {
         self.name.put_http2(&mut request)?;
         let Http2 { mut sender, place } = stream;
         let upload = request.body().progress();
@@ -142,16 +143,16 @@ impl Exchange<'_> {
         Setback::Failed { error, silent }
     }
 
-    fn body(&self, body: Incoming, hold: Hold, upload: Option<Arc<Progress>>) -> InboundBody {
+    fn body(&self, body: Incoming, hold: Hold, upload: Option<Rc<Progress>>) -> Payload {
         if body.is_end_stream() {
             if let Hold::Connection(connection) = hold {
                 release(connection, upload.as_deref());
             }
-            return Empty::new().map_err(|never| match never {}).boxed_unsync();
+            return Payload::Own(Bytes::new());
         }
         let Patience { stall, deadline, .. } = self.patience;
         let target = Arc::clone(&self.name.label);
-        Download::new(body, hold, upload, target, stall, deadline).boxed_unsync()
+        Payload::Supplier(Box::new(Download::new(body, hold, upload, target, stall, deadline)))
     }
 }
 
@@ -174,7 +175,12 @@ impl Name {
             *request.uri_mut() = self.uri(Uri::builder().path_and_query(path))?;
         }
         *request.version_mut() = Version::HTTP_11;
-        request.headers_mut().insert(HOST, self.host.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        if headers.contains_key(TE) {
+            // It is for one connection only, and has to say so (RFC 9110 10.1.4).
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
         Ok(())
     }
 
@@ -187,7 +193,9 @@ impl Name {
             .path_and_query(path);
         *request.uri_mut() = self.uri(whole)?;
         *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(HOST);
+        for name in [HOST, CONNECTION] {
+            request.headers_mut().remove(name);
+        }
         Ok(())
     }
 

@@ -1,14 +1,20 @@
 //! One established connection, as one request sees it: a whole HTTP/1.1 connection or one stream
 //! of a shared h2 connection.
 
+use std::rc::Weak;
+
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::task::AbortHandle;
 
-use super::{pool::Place, upload::Upload, wire::Received};
+use super::{
+    pool::{Place, Pool},
+    upload::Upload,
+    wire::Received,
+};
 
 /// What hyper makes of a request: a response, or an error with the request if none of it was sent.
 pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
@@ -37,7 +43,7 @@ pub(super) struct Http1 {
     sender: http1::SendRequest<Upload>,
     driver: Driver,
     received: Received,
-    home: mpsc::Sender<Http1>,
+    home: Weak<Pool>,
     /// It has carried no request yet.
     fresh: bool,
     _place: Place,
@@ -48,7 +54,7 @@ impl Http1 {
         sender: http1::SendRequest<Upload>,
         driver: AbortHandle,
         received: Received,
-        home: mpsc::Sender<Http1>,
+        home: Weak<Pool>,
         place: Place,
     ) -> Self {
         Self { sender, driver: Driver(Some(driver)), received, home, fresh: true, _place: place }
@@ -71,12 +77,9 @@ impl Http1 {
 
     /// Back to the pool, if it can take another request.
     pub(super) fn go_home(self) {
-        if self.is_ready() {
-            let home = self.home.clone();
-            // The pool has room for every place there is; a worker that ends has no pool.
-            drop(home.try_send(self));
-        } else {
-            self.retire();
+        match self.home.upgrade() {
+            Some(home) if self.is_ready() => home.put(self),
+            _ => self.retire(),
         }
     }
 

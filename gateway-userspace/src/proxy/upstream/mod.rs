@@ -1,11 +1,13 @@
 //! Suppliers: from a finished request to a response that is still on its way.
 //!
-//! Each worker has its own [`Upstreams`]: connections, names and counters of one thread, without
-//! locks. In the order of a request: `supplier` chooses a `target`, which has a connection at rest
-//! (`pool`) or opens one (`resolve`, `address`, `dial`, `tls`, `wire`); `exchange` sends on it
-//! (`upload`) and hands the response back (`download`).
+//! What all workers have in common is checked and named once: the `setup`, and the `book` of
+//! addresses. Beyond that each worker has its own [`Upstreams`], without locks. In the order of a
+//! request: `supplier` chooses a `target`, which has a connection at rest (`pool`) or opens one
+//! (`dial`, `wire`); `exchange` sends on it (`upload`) and hands the response back (`download`).
 
 mod address;
+mod book;
+mod counts;
 mod dial;
 mod download;
 mod echo;
@@ -15,146 +17,82 @@ mod flight;
 mod link;
 mod patience;
 mod pool;
-mod resolve;
 mod setup;
 mod supplier;
 mod target;
-mod tls;
 mod upload;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    net::IpAddr,
-    path::PathBuf,
-    rc::{Rc, Weak},
-    time::{Duration, Instant},
-};
+use std::{fmt, pin::Pin, time::Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
-use serde_json::{Value, json};
-use tokio::{
-    sync::mpsc,
-    task::{AbortHandle, spawn_local},
-    time::{MissedTickBehavior, interval},
+use http_body::Body;
+
+pub(crate) use self::{book::Book, setup::Setup};
+pub use self::{
+    download::{Download, Payload},
+    error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},
 };
+use self::{echo::Echo, setup::Prepared, supplier::Supplier};
 
-pub use self::error::{BoxError, ClientStalled, UpstreamError, Wait};
-use self::{echo::Echo, resolve::Reports, supplier::Supplier};
-use crate::config::model::{self, Config, Timeouts};
-
-/// A request body on its way to a supplier.
-pub type OutboundBody = UnsyncBoxBody<Bytes, BoxError>;
-/// A response body on its way from a supplier; its errors are [`UpstreamError`]s.
-pub type InboundBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// A connection is closed when it was not used for one to two of these. Shorter than the minute or
-/// more that servers usually keep theirs, so that mostly we are the one who closes.
-const SWEEP: Duration = Duration::from_secs(15);
+/// A request body on its way to a supplier. It never leaves its worker's thread.
+pub(crate) type OutboundBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
 /// All suppliers, as one worker sees them. To be used inside its `LocalSet`.
-pub struct Upstreams {
-    all: Rc<[Upstream]>,
-    reports: Rc<Reports>,
-    sweeper: RefCell<Option<AbortHandle>>,
+pub(crate) struct Upstreams {
+    /// At the supplier's place in the configuration.
+    all: Vec<Upstream>,
 }
 
-/// By kind; at the supplier's place in the configuration.
+/// By kind.
 enum Upstream {
     Http(Supplier),
     Echo(Echo),
 }
 
 impl Upstreams {
-    /// Prepares the suppliers of `config`; connects to none. `authorities` holds the PEM files by
-    /// their configured path; addresses that come up are told to `resolved`.
-    pub fn new(
-        config: &Config,
-        authorities: &HashMap<PathBuf, Vec<u8>>,
-        resolved: mpsc::Sender<(String, Vec<IpAddr>)>,
-    ) -> Result<Self, UpstreamError> {
-        Self::of(&config.suppliers, &config.proxy.timeouts, authorities, resolved)
-    }
-
-    fn of(
-        suppliers: &[model::Supplier],
-        timeouts: &Timeouts,
-        authorities: &HashMap<PathBuf, Vec<u8>>,
-        resolved: mpsc::Sender<(String, Vec<IpAddr>)>,
-    ) -> Result<Self, UpstreamError> {
-        let reports = Reports::new(resolved);
-        let all = setup::suppliers(suppliers, timeouts, authorities, &reports)?;
-        Ok(Self { all: all.into(), reports, sweeper: RefCell::new(None) })
+    /// The suppliers of one worker; connects to none.
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let upstream = |prepared: &Prepared| match prepared {
+            Prepared::Http(targets) => Upstream::Http(Supplier::new(targets, &setup.timeouts)),
+            Prepared::Echo(echo) => Upstream::Echo(echo.clone()),
+        };
+        Self { all: setup.suppliers.iter().map(upstream).collect() }
     }
 
     /// Sends a request to the supplier with this index in the configuration and waits for the
     /// response head. The request has an origin-form URI and its final headers; Host, scheme and
     /// authority are set here. Redirects are answers like any other.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         supplier: usize,
-        request: Request<OutboundBody>,
+        request: Request<Option<OutboundBody>>,
         deadline: Instant,
-    ) -> Result<Response<InboundBody>, UpstreamError> {
+    ) -> Result<Response<Payload>, UpstreamError> {
         match self.all.get(supplier) {
-            Some(Upstream::Http(supplier)) => {
-                self.keep_sweeping();
-                supplier.send(request, deadline).await
-            }
+            Some(Upstream::Http(supplier)) => supplier.send(request, deadline).await,
             Some(Upstream::Echo(echo)) => echo.send(request, deadline).await,
             None => Err(UpstreamError::Unknown { index: supplier }),
         }
     }
 
-    /// Connections and counts of this worker, by supplier and target.
-    pub fn status(&self) -> Value {
-        let suppliers: Vec<Value> = self.all.iter().map(Upstream::status).collect();
-        json!({ "suppliers": suppliers, "address_reports_dropped": self.reports.dropped() })
-    }
-
-    fn keep_sweeping(&self) {
-        let mut sweeper = self.sweeper.borrow_mut();
-        if sweeper.is_none() {
-            let task = spawn_local(sweep(Rc::downgrade(&self.all)));
-            *sweeper = Some(task.abort_handle());
-        }
-    }
-}
-
-impl Drop for Upstreams {
-    fn drop(&mut self) {
-        if let Some(task) = self.sweeper.take() {
-            task.abort();
-        }
-    }
-}
-
-impl Upstream {
-    fn status(&self) -> Value {
-        match self {
-            Self::Http(supplier) => supplier.status(),
-            Self::Echo(echo) => echo.status(),
-        }
-    }
-}
-
-async fn sweep(all: Weak<[Upstream]>) {
-    let mut ticks = interval(SWEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(all) = all.upgrade() else { return };
-        for upstream in &*all {
+    /// Closes connections that were not used since the sweep before.
+    pub(crate) fn sweep(&self) {
+        for upstream in &self.all {
             match upstream {
                 Upstream::Http(supplier) => supplier.sweep(),
                 Upstream::Echo(_) => {}
             }
         }
+    }
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstreams").field("count", &self.all.len()).finish_non_exhaustive()
     }
 }

@@ -1,119 +1,120 @@
-//! From the configuration to suppliers that can be sent to.
+//! What all workers' suppliers are made from: checked and named once, from the configuration.
 
-use std::{cell::Cell, collections::HashMap, path::PathBuf, rc::Rc, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use http::{
-    HeaderValue,
+    HeaderName, HeaderValue,
     uri::{Authority, Scheme},
 };
-use rustls::RootCertStore;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 
 use super::{
-    Upstream, UpstreamError,
-    dial::Dialer,
+    SetupError,
+    book::{Book, Entry},
     echo::Echo,
-    error::TlsError,
     exchange::Name,
-    resolve::{Reports, Resolver},
-    supplier::Supplier,
-    target::Target,
-    tls,
 };
-use crate::config::model::{self, Host, SupplierKind, Timeouts};
+use crate::{
+    config::model::{
+        self, Config, Host, Identity, IdentityMethod, Protocol, SupplierKind, Timeouts,
+    },
+    proxy::tls::SupplierTls,
+};
 
-/// The PEM files of authorities, by configured path.
-type Authorities = HashMap<PathBuf, Vec<u8>>;
+/// All suppliers, in the order of the configuration. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(super) suppliers: Arc<[Prepared]>,
+    pub(super) timeouts: Timeouts,
+}
 
-/// All suppliers in the order of the configuration.
-pub(super) fn suppliers(
-    suppliers: &[model::Supplier],
-    timeouts: &Timeouts,
-    authorities: &Authorities,
-    reports: &Rc<Reports>,
-) -> Result<Vec<Upstream>, UpstreamError> {
-    let built_in = tls::built_in_roots();
-    let upstream = |(index, supplier): (usize, &model::Supplier)| match &supplier.kind {
-        SupplierKind::Echo => Ok(Upstream::Echo(Echo::new(supplier.name.clone()))),
-        SupplierKind::Http(targets) => {
-            let roots = roots(supplier, authorities, &built_in)?;
-            let targets = targets
-                .iter()
-                .map(|target| self::target(supplier, target, &roots, timeouts, reports))
-                .collect::<Result<_, _>>()?;
-            Ok(Upstream::Http(Supplier {
-                name: supplier.name.clone(),
-                index,
-                targets,
-                turn: Cell::new(0),
-                timeouts: timeouts.clone(),
-            }))
-        }
+/// A supplier.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Http(Vec<PreparedTarget>),
+    Echo(Echo),
+}
+
+/// A target of a supplier.
+#[derive(Debug)]
+pub(super) struct PreparedTarget {
+    pub(super) name: Name,
+    pub(super) entry: Arc<Entry>,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Connections or streams of one worker, at most.
+    pub(super) bound: usize,
+}
+
+impl Setup {
+    /// `tls` is as `tls::suppliers` made it, and `book` for the same configuration.
+    pub(crate) fn new(config: &Config, tls: &SupplierTls, book: &Book) -> Result<Self, SetupError> {
+        let all = config.suppliers.iter().zip(tls).zip(book.suppliers());
+        let suppliers = all
+            .map(|((supplier, tls), entries)| match &supplier.kind {
+                SupplierKind::Echo => Ok(Prepared::Echo(Echo::new(credentials(config)))),
+                SupplierKind::Http(targets) => targets
+                    .iter()
+                    .zip(tls)
+                    .zip(entries)
+                    .map(|((target, tls), entry)| prepare(supplier, target, tls.as_ref(), entry))
+                    .collect::<Result<_, _>>()
+                    .map(Prepared::Http),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { suppliers, timeouts: config.proxy.timeouts.clone() })
+    }
+}
+
+/// The fields in which identities find credentials.
+fn credentials(config: &Config) -> Vec<HeaderName> {
+    let field = |identity: &Identity| match &identity.method {
+        IdentityMethod::ApiKey { header } => HeaderName::from_bytes(header.as_bytes()).ok(),
     };
-    suppliers.iter().enumerate().map(upstream).collect()
+    config.identities.iter().filter_map(field).collect()
 }
 
-fn roots(
-    supplier: &model::Supplier,
-    authorities: &Authorities,
-    built_in: &RootCertStore,
-) -> Result<RootCertStore, UpstreamError> {
-    let Some(path) = &supplier.ca else { return Ok(built_in.clone()) };
-    let read = authorities.get(path).ok_or(TlsError::Missing).and_then(|pem| tls::roots_of(pem));
-    read.map_err(|source| UpstreamError::Authorities {
-        supplier: supplier.name.clone(),
-        path: path.clone(),
-        source,
-    })
-}
-
-fn target(
+fn prepare(
     supplier: &model::Supplier,
     target: &model::Target,
-    roots: &RootCertStore,
-    timeouts: &Timeouts,
-    reports: &Rc<Reports>,
-) -> Result<Rc<Target>, UpstreamError> {
-    let name = name(target)?;
-    let client = || -> Result<_, TlsError> {
-        let config = tls::client_config(roots.clone(), target.protocol)?;
-        Ok((config, tls::server_name(&target.host)?))
-    };
-    let tls = target
-        .tls
-        .then(client)
-        .transpose()
-        .map_err(|source| UpstreamError::Tls { target: Arc::clone(&name.label), source })?;
-    let resolver = Resolver::new(
-        target.host.clone(),
-        target.port,
-        supplier.local,
-        timeouts.connect,
-        Rc::clone(reports),
-    );
-    let dialer = Dialer {
-        resolver,
-        port: target.port,
-        protocol: target.protocol,
-        tls,
-        connect: timeouts.connect,
-        stall: timeouts.stall,
-        turn: Cell::new(0),
-    };
+    tls: Option<&Arc<ClientConfig>>,
+    entry: &Arc<Entry>,
+) -> Result<PreparedTarget, SetupError> {
+    let name = name(supplier, target)?;
+    let verified = |config: &Arc<ClientConfig>| Ok((Arc::clone(config), verified(&target.host)?));
+    let tls = tls.map(verified).transpose().map_err(|source| SetupError::Tls {
+        supplier: supplier.name.clone(),
+        target: name.label.to_string(),
+        source,
+    })?;
     let bound = usize::try_from(supplier.connections).unwrap_or(usize::MAX);
-    Ok(Target::new(name, dialer, bound))
+    Ok(PreparedTarget { name, entry: Arc::clone(entry), protocol: target.protocol, tls, bound })
+}
+
+/// What the target's certificate must be for.
+fn verified(host: &Host) -> Result<ServerName<'static>, rustls_pki_types::InvalidDnsNameError> {
+    match host {
+        Host::Name(name) => ServerName::try_from(name.clone()),
+        Host::Address(address) => Ok(ServerName::from(*address)),
+    }
 }
 
 /// The target's name without the port its scheme implies, which some servers do not expect in Host.
-fn name(target: &model::Target) -> Result<Name, UpstreamError> {
+fn name(supplier: &model::Supplier, target: &model::Target) -> Result<Name, SetupError> {
     let host = match &target.host {
         Host::Name(name) => name.clone(),
-        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
         Host::Address(address) => address.to_string(),
     };
     let label: Arc<str> = format!("{host}:{}", target.port).into();
     let implied = if target.tls { 443 } else { 80 };
     let shown = if target.port == implied { host.as_str() } else { &*label };
-    let fault = |source: http::Error| UpstreamError::Name { target: Arc::clone(&label), source };
+    let fault = |source: http::Error| SetupError::Name {
+        supplier: supplier.name.clone(),
+        target: label.to_string(),
+        source,
+    };
     let authority = Authority::try_from(shown).map_err(|error| fault(error.into()))?;
     let host = HeaderValue::from_str(shown).map_err(|error| fault(error.into()))?;
     let scheme = if target.tls { Scheme::HTTPS } else { Scheme::HTTP };

@@ -1,16 +1,21 @@
 //! A supplier over HTTP: which target takes a request, and when it is sent a second time.
 
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response, header::CONTENT_LENGTH};
-use serde_json::{Value, json};
 
 use super::{
-    InboundBody, OutboundBody, UpstreamError,
+    OutboundBody, Payload, UpstreamError,
+    counts::count,
     exchange::{Exchange, Setback},
     link::Link,
     patience::Patience,
-    target::{Target, count},
+    setup::PreparedTarget,
+    target::Target,
     upload::Upload,
 };
 use crate::config::model::Timeouts;
@@ -22,25 +27,32 @@ const MAX_TRIES: u8 = 3;
 
 /// A supplier and its targets.
 pub(super) struct Supplier {
-    pub(super) name: String,
-    pub(super) index: usize,
     pub(super) targets: Vec<Rc<Target>>,
     /// Which target is first for the next request.
-    pub(super) turn: Cell<usize>,
-    pub(super) timeouts: Timeouts,
+    turn: Cell<usize>,
+    first_byte: Duration,
+    stall: Duration,
 }
 
 impl Supplier {
+    pub(super) fn new(targets: &[PreparedTarget], timeouts: &Timeouts) -> Self {
+        Self {
+            targets: targets.iter().map(|target| Target::new(target, timeouts)).collect(),
+            turn: Cell::new(0),
+            first_byte: timeouts.first_byte,
+            stall: timeouts.stall,
+        }
+    }
+
     /// Sends a request. It goes out again on another connection if none of it was sent on the
     /// first, or, once, if a connection used before died without a word, the method may be repeated
     /// and there was no body.
     pub(super) async fn send(
         &self,
-        request: Request<OutboundBody>,
+        request: Request<Option<OutboundBody>>,
         deadline: Instant,
-    ) -> Result<Response<InboundBody>, UpstreamError> {
-        let patience =
-            Patience { first_byte: self.timeouts.first_byte, stall: self.timeouts.stall, deadline };
+    ) -> Result<Response<Payload>, UpstreamError> {
+        let patience = Patience { first_byte: self.first_byte, stall: self.stall, deadline };
         let mut request = with_upload(request);
         let mut may_repeat = true;
         let mut tries = 0;
@@ -51,14 +63,14 @@ impl Supplier {
             let exchange = Exchange { name: &target.name, patience };
             let setback = match exchange.run(link, request).await {
                 Ok(response) => {
-                    count(&target.counts.answered);
+                    count(&target.counts().answered);
                     return Ok(response);
                 }
                 Err(setback) => setback,
             };
             may_repeat &= matches!(setback, Setback::Unsent(_));
-            request = again(setback, spare, tries).inspect_err(|_| count(&target.counts.failed))?;
-            count(&target.counts.retried);
+            request = again(setback, spare, tries).inspect_err(|_| count(&target.counts().failed))?;
+            count(&target.counts().retried);
         }
     }
 
@@ -73,7 +85,7 @@ impl Supplier {
         self.turn.set(turn.wrapping_add(1));
         let first = turn.checked_rem(self.targets.len()).unwrap_or(0);
         let all_rest = self.targets.iter().all(|target| target.rests());
-        let mut failure = UpstreamError::Unknown { index: self.index };
+        let mut failure = UpstreamError::NoTarget;
         let mut asked = 0;
         for target in self.targets.iter().cycle().skip(first).take(self.targets.len()) {
             if asked == MAX_TARGETS {
@@ -98,12 +110,6 @@ impl Supplier {
             target.sweep();
         }
     }
-
-    /// What `gateway status` shows of it.
-    pub(super) fn status(&self) -> Value {
-        let targets: Vec<Value> = self.targets.iter().map(|target| target.status()).collect();
-        json!({ "name": self.name, "kind": "http", "targets": targets })
-    }
 }
 
 /// The request to send once more, or the error to end with.
@@ -119,7 +125,7 @@ fn again(
     }
 }
 
-fn with_upload(request: Request<OutboundBody>) -> Request<Upload> {
+fn with_upload(request: Request<Option<OutboundBody>>) -> Request<Upload> {
     let (head, body) = request.into_parts();
     let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let upload = Upload::new(body, declared.and_then(|value| value.parse().ok()));

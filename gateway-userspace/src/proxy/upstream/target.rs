@@ -4,33 +4,31 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hyper::client::conn::http2;
-use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
 use super::{
     UpstreamError,
+    counts::{Counts, count},
     dial::{Dialed, Dialer},
     error::{DialError, Wait},
     exchange::Name,
     flight::Flight,
     link::{Http1, Http2, Lane, Link},
     pool::{Place, Places, Pool},
+    setup::PreparedTarget,
     upload::Upload,
 };
-use crate::{clock, config::model::Protocol};
-
-/// A target that could not be connected to is asked last for this long.
-const REST: Duration = Duration::from_secs(2);
+use crate::config::model::{Protocol, Timeouts};
 
 /// A target and its connections.
 pub(super) struct Target {
     pub(super) name: Name,
     dialer: Dialer,
-    pool: Pool,
+    pool: Rc<Pool>,
     /// HTTP/1.1 connections, open or opening, and h2 streams.
     places: Places,
     /// The h2 connection all requests share.
@@ -39,8 +37,6 @@ pub(super) struct Target {
     flight: Rc<Flight<DialError>>,
     /// What the target spoke the last time; `Auto` is not known yet.
     speaks: Cell<Protocol>,
-    rests_until: Cell<Option<Instant>>,
-    pub(super) counts: Counts,
 }
 
 struct Shared {
@@ -49,46 +45,40 @@ struct Shared {
     used: Cell<bool>,
 }
 
-/// What happened at a target, for `status`.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) answered: Cell<u64>,
-    pub(super) failed: Cell<u64>,
-    pub(super) retried: Cell<u64>,
-    dialed: Cell<u64>,
-    dial_failed: Cell<u64>,
-    reused: Cell<u64>,
-    busy: Cell<u64>,
-}
-
-/// One more.
-pub(super) fn count(counter: &Cell<u64>) {
-    counter.set(counter.get().wrapping_add(1));
-}
-
 impl Target {
-    pub(super) fn new(name: Name, dialer: Dialer, bound: usize) -> Rc<Self> {
-        let speaks = match (dialer.protocol, dialer.tls.is_some()) {
+    pub(super) fn new(prepared: &PreparedTarget, timeouts: &Timeouts) -> Rc<Self> {
+        let PreparedTarget { name, entry, protocol, tls, bound } = prepared;
+        let speaks = match (*protocol, tls.is_some()) {
             (Protocol::Auto, true) => Protocol::Auto,
             (Protocol::Auto | Protocol::Http1, _) => Protocol::Http1,
             (Protocol::Http2, _) => Protocol::Http2,
         };
+        let dialer = Dialer {
+            entry: Arc::clone(entry),
+            protocol: *protocol,
+            tls: tls.clone(),
+            connect: timeouts.connect,
+            stall: timeouts.stall,
+            turn: Cell::new(0),
+        };
         Rc::new(Self {
-            name,
+            name: name.clone(),
             dialer,
-            pool: Pool::new(bound),
-            places: Places::new(bound),
+            pool: Rc::default(),
+            places: Places::new(*bound, Arc::clone(entry)),
             shared: RefCell::new(None),
             flight: Flight::new(),
             speaks: Cell::new(speaks),
-            rests_until: Cell::new(None),
-            counts: Counts::default(),
         })
     }
 
-    /// Whether connecting failed a moment ago.
+    /// Whether connecting failed a moment ago, on any worker.
     pub(super) fn rests(&self) -> bool {
-        self.rests_until.get().is_some_and(|until| clock::now() < until)
+        self.dialer.entry.rests()
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.dialer.entry.counts
     }
 
     /// Something to send a request on: at rest or shared, else new. `fresh` leaves those at rest
@@ -99,7 +89,7 @@ impl Target {
         deadline: Instant,
     ) -> Result<Link, UpstreamError> {
         if let Some(link) = self.existing(fresh)? {
-            count(&self.counts.reused);
+            count(&self.counts().reused);
             return Ok(link);
         }
         let late = |_elapsed| self.late();
@@ -137,7 +127,7 @@ impl Target {
 
     fn place(&self) -> Result<Place, UpstreamError> {
         self.places.take().ok_or_else(|| {
-            count(&self.counts.busy);
+            count(&self.counts().busy);
             UpstreamError::Busy { target: Arc::clone(&self.name.label) }
         })
     }
@@ -150,7 +140,7 @@ impl Target {
             Dialed::Http1 { sender, driver, received } => {
                 self.speaks.set(Protocol::Http1);
                 if let Some(place) = self.places.take() {
-                    let home = self.pool.home();
+                    let home = Rc::downgrade(&self.pool);
                     self.pool.put(Http1::new(sender, driver, received, home, place));
                 }
             }
@@ -169,7 +159,8 @@ impl Target {
             }
             Dialed::Http1 { sender, driver, received } => {
                 self.speaks.set(Protocol::Http1);
-                Lane::Http1(Http1::new(sender, driver, received, self.pool.home(), place))
+                let home = Rc::downgrade(&self.pool);
+                Lane::Http1(Http1::new(sender, driver, received, home, place))
             }
         };
         Ok(Link { lane, reused: false })
@@ -177,13 +168,9 @@ impl Target {
 
     async fn dial(&self) -> Result<Dialed, DialError> {
         let dialed = self.dialer.dial().await;
-        if dialed.is_ok() {
-            count(&self.counts.dialed);
-            self.rests_until.set(None);
-        } else {
-            count(&self.counts.dial_failed);
-            self.rests_until.set(Some(clock::now() + REST));
-        }
+        let counts = self.counts();
+        count(if dialed.is_ok() { &counts.dialed } else { &counts.dial_failed });
+        self.dialer.entry.reached(dialed.is_ok());
         dialed
     }
 
@@ -209,27 +196,9 @@ impl Target {
         }
     }
 
-    /// What `gateway status` shows of it.
-    pub(super) fn status(&self) -> Value {
-        let counts = &self.counts;
-        json!({
-            "target": &*self.name.label,
-            "protocol": match self.speaks.get() {
-                Protocol::Auto => "unknown",
-                Protocol::Http1 => "http/1.1",
-                Protocol::Http2 => "h2",
-            },
-            "addresses": &*self.dialer.resolver.known(),
-            "resting": self.rests(),
-            "taken": self.places.taken(),
-            "idle": self.pool.len(),
-            "answered": counts.answered.get(),
-            "failed": counts.failed.get(),
-            "retried": counts.retried.get(),
-            "dialed": counts.dialed.get(),
-            "dial_failed": counts.dial_failed.get(),
-            "reused": counts.reused.get(),
-            "busy": counts.busy.get(),
-        })
+    /// For tests: what this worker alone knows.
+    #[cfg(test)]
+    pub(super) fn state(&self) -> (Protocol, usize) {
+        (self.speaks.get(), self.pool.len())
     }
 }

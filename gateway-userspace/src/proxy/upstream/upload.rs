@@ -2,44 +2,41 @@
 //! the supplier, and keeps the client's error for the one who must answer for it.
 
 use std::{
+    cell::{Cell, RefCell},
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    rc::Rc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty};
 
 use super::{BoxError, OutboundBody};
 use crate::clock;
 
 /// A request body; without state if there is nothing to send.
 pub(super) struct Upload {
-    body: OutboundBody,
+    body: Option<OutboundBody>,
     /// Bytes to come, where the body or its Content-Length tells: past them hyper asks no more.
     remaining: Option<u64>,
-    progress: Option<Arc<Progress>>,
+    progress: Option<Rc<Progress>>,
 }
 
 impl Upload {
-    pub(super) fn new(body: OutboundBody, declared: Option<u64>) -> Self {
-        let progress = (!body.is_end_stream()).then(|| Arc::new(Progress::new(clock::now())));
-        let remaining = declared.or(body.size_hint().exact());
+    pub(super) fn new(body: Option<OutboundBody>, declared: Option<u64>) -> Self {
+        let body = body.filter(|body| !body.is_end_stream());
+        let progress = body.is_some().then(|| Progress::new(clock::now()));
+        let remaining = declared.or(body.as_ref().and_then(|body| body.size_hint().exact()));
         Self { body, remaining, progress }
     }
 
     pub(super) fn empty() -> Self {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        Self { body, remaining: None, progress: None }
+        Self { body: None, remaining: None, progress: None }
     }
 
     /// How the upload goes; `None` if there is nothing to send.
-    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+    pub(super) fn progress(&self) -> Option<Rc<Progress>> {
         self.progress.clone()
     }
 }
@@ -53,9 +50,10 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        let Some(progress) = &this.progress else { return polled };
-        match polled {
+        let (Some(body), Some(progress)) = (&mut this.body, &this.progress) else {
+            return Poll::Ready(None);
+        };
+        match body.as_mut().poll_frame(cx) {
             Poll::Pending => {
                 progress.enter(Turn::Client);
                 Poll::Pending
@@ -63,7 +61,7 @@ impl Body for Upload {
             Poll::Ready(Some(Ok(frame))) => {
                 let count = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.remaining = this.remaining.map(|bytes| bytes.saturating_sub(count));
-                let last = this.remaining == Some(0) || this.body.is_end_stream();
+                let last = this.remaining == Some(0) || body.is_end_stream();
                 progress.enter(if last { Turn::Sent } else { Turn::Supplier });
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -79,11 +77,11 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(|body| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.size_hint())
     }
 }
 
@@ -103,49 +101,34 @@ pub(super) enum Turn {
     Sent,
 }
 
-/// Shared by the body inside hyper and the one who waits for the answer. Both are on one thread;
-/// atomics only because hyper wants a body that could move.
+/// Shared by the body inside hyper and the one who waits for the answer.
 pub(super) struct Progress {
-    started: Instant,
-    /// Milliseconds since `started`, times four, plus the turn.
-    turn: AtomicU64,
-    failure: Mutex<Option<BoxError>>,
+    turn: Cell<(Turn, Instant)>,
+    failure: RefCell<Option<BoxError>>,
 }
 
 impl Progress {
-    fn new(started: Instant) -> Self {
-        Self { started, turn: AtomicU64::new(0), failure: Mutex::new(None) }
+    fn new(started: Instant) -> Rc<Self> {
+        let turn = Cell::new((Turn::Supplier, started));
+        Rc::new(Self { turn, failure: RefCell::new(None) })
     }
 
     /// Whose turn it is, and since when.
     pub(super) fn turn(&self) -> (Turn, Instant) {
-        let word = self.turn.load(Ordering::Relaxed);
-        let turn = match word & 3 {
-            0 => Turn::Supplier,
-            1 => Turn::Client,
-            _ => Turn::Sent,
-        };
-        (turn, self.started + Duration::from_millis(word >> 2))
+        self.turn.get()
     }
 
     /// Takes the client's error, if its body failed.
     pub(super) fn take_failure(&self) -> Option<BoxError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure.take()
     }
 
     fn enter(&self, turn: Turn) {
-        let elapsed = clock::now().saturating_duration_since(self.started).as_millis();
-        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX >> 2);
-        let code = match turn {
-            Turn::Supplier => 0,
-            Turn::Client => 1,
-            Turn::Sent => 2,
-        };
-        self.turn.store((elapsed << 2) | code, Ordering::Relaxed);
+        self.turn.set((turn, clock::now()));
     }
 
     fn fail(&self, error: BoxError) {
         self.enter(Turn::Sent);
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
+        self.failure.replace(Some(error));
     }
 }

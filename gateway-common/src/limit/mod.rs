@@ -1,0 +1,146 @@
+//! The packet limit: GCRA in one word, a keyed sketch first, an exact entry only for sources the
+//! sketch calls over. Pure functions; who owns the words is behind [`Cell`].
+//!
+//! A word holds the theoretical arrival time (TAT) in nanoseconds of the tick clock. What a source
+//! gets in `t` is at most burst + slack + two intervals + rate × (t + one tick), in any pattern:
+//! every packet that passes moves the sketch, whose cap lies `slack` past the point from which the
+//! exact entry, never ahead by more than `slack`, decides. `docs/adr` has the argument.
+
+use core::mem::size_of;
+
+/// Compare-exchange attempts before a packet gives up.
+const TRIES: u32 = 4;
+
+/// A rate with a burst, as the kernel holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Limit {
+    /// Time one packet takes at the steady rate.
+    pub interval_ns: u64,
+    /// Time the burst takes at the steady rate.
+    pub burst_ns: u64,
+    /// How far an exact entry may run ahead.
+    pub slack_ns: u64,
+}
+
+const _: () = assert!(size_of::<Limit>() == 24);
+
+impl Limit {
+    /// A limit of one event per `interval_ns` and `burst` at once.
+    pub const fn new(interval_ns: u64, burst: u32) -> Self {
+        let interval_ns = if interval_ns == 0 { 1 } else { interval_ns };
+        let burst_ns = interval_ns.saturating_mul(burst as u64);
+        let twentieth = burst_ns / 20;
+        let slack_ns = if twentieth > interval_ns { twentieth } else { interval_ns };
+        Self { interval_ns, burst_ns, slack_ns }
+    }
+}
+
+/// A shared word.
+pub trait Cell {
+    /// Reads it.
+    fn load(&self) -> u64;
+    /// Writes `new` if it still holds `current`; returns what it held.
+    fn compare_exchange(&self, current: u64, new: u64) -> u64;
+}
+
+/// What a limit says of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Within the limit; counted.
+    Within,
+    /// Over it.
+    Over,
+    /// Other processors changed the word at each attempt.
+    Contended,
+}
+
+/// Counts a packet in a sketch cell, passed or dropped; true if the cell is over.
+#[inline(always)]
+pub fn advance(cell: &impl Cell, limit: &Limit, now: u64) -> bool {
+    let cap = now + limit.burst_ns + limit.slack_ns + limit.interval_ns;
+    let mut tat = cell.load();
+    for _ in 0..TRIES {
+        let next = tat.max(now) + limit.interval_ns;
+        let seen = cell.compare_exchange(tat, next.min(cap));
+        if seen == tat {
+            return next > now + limit.burst_ns;
+        }
+        tat = seen;
+    }
+    // A packet that was not counted must not pass on this cell's word.
+    true
+}
+
+/// Takes one event from a word that counts only what it grants.
+#[inline(always)]
+pub fn take(cell: &impl Cell, limit: &Limit, now: u64) -> Outcome {
+    take_above(cell, limit, now, now)
+}
+
+/// The same for the exact entry of a source: never ahead by more than the slack, however long it
+/// lay idle, since the sketch granted meanwhile.
+#[inline(always)]
+pub fn take_exact(cell: &impl Cell, limit: &Limit, now: u64) -> Outcome {
+    take_above(cell, limit, exact_floor(limit, now), now)
+}
+
+/// What a fresh exact entry holds after it granted its first packet.
+#[inline(always)]
+pub fn exact_first(limit: &Limit, now: u64) -> u64 {
+    exact_floor(limit, now) + limit.interval_ns
+}
+
+#[inline(always)]
+fn exact_floor(limit: &Limit, now: u64) -> u64 {
+    (now + limit.burst_ns).saturating_sub(limit.slack_ns)
+}
+
+#[inline(always)]
+fn take_above(cell: &impl Cell, limit: &Limit, floor: u64, now: u64) -> Outcome {
+    let ceiling = now + limit.burst_ns;
+    let mut tat = cell.load();
+    for _ in 0..TRIES {
+        // `min`: a word from a clock ahead of this one heals instead of refusing for ever.
+        let next = tat.max(floor).min(ceiling) + limit.interval_ns;
+        if next > ceiling {
+            return Outcome::Over;
+        }
+        let seen = cell.compare_exchange(tat, next);
+        if seen == tat {
+            return Outcome::Within;
+        }
+        tat = seen;
+    }
+    Outcome::Contended
+}
+
+/// Rows of the sketch. A packet is over only if it is over in all.
+pub const ROWS: u32 = 2;
+
+/// Cells of a row, as a power of two: 2 × 512 KiB.
+pub const ROW_LOG: u32 = 16;
+
+/// Random odd multipliers, one set a row, drawn at load: who sends cannot choose whom he meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct RowKeys {
+    /// For IPv4 sources.
+    pub v4: [u64; 2],
+    /// For IPv6 sources; apart, so that no IPv6 prefix imitates an IPv4 address.
+    pub v6: [u64; 2],
+}
+
+/// The cell of `source` in `row`: multiply and xor-shift, twice. A linear hash seeded by XOR would
+/// keep colliding pairs colliding under every seed.
+#[inline(always)]
+pub fn sketch_index(keys: [u64; 2], source: u64, row: u32) -> u32 {
+    let [first, second] = keys;
+    let mixed = source.wrapping_mul(first);
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(second);
+    let cell = (mixed >> (64 - ROW_LOG)) as u32;
+    (row << ROW_LOG) | cell
+}
+
+#[cfg(test)]
+mod tests;

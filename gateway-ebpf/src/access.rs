@@ -1,0 +1,43 @@
+//! The one bounds-checked read of packet bytes.
+
+use aya_ebpf::programs::XdpContext;
+use gateway_common::packet::PacketBytes;
+
+/// Offsets past this are refused: the verifier wants a bound, and no header chain the parser
+/// walks is longer (two VLAN tags, IPv6, eight extension headers of 2 KiB).
+const MAX_OFFSET: usize = 0x4fff;
+
+/// A frame between its two pointers.
+pub(crate) struct Frame {
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self { start: context.data(), end: context.data_end() }
+    }
+}
+
+impl PacketBytes for Frame {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.end - self.start
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the one read of packet memory")]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let first = self.start + offset;
+        if first + N > self.end {
+            return None;
+        }
+        // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
+        // have no alignment.
+        Some(unsafe { *(first as *const [u8; N]) })
+    }
+}

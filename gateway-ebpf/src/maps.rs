@@ -1,0 +1,52 @@
+//! The map statics. Capacities are the loader's to override; names and shapes are those of
+//! `gateway_common::maps::SHAPES`, which the loader checks.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+};
+use gateway_common::{
+    limit,
+    maps::{
+        BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, NO_PREALLOC,
+        REASONS, Settings,
+    },
+    summary::{ALLOW, BAN},
+};
+
+#[map]
+pub(crate) static SETTINGS: Array<Settings> = Array::pinned(1, 0);
+#[map]
+pub(crate) static BAN4_SUMMARY: Array<u64> = Array::pinned(BAN.v4_words(), 0);
+#[map]
+pub(crate) static BAN6_SUMMARY: Array<u64> = Array::pinned(BAN.v6_words(), 0);
+#[map]
+pub(crate) static BAN4_HOST: HashMap<[u8; 4], BanValue> = HashMap::pinned(1, 0);
+#[map]
+pub(crate) static BAN6_HOST: HashMap<[u8; 16], BanValue> = HashMap::pinned(1, 0);
+#[map]
+pub(crate) static BAN4_PREFIX: LpmTrie<[u8; 4], BanValue> = LpmTrie::pinned(1, NO_PREALLOC);
+#[map]
+pub(crate) static BAN6_PREFIX: LpmTrie<[u8; 16], BanValue> = LpmTrie::pinned(1, NO_PREALLOC);
+#[map]
+pub(crate) static ALLOW4_SUMMARY: Array<u64> = Array::pinned(ALLOW.v4_words(), 0);
+#[map]
+pub(crate) static ALLOW6_SUMMARY: Array<u64> = Array::pinned(ALLOW.v6_words(), 0);
+#[map]
+pub(crate) static ALLOW4: LpmTrie<[u8; 4], u64> = LpmTrie::pinned(1, NO_PREALLOC);
+#[map]
+pub(crate) static ALLOW6: LpmTrie<[u8; 16], u64> = LpmTrie::pinned(1, NO_PREALLOC);
+#[map]
+pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::ROWS << limit::ROW_LOG, 0);
+#[map]
+pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
+#[map]
+pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(REASONS, 0);
+#[map]
+pub(crate) static EVENT_TOKENS: PerCpuArray<EventTokens> = PerCpuArray::pinned(REASONS, 0);
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::pinned(EVENT_BYTES, 0);
+#[map]
+pub(crate) static CLOCKS: Array<Clocks> = Array::pinned(1, 0);

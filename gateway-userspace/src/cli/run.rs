@@ -1,0 +1,36 @@
+//! `gateway run`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::source;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration; /etc/gateway/gateway.toml or, without one, the embedded default.
+    #[arg(long, value_name = "FILE", env = "GATEWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// `off` runs without the packet filter, and without root.
+    #[arg(long, value_enum, value_name = "STATE", default_value = "on")]
+    kernel: Kernel,
+}
+
+/// `--kernel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kernel {
+    /// As the file says.
+    On,
+    Off,
+}
+
+impl Args {
+    pub(super) fn run(self, log: &str) -> anyhow::Result<()> {
+        let mut source = source::read(self.config.as_deref())?;
+        if self.kernel == Kernel::Off {
+            source.config.kernel.enabled = false;
+        }
+        super::start_log(log)?;
+        anyhow::bail!("{} is read, and nothing runs it yet", source.origin)
+    }
+}

@@ -1,0 +1,93 @@
+//! `gateway status`.
+
+use super::{
+    Context, client,
+    output::{Output, bytes, escape, json, span, table},
+};
+use crate::control::{KernelStatus, ProxyStatus, Request, Response, Status, Usage};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Response::Status(status) = client::ask(&context.socket, &Request::Status)? else {
+            return Err(client::unexpected());
+        };
+        self.output.print(&*status, show)
+    }
+}
+
+/// What an operator wants to see first, first.
+pub(crate) fn show(status: &Status) -> String {
+    let mut parts: Vec<String> =
+        status.warnings.iter().map(|warning| format!("warning: {}", escape(warning))).collect();
+    let usage = |usage: Usage| {
+        format!("{} of {}, {} turned away", usage.used, usage.capacity, usage.refused)
+    };
+    let rows = [
+        (
+            "gateway",
+            format!(
+                "{}, guard {}, up {}",
+                status.version,
+                status.guard_pid,
+                span(status.uptime_seconds)
+            ),
+        ),
+        ("kernel", kernel(&status.kernel)),
+        ("proxy", proxy(&status.proxy)),
+        ("bans", usage(status.bans)),
+        ("strikes", usage(status.strikes)),
+    ];
+    parts.push(table(["PART", "STATE"], rows.map(|(part, state)| [part.to_owned(), state])));
+    parts.extend(filter(&status.kernel));
+    if !status.proxy.detail.is_null() {
+        parts.push(json(&status.proxy.detail).unwrap_or_default());
+    }
+    parts.join("\n\n")
+}
+
+fn kernel(kernel: &KernelStatus) -> String {
+    if !kernel.enabled {
+        return "OFF: bans are kept but no packet is dropped".to_owned();
+    }
+    let KernelStatus { mode, layout, pins, memory_bytes, .. } = kernel;
+    format!("{mode}, layout {layout}, pins {pins}, {} of maps", bytes(*memory_bytes))
+}
+
+fn proxy(proxy: &ProxyStatus) -> String {
+    format!("{}, process {}, restarted {} times", proxy.state, proxy.pid, proxy.restarts)
+}
+
+/// Interfaces, maps and counters.
+fn filter(kernel: &KernelStatus) -> Vec<String> {
+    let interfaces = kernel.interfaces.iter().map(|interface| {
+        [interface.name.clone(), interface.attached.clone(), interface.program_id.to_string()]
+    });
+    let maps = kernel.maps.iter().map(|map| {
+        [map.name.clone(), map.used.to_string(), map.capacity.to_string(), bytes(map.bytes)]
+    });
+    let counters = kernel.counters.iter().map(|counter| {
+        [
+            counter.reason.clone(),
+            counter.packets.to_string(),
+            bytes(counter.bytes),
+            counter.shadow_packets.to_string(),
+        ]
+    });
+    let mut parts = Vec::new();
+    if !kernel.interfaces.is_empty() {
+        parts.push(table(["INTERFACE", "ATTACHED", "PROGRAM"], interfaces));
+    }
+    if !kernel.maps.is_empty() {
+        parts.push(table(["MAP", "USED", "CAPACITY", "MEMORY"], maps));
+    }
+    if !kernel.counters.is_empty() {
+        parts.push(table(["REASON", "PACKETS", "BYTES", "IN SHADOW"], counters));
+    }
+    parts
+}

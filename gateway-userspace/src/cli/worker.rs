@@ -1,0 +1,5 @@
+//! `gateway proxy-worker`, which only the guard starts.
+
+pub(super) fn run(log: &str) -> anyhow::Result<()> {
+    super::start_log(log)
+}

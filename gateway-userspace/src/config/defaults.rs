@@ -1,0 +1,125 @@
+//! Every default, in one place, each the safe choice. `docs/reference.toml` shows them to people;
+//! a test keeps the two equal.
+
+use std::time::Duration;
+
+use super::{
+    model::{
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode, Proxy,
+        Rate, Timeouts,
+    },
+    places,
+};
+
+/// What `gateway run` serves without a file.
+pub const EMBEDDED: &str = include_str!("embedded.toml");
+
+/// Where the file is looked for.
+pub const FILE: &str = "/etc/gateway/gateway.toml";
+
+/// The folder of pins.
+pub(super) const PINS: &str = "/sys/fs/bpf/gateway";
+
+/// Connections per target and worker.
+pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn kernel() -> Kernel {
+    Kernel {
+        enabled: false,
+        interfaces: Vec::new(),
+        attach: Attach::Auto,
+        mode: Mode::Enforce,
+        protect: Vec::new(),
+        trusted_proxies: Vec::new(),
+        shared: Vec::new(),
+        allow_limit: Rate { count: 100_000, per: SECOND, burst: 200_000 },
+        packets: Rate { count: 20_000, per: SECOND, burst: 40_000 },
+        limit_inserts: 10_000,
+        capacity: Capacity { hosts: 1_000_000, prefixes: 200_000, allow: 10_000, limits: 100_000 },
+        answers: answers(),
+        events: 20,
+        pins: PINS.into(),
+    }
+}
+
+/// What cannot be judged is dropped, but for two rows: frames of other protocols keep the link
+/// itself alive (LACP, LLDP, spanning tree), and a later fragment has passed the ban check on its
+/// source and is useless without the first.
+fn answers() -> Answers {
+    Answers {
+        ethernet_truncated: Answer::Drop,
+        vlan_depth: Answer::Drop,
+        ether_type_unknown: Answer::Pass,
+        ipv4_malformed: Answer::Drop,
+        ipv6_malformed: Answer::Drop,
+        extension_depth: Answer::Drop,
+        extension_malformed: Answer::Drop,
+        later_fragment: Answer::Pass,
+        transport_malformed: Answer::Drop,
+        limit_inserts: Answer::Drop,
+    }
+}
+
+pub(super) fn bans() -> Bans {
+    Bans {
+        threshold: 100,
+        half_life: Duration::from_mins(5),
+        first: Duration::from_mins(1),
+        longest: Duration::from_hours(24),
+        forget: Duration::from_hours(24),
+        trust: Duration::from_mins(10),
+        sources: 100_000,
+        per_second: 100,
+        weights: Vec::new(),
+    }
+}
+
+pub(super) fn guard() -> Guard {
+    let places = places::of_this_process();
+    Guard {
+        run: places.run.clone(),
+        state: places.state.clone(),
+        user: "gateway-proxy".to_owned(),
+        group: "gateway".to_owned(),
+    }
+}
+
+pub(super) fn admin() -> Admin {
+    Admin { metrics: None }
+}
+
+pub(super) fn log() -> Log {
+    Log { access: AccessLog::Stdout, queue: 8192 }
+}
+
+pub(super) fn proxy() -> Proxy {
+    Proxy {
+        workers: places::processors(),
+        connections: 10_000,
+        connections_per_source: 256,
+        requests: 10_000,
+        head_bytes: 32 << 10,
+        head_fields: 100,
+        streams: 128,
+        body_bytes: 1 << 20,
+        anonymous: Rate { count: 500, per: SECOND, burst: 1000 },
+        limiter_keys: 100_000,
+        timeouts: timeouts(),
+    }
+}
+
+fn timeouts() -> Timeouts {
+    Timeouts {
+        handshake: Duration::from_secs(10),
+        head: Duration::from_secs(10),
+        body: Duration::from_secs(30),
+        idle: Duration::from_mins(1),
+        request: Duration::from_mins(1),
+        connect: Duration::from_secs(5),
+        first_byte: Duration::from_secs(30),
+        stall: Duration::from_secs(30),
+        drain: Duration::from_secs(30),
+    }
+}

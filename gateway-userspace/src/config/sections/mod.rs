@@ -1,0 +1,50 @@
+//! One file a group of sections. Each reads its keys, checks them and, last, how they fit together;
+//! where something is wrong it is noted and a default stands in, which no one gets to see.
+
+mod bans;
+mod kernel;
+mod listener;
+mod parties;
+mod process;
+mod proxy;
+mod route;
+mod target;
+
+use super::{model::Config, tree::Section};
+
+/// Reads the whole file.
+pub(super) fn read(root: &mut Section<'_>) -> Config {
+    let kernel = kernel::read(root.section("kernel"));
+    let bans = bans::read(root.section("bans"));
+    let guard = process::guard(root.section("guard"));
+    let log = process::log(root.section("log"));
+    let proxy = proxy::read(root.section("proxy"));
+    let listeners = listener::read(root);
+    let admin = process::admin(root.section("admin"), &listeners);
+    let identities = parties::identities(root);
+    let suppliers = parties::suppliers(root);
+    let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));
+    // Beside other faults this would only repeat that a listener was not taken.
+    if root.is_good() && kernel.interfaces.is_empty() && listeners.is_empty() {
+        root.refuse_here(
+            "",
+            "there is nothing to guard and nothing to serve",
+            "name interfaces in [kernel], or add a [[listener]]",
+        );
+    }
+    if listeners.is_empty() && !routes.is_empty() && root.is_good() {
+        root.refuse_here("listener", "is missing: nobody can reach a route", "add a [[listener]]");
+    }
+    Config {
+        kernel,
+        bans,
+        guard,
+        admin,
+        log,
+        proxy,
+        listeners,
+        identities: identities.complete,
+        suppliers: suppliers.complete,
+        routes,
+    }
+}

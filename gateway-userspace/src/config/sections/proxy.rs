@@ -1,0 +1,75 @@
+//! `[proxy]`: bounds of the request path.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use crate::config::{
+    defaults,
+    model::{Proxy, Timeouts},
+    places::MOST_WORKERS,
+    tree::Section,
+};
+
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
+
+/// Bytes of a body cap: far more than any memory, since bodies stream.
+pub(super) const BODY: RangeInclusive<u64> = 0..=1 << 40;
+
+pub(super) fn read(mut section: Section<'_>) -> Proxy {
+    let default = defaults::proxy();
+    let head = section.size("head", u64::from(default.head_bytes), 1 << 10..=1 << 20);
+    let proxy = Proxy {
+        workers: workers(&mut section, default.workers),
+        connections: section.whole("connections", default.connections, 1..=1_000_000),
+        connections_per_source: section.whole(
+            "connections_per_source",
+            default.connections_per_source,
+            1..=1_000_000,
+        ),
+        requests: section.whole("requests", default.requests, 1..=1_000_000),
+        head_bytes: u32::try_from(head).unwrap_or(default.head_bytes),
+        head_fields: section.whole("head_fields", default.head_fields, 8..=1000),
+        streams: section.whole("streams", default.streams, 1..=10_000),
+        body_bytes: section.size("body", default.body_bytes, BODY),
+        anonymous: section.rate("anonymous", default.anonymous),
+        limiter_keys: section.whole("limiter_keys", default.limiter_keys, 16..=10_000_000),
+        timeouts: timeouts(section.section("timeouts"), &default.timeouts),
+    };
+    if proxy.connections_per_source > proxy.connections {
+        section.refuse_inside(
+            "connections_per_source",
+            format!("is over proxy.connections ({})", proxy.connections),
+            "write a smaller number",
+        );
+    }
+    section.finish();
+    proxy
+}
+
+/// 0 is one for each processor.
+fn workers(section: &mut Section<'_>, default: u16) -> u16 {
+    let most = u16::try_from(MOST_WORKERS).unwrap_or(u16::MAX);
+    let workers = section.whole("workers", 0, 0..=most);
+    if workers == 0 { default } else { workers }
+}
+
+fn timeouts(mut section: Section<'_>, default: &Timeouts) -> Timeouts {
+    let mut time = |key, default| section.time(key, default, TIMES);
+    let timeouts = Timeouts {
+        handshake: time("handshake", default.handshake),
+        head: time("head", default.head),
+        body: time("body", default.body),
+        idle: time("idle", default.idle),
+        request: time("request", default.request),
+        connect: time("connect", default.connect),
+        first_byte: time("first_byte", default.first_byte),
+        stall: time("stall", default.stall),
+        drain: time("drain", default.drain),
+    };
+    section.finish();
+    timeouts
+}
+
+/// A route's own timeout.
+pub(super) fn route_timeout(section: &mut Section<'_>, default: Duration) -> Duration {
+    section.time("timeout", default, TIMES)
+}

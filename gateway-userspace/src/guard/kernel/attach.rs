@@ -1,0 +1,117 @@
+//! From a loaded program to a filtered interface: take over the link that is pinned, by link
+//! update, so that no packet passes unjudged; else attach, native first. A slot somebody else has
+//! taken is left to him.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
+
+use super::{
+    filter::KernelError,
+    netlink::{self, Slot},
+    pins::{self, Folder, Link},
+    sys,
+};
+use crate::config::model::Attach;
+
+/// `XDP_FLAGS_SKB_MODE`
+const GENERIC: u32 = 1 << 1;
+/// `XDP_FLAGS_DRV_MODE`
+const NATIVE: u32 = 1 << 2;
+
+/// The index of an interface.
+pub(super) fn index_of(name: &str) -> Result<u32, KernelError> {
+    nix::net::if_::if_nametoindex(name)
+        .map_err(|_errno| KernelError::NoInterface { name: name.to_owned() })
+}
+
+/// Filters `interfaces` with `program`, then removes what former processes left.
+pub(super) fn attach(
+    folder: &Folder,
+    interfaces: &[String],
+    mode: Attach,
+    program: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    let links = pins::links(&folder.root)?;
+    for name in interfaces {
+        let index = index_of(name)?;
+        let pin = pins::link_path(&folder.path, name);
+        match links.iter().find(|link| link.interface == index) {
+            Some(link) => take_over(link, name, &pin, program)?,
+            None => attach_new(name, index, &pin, mode, program)?,
+        }
+    }
+    let wanted: Vec<_> =
+        interfaces.iter().map(|name| pins::link_path(&folder.path, name)).collect();
+    for link in &links {
+        if link.path.starts_with(&folder.path) && !wanted.contains(&link.path) {
+            pins::remove_pin(&link.path)?;
+        }
+    }
+    pins::remove_others(folder)
+}
+
+fn take_over(
+    link: &Link,
+    name: &str,
+    pin: &Path,
+    program: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    let descriptor = link.descriptor.as_fd();
+    sys::link_update(descriptor, program)
+        .map_err(|source| KernelError::Attach { name: name.to_owned(), source })?;
+    if link.path != pin {
+        pin_link(descriptor, pin)?;
+    }
+    tracing::info!(interface = name, "took over the XDP link");
+    Ok(())
+}
+
+fn attach_new(
+    name: &str,
+    index: u32,
+    pin: &Path,
+    mode: Attach,
+    program: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    let link = match mode {
+        Attach::Native => sys::link_create(program, index, NATIVE),
+        Attach::Generic => sys::link_create(program, index, GENERIC),
+        Attach::Auto => sys::link_create(program, index, NATIVE).or_else(|native| {
+            if is_taken(&native) {
+                return Err(native);
+            }
+            tracing::warn!(interface = name, error = %native, "no native XDP; using generic");
+            sys::link_create(program, index, GENERIC)
+        }),
+    };
+    let link = link.map_err(|source| refusal(name, index, source))?;
+    pin_link(link.as_fd(), pin)?;
+    tracing::info!(interface = name, "attached the XDP filter");
+    Ok(())
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
+}
+
+fn refusal(name: &str, index: u32, source: io::Error) -> KernelError {
+    let name = name.to_owned();
+    match netlink::slot(index) {
+        Ok(Slot { program, .. }) if is_taken(&source) => {
+            KernelError::Taken { name, id: program, program: sys::program_name(program) }
+        }
+        _ => KernelError::Attach { name, source },
+    }
+}
+
+/// A pin of the same name is one of an interface that is gone.
+fn pin_link(link: BorrowedFd<'_>, pin: &Path) -> Result<(), KernelError> {
+    pins::remove_pin(pin)?;
+    sys::pin(link, pin).map_err(|source| KernelError::System {
+        doing: format!("pinning the link as {}", pin.display()),
+        source,
+    })
+}

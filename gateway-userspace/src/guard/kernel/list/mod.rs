@@ -1,0 +1,296 @@
+//! Bans and allowed prefixes: tables with a summary bitmap, always changed together and in the
+//! order that keeps "bit clear ⇒ nothing covers it" true at every moment.
+
+use std::{collections::HashMap, hash::Hash};
+
+use gateway_common::{
+    maps::{BanValue, PrefixKey},
+    summary::Summary,
+};
+
+use super::{
+    filter::{KernelError, Reconciled},
+    summary::{Counted, Coverage, Words},
+};
+
+/// A key of one of the lists.
+pub(super) trait Key: Copy + Eq + Hash {
+    /// Bits of the address that count.
+    fn length(&self) -> u32;
+    /// What it touches in a bitmap.
+    fn coverage(&self, geometry: Summary) -> Coverage;
+}
+
+impl Key for [u8; 4] {
+    fn length(&self) -> u32 {
+        32
+    }
+
+    fn coverage(&self, geometry: Summary) -> Coverage {
+        Coverage::Buckets { first: geometry.v4_bucket(*self), count: 1 }
+    }
+}
+
+impl Key for [u8; 16] {
+    fn length(&self) -> u32 {
+        128
+    }
+
+    fn coverage(&self, geometry: Summary) -> Coverage {
+        Coverage::Buckets { first: geometry.v6_bucket(*self), count: 1 }
+    }
+}
+
+impl Key for PrefixKey<4> {
+    fn length(&self) -> u32 {
+        self.length
+    }
+
+    fn coverage(&self, geometry: Summary) -> Coverage {
+        let length = u8::try_from(self.length).unwrap_or(32);
+        let (first, count) = geometry.v4_range(self.address, length);
+        Coverage::Buckets { first, count }
+    }
+}
+
+impl Key for PrefixKey<16> {
+    fn length(&self) -> u32 {
+        self.length
+    }
+
+    fn coverage(&self, geometry: Summary) -> Coverage {
+        if self.length < u32::from(geometry.v6_length) {
+            return Coverage::Wide;
+        }
+        self.address.coverage(geometry)
+    }
+}
+
+/// A value that knows the length of its own key: a trie answers with the longest prefix that
+/// covers the key, which need not be the one asked for.
+pub(super) trait Value: Copy {
+    fn length(&self) -> u32;
+    /// Carries over what the old value gathered; false if nothing would change.
+    fn replace(&mut self, old: &Self) -> bool;
+}
+
+/// Ends closer than this are the same: the store keeps whole seconds.
+const SAME_END_NS: u64 = 2_000_000_000;
+
+impl Value for BanValue {
+    fn length(&self) -> u32 {
+        u32::from(self.length)
+    }
+
+    fn replace(&mut self, old: &Self) -> bool {
+        self.hits = old.hits;
+        let same_end = (self.expires_ns == 0) == (old.expires_ns == 0)
+            && self.expires_ns.abs_diff(old.expires_ns) <= SAME_END_NS;
+        !same_end || (self.reason, self.source) != (old.reason, old.source)
+    }
+}
+
+/// Allowed prefixes hold nothing but their length.
+impl Value for u64 {
+    fn length(&self) -> u32 {
+        u32::try_from(*self).unwrap_or(u32::MAX)
+    }
+
+    fn replace(&mut self, old: &Self) -> bool {
+        self != old
+    }
+}
+
+/// A map, or its twin in tests.
+pub(super) trait Entries<K, V> {
+    /// The value of `key`; of a trie, that of the longest prefix covering it.
+    fn get(&self, key: &K) -> Result<Option<V>, KernelError>;
+    fn put(&mut self, key: &K, value: &V) -> Result<(), KernelError>;
+    /// False if there was none.
+    fn remove(&mut self, key: &K) -> Result<bool, KernelError>;
+    /// Writes many. Also on an error, the first so many are in the map.
+    fn put_all(&mut self, keys: &[K], values: &[V]) -> (usize, Result<(), KernelError>);
+    /// Removes many; those not there are no error.
+    fn remove_all(&mut self, keys: &[K]) -> Result<(), KernelError>;
+    fn all(&self) -> Result<Vec<(K, V)>, KernelError>;
+    fn capacity(&self) -> usize;
+    fn full(&self) -> KernelError;
+}
+
+/// One table whose entries show in a bitmap.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    entries: T,
+    used: usize,
+}
+
+impl<T> List<T> {
+    pub(super) const fn new(entries: T) -> Self {
+        Self { entries, used: 0 }
+    }
+
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(super) const fn entries(&self) -> &T {
+        &self.entries
+    }
+
+    /// The value under exactly this key.
+    pub(super) fn find<K: Key, V: Value>(&self, key: &K) -> Result<Option<V>, KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        Ok(self.entries.get(key)?.filter(|value| value.length() == key.length()))
+    }
+
+    /// Adds or replaces: the entry first, then its bits.
+    pub(super) fn put<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        key: &K,
+        mut value: V,
+    ) -> Result<(), KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        match self.find(key)? {
+            Some(old) => {
+                value.replace(&old);
+                self.entries.put(key, &value)?;
+            }
+            None if self.used >= self.entries.capacity() => return Err(self.entries.full()),
+            None => {
+                self.entries.put(key, &value)?;
+                self.used += 1;
+                summary.cover(key);
+            }
+        }
+        summary.flush()
+    }
+
+    /// Removes: the entry first, then the bits nobody else needs.
+    pub(super) fn remove<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        key: &K,
+    ) -> Result<bool, KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        if !self.entries.remove(key)? {
+            return Ok(false);
+        }
+        self.used = self.used.saturating_sub(1);
+        summary.uncover(key);
+        summary.flush()?;
+        Ok(true)
+    }
+
+    /// Makes the table hold exactly `wanted`. Additions come first; only where old and new do not
+    /// fit together do the removals.
+    pub(super) fn reconcile<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        wanted: HashMap<K, V>,
+    ) -> Result<Reconciled, KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        if wanted.len() > self.entries.capacity() {
+            return Err(self.entries.full());
+        }
+        let mut plan = Plan::new(&self.entries.all()?, wanted);
+        let (keys, values) = &plan.changed;
+        self.entries.put_all(keys, values).1?;
+        let result =
+            Reconciled { added: plan.added.0.len(), removed: plan.removed.len(), kept: plan.kept };
+        if self.used + result.added > self.entries.capacity() {
+            self.remove_many(summary, &std::mem::take(&mut plan.removed))?;
+        }
+        self.add_many(summary, &plan.added.0, &plan.added.1)?;
+        self.remove_many(summary, &plan.removed)?;
+        Ok(result)
+    }
+
+    fn add_many<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        keys: &[K],
+        values: &[V],
+    ) -> Result<(), KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        let (done, written) = self.entries.put_all(keys, values);
+        for key in keys.iter().take(done) {
+            summary.cover(key);
+        }
+        self.used += done;
+        summary.flush()?;
+        written
+    }
+
+    fn remove_many<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        keys: &[K],
+    ) -> Result<(), KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        self.entries.remove_all(keys)?;
+        for key in keys {
+            summary.uncover(key);
+        }
+        self.used = self.used.saturating_sub(keys.len());
+        summary.flush()
+    }
+
+    /// Counts what a reused map already holds. The bitmap is right after the next flush.
+    pub(super) fn recount<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+    ) -> Result<(), KernelError>
+    where
+        T: Entries<K, V>,
+    {
+        let present = self.entries.all()?;
+        self.used = present.len();
+        for (key, _) in &present {
+            summary.cover(key);
+        }
+        Ok(())
+    }
+}
+
+/// What a reconciliation has to do.
+struct Plan<K, V> {
+    added: (Vec<K>, Vec<V>),
+    changed: (Vec<K>, Vec<V>),
+    removed: Vec<K>,
+    kept: usize,
+}
+
+impl<K: Key, V: Value> Plan<K, V> {
+    fn new(present: &[(K, V)], mut wanted: HashMap<K, V>) -> Self {
+        let mut changed = (Vec::new(), Vec::new());
+        let mut removed = Vec::new();
+        for (key, old) in present {
+            let Some(mut new) = wanted.remove(key) else {
+                removed.push(*key);
+                continue;
+            };
+            if new.replace(old) {
+                changed.0.push(*key);
+                changed.1.push(new);
+            }
+        }
+        let kept = present.len() - removed.len();
+        Self { added: wanted.into_iter().unzip(), changed, removed, kept }
+    }
+}
+
+#[cfg(test)]
+mod tests;

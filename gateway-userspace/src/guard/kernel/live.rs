@@ -1,0 +1,318 @@
+//! The filter in the kernel: loads the program, owns the maps, attaches, reports.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
+use gateway_common::{
+    Reason,
+    event::{self, Event},
+    maps::{self, BanValue, PrefixKey, flag},
+    summary,
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{
+    attach,
+    family::{self, Allows, Bans},
+    filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled},
+    object::Object,
+    pins::{self, Folder},
+    preconditions,
+    settings::Live,
+    status::Gauges,
+    sys,
+    ticks::Ticks,
+};
+use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
+
+/// Wider bans are taken for a slip of the finger: a /7 is 33 million addresses.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 16;
+
+/// The filter. Dropping it leaves the program attached: the link is pinned.
+#[derive(Debug)]
+pub struct Filter {
+    pub(super) config: Kernel,
+    pub(super) folder: Folder,
+    program: OwnedFd,
+    ticks: Ticks,
+    pub(super) settings: Arc<Live>,
+    pub(super) bans4: Bans<4>,
+    pub(super) bans6: Bans<16>,
+    pub(super) allows4: Allows<4>,
+    pub(super) allows6: Allows<16>,
+    events: Events,
+    pub(super) gauges: Gauges,
+}
+
+/// aya's ring buffer shows nothing of itself.
+struct Events(RingBuf<MapData>);
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Filter {
+    /// Checks the machine, loads the program, and opens or makes the pinned maps. Nothing is
+    /// filtered by this program before [`PacketFilter::attach`].
+    pub fn open(config: &Kernel) -> Result<Self, KernelError> {
+        preconditions::check(config)?;
+        let folder = pins::prepare(&config.pins, &config.capacity)?;
+        let mut object = Object::load(&folder.path, &config.capacity)?;
+        let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
+        let settings = object.table(maps::SETTINGS)?;
+        let settings = Arc::new(Live::new(settings, config, ticks.tick_ns())?);
+        let mut filter = Self {
+            config: config.clone(),
+            program: object.program(maps::PROGRAM)?,
+            bans4: bans(
+                &mut object,
+                &settings,
+                [maps::BAN4_HOST, maps::BAN4_PREFIX, maps::BAN4_SUMMARY],
+                0,
+            )?,
+            bans6: bans(
+                &mut object,
+                &settings,
+                [maps::BAN6_HOST, maps::BAN6_PREFIX, maps::BAN6_SUMMARY],
+                flag::BAN6_WIDE,
+            )?,
+            allows4: allows(&mut object, &settings, [maps::ALLOW4, maps::ALLOW4_SUMMARY], 0)?,
+            allows6: allows(
+                &mut object,
+                &settings,
+                [maps::ALLOW6, maps::ALLOW6_SUMMARY],
+                flag::ALLOW6_WIDE,
+            )?,
+            events: Events(object.ring(maps::EVENTS)?),
+            gauges: Gauges::new(&mut object)?,
+            folder,
+            ticks,
+            settings,
+        };
+        if filter.folder.reused {
+            filter.recount()?;
+        }
+        Ok(filter)
+    }
+
+    /// Runs the program on a frame of at least 14 bytes without any interface (tests and
+    /// measurements): its answer as an `xdp_action`, and the mean time of `repeat` runs.
+    pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<(u32, Duration), KernelError> {
+        sys::test_run(self.program.as_fd(), frame, repeat).map_err(|source| KernelError::System {
+            doing: "test-running the XDP program".to_owned(),
+            source,
+        })
+    }
+
+    /// Length of a kernel tick: the grain of limits and expiries.
+    pub const fn tick_ns(&self) -> u64 {
+        self.ticks.tick_ns()
+    }
+
+    fn recount(&mut self) -> Result<(), KernelError> {
+        self.bans4.recount()?;
+        self.bans6.recount()?;
+        self.allows4.recount()?;
+        self.allows6.recount()
+    }
+}
+
+/// A ban as a map value; ends are on the tick clock, where zero is "never".
+fn value_at(now_ns: u64, ban: &KernelBan, length: u8) -> BanValue {
+    let expires_ns = ban.left.map_or(0, |left| {
+        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        now_ns.saturating_add(left).max(1)
+    });
+    BanValue {
+        expires_ns,
+        reason: ban.reason.number(),
+        source: ban.source.number(),
+        length,
+        ..BanValue::default()
+    }
+}
+
+fn drop_event(event: &Event) -> Option<DropEvent> {
+    let [a, b, c, d, ..] = event.source;
+    let source = match event.family {
+        4 => IpAddr::from([a, b, c, d]),
+        6 => IpAddr::from(event.source),
+        // No source could be read.
+        _ => IpAddr::from([0, 0, 0, 0]),
+    };
+    Some(DropEvent {
+        at_ns: event.at_ns,
+        reason: Reason::from_number(event.reason)?,
+        source,
+        protocol: event.protocol,
+        destination_port: event.destination_port,
+        shadow: event.flags & event::SHADOW != 0,
+    })
+}
+
+fn bans<const N: usize>(
+    object: &mut Object,
+    settings: &Arc<Live>,
+    [hosts, prefixes, bitmap]: [&'static str; 3],
+    wide: u32,
+) -> Result<Bans<N>, KernelError>
+where
+    [u8; N]: super::list::Key + aya::Pod + Default,
+    PrefixKey<N>: super::list::Key + aya::Pod,
+{
+    let bitmap = family::bitmap(summary::BAN, object.table(bitmap)?, settings, wide);
+    Ok(Bans::new(object.table(hosts)?, object.table(prefixes)?, bitmap))
+}
+
+fn allows<const N: usize>(
+    object: &mut Object,
+    settings: &Arc<Live>,
+    [prefixes, bitmap]: [&'static str; 2],
+    wide: u32,
+) -> Result<Allows<N>, KernelError>
+where
+    PrefixKey<N>: super::list::Key + aya::Pod,
+{
+    let bitmap = family::bitmap(summary::ALLOW, object.table(bitmap)?, settings, wide);
+    Ok(Allows::new(object.table(prefixes)?, bitmap))
+}
+
+/// Without host bits, and IPv4-mapped IPv6 as the IPv4 the parser reads it as.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net.trunc() };
+    let mapped = v6.addr().to_ipv4_mapped();
+    match (mapped, v6.prefix_len().checked_sub(96)) {
+        (Some(address), Some(length)) => {
+            Ipv4Net::new(address, length).map_or(net, |v4| IpNet::V4(v4.trunc()))
+        }
+        _ => net.trunc(),
+    }
+}
+
+fn key4(net: Ipv4Net) -> PrefixKey<4> {
+    PrefixKey { length: u32::from(net.prefix_len()), address: net.addr().octets() }
+}
+
+fn key6(net: Ipv6Net) -> PrefixKey<16> {
+    PrefixKey { length: u32::from(net.prefix_len()), address: net.addr().octets() }
+}
+
+fn check_width(net: IpNet) -> Result<(), KernelError> {
+    let widest = match net {
+        IpNet::V4(_) => WIDEST_V4,
+        IpNet::V6(_) => WIDEST_V6,
+    };
+    if net.prefix_len() < widest { Err(KernelError::TooWide { net }) } else { Ok(()) }
+}
+
+impl PacketFilter for Filter {
+    fn put_ban(&mut self, net: IpNet, ban: &KernelBan) -> Result<(), KernelError> {
+        let net = canonical(net);
+        check_width(net)?;
+        let value = value_at(self.ticks.now_ns()?, ban, net.prefix_len());
+        match net {
+            IpNet::V4(net) => self.bans4.put(key4(net), value),
+            IpNet::V6(net) => self.bans6.put(key6(net), value),
+        }
+    }
+
+    fn remove_ban(&mut self, net: IpNet) -> Result<bool, KernelError> {
+        match canonical(net) {
+            IpNet::V4(net) => self.bans4.remove(key4(net)),
+            IpNet::V6(net) => self.bans6.remove(key6(net)),
+        }
+    }
+
+    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError> {
+        let value = match canonical(net) {
+            IpNet::V4(net) => self.bans4.find(key4(net))?,
+            IpNet::V6(net) => self.bans6.find(key6(net))?,
+        };
+        Ok(value.map_or(0, |value| value.hits))
+    }
+
+    fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError> {
+        match canonical(net) {
+            IpNet::V4(net) => self.allows4.put(key4(net)),
+            IpNet::V6(net) => self.allows6.put(key6(net)),
+        }
+    }
+
+    fn remove_allow(&mut self, net: IpNet) -> Result<bool, KernelError> {
+        match canonical(net) {
+            IpNet::V4(net) => self.allows4.remove(key4(net)),
+            IpNet::V6(net) => self.allows6.remove(key6(net)),
+        }
+    }
+
+    fn reconcile(
+        &mut self,
+        bans: &[(IpNet, KernelBan)],
+        allows: &[IpNet],
+    ) -> Result<Reconciled, KernelError> {
+        let (mut wanted4, mut wanted6) = (HashMap::new(), HashMap::new());
+        let now_ns = self.ticks.now_ns()?;
+        for (net, ban) in bans {
+            let net = canonical(*net);
+            check_width(net)?;
+            let value = value_at(now_ns, ban, net.prefix_len());
+            match net {
+                IpNet::V4(net) => drop(wanted4.insert(key4(net), value)),
+                IpNet::V6(net) => drop(wanted6.insert(key6(net), value)),
+            }
+        }
+        let allows: Vec<IpNet> = allows.iter().copied().map(canonical).collect();
+        let v4 = allows.iter().filter_map(|net| match net {
+            IpNet::V4(net) => Some(key4(*net)),
+            IpNet::V6(_) => None,
+        });
+        let v6 = allows.iter().filter_map(|net| match net {
+            IpNet::V6(net) => Some(key6(*net)),
+            IpNet::V4(_) => None,
+        });
+        // Exemptions first: no allowed source meets a ban that is just being restored.
+        self.allows4.reconcile(v4)?;
+        self.allows6.reconcile(v6)?;
+        Ok(family::sum(self.bans4.reconcile(wanted4)?, self.bans6.reconcile(wanted6)?))
+    }
+
+    fn attach(&mut self) -> Result<(), KernelError> {
+        let program = self.program.as_fd();
+        attach::attach(&self.folder, &self.config.interfaces, self.config.attach, program)
+    }
+
+    fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
+        self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
+        self.gauges.counters()
+    }
+
+    fn status(&self) -> KernelStatus {
+        super::status::of(self)
+    }
+
+    fn events_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.events.0.as_fd())
+    }
+
+    fn next_event(&mut self) -> Option<DropEvent> {
+        // Bytes that are no event would be another layout's: there is none in a map of this one.
+        loop {
+            let item = self.events.0.next()?;
+            if let Some(event) = Event::from_bytes(&item).as_ref().and_then(drop_event) {
+                return Some(event);
+            }
+        }
+    }
+}

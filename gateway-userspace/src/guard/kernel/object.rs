@@ -1,0 +1,87 @@
+//! The XDP object: loaded into the kernel with its maps in the folder of pins, taken apart into
+//! typed maps and programs.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned,
+    maps::{Map, MapData, RingBuf},
+    programs::{ProgramError, Xdp},
+};
+use gateway_common::maps::{SHAPES, Sizing};
+
+use super::{filter::KernelError, pins, table::Table};
+use crate::config::model::Capacity;
+
+/// Built by build.rs.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway-ebpf"));
+
+/// Programs and maps on their way to their owners.
+pub(super) struct Object(Ebpf);
+
+impl Object {
+    /// Loads the object; maps pinned in `folder` are used, the others are made and pinned there.
+    pub(super) fn load(folder: &Path, capacity: &Capacity) -> Result<Self, KernelError> {
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(folder);
+        for shape in SHAPES.iter().filter(|shape| !matches!(shape.sizing, Sizing::Fixed(_))) {
+            loader.map_max_entries(shape.name, pins::entries(shape, capacity));
+        }
+        let ebpf = loader.load(OBJECT).map_err(failed)?;
+        Ok(Self(ebpf))
+    }
+
+    /// Verifies a program and takes it.
+    pub(super) fn program(&mut self, name: &str) -> Result<OwnedFd, KernelError> {
+        let program = self.0.program_mut(name).ok_or(ProgramError::NotLoaded);
+        let xdp: Result<&mut Xdp, ProgramError> = program.and_then(TryInto::try_into);
+        let descriptor = xdp.and_then(|xdp| {
+            xdp.load()?;
+            Ok(xdp.fd()?.as_fd().try_clone_to_owned()?)
+        });
+        descriptor.map_err(|error| failed(error.into()))
+    }
+
+    /// Takes a map as a table.
+    pub(super) fn table<K: Pod, V: Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Table<K, V>, KernelError> {
+        let (Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)) = self.take(name)?
+        else {
+            return Err(missing(name));
+        };
+        Table::new(data, name)
+    }
+
+    /// Takes the ring buffer.
+    pub(super) fn ring(&mut self, name: &'static str) -> Result<RingBuf<MapData>, KernelError> {
+        RingBuf::try_from(self.take(name)?).map_err(|source| KernelError::Map {
+            doing: format!("opening map {name}"),
+            source: Box::new(source),
+        })
+    }
+
+    fn take(&mut self, name: &str) -> Result<Map, KernelError> {
+        self.0.take_map(name).ok_or_else(|| missing(name))
+    }
+}
+
+fn failed(source: EbpfError) -> KernelError {
+    KernelError::Load { source: Box::new(source) }
+}
+
+fn missing(name: &str) -> KernelError {
+    KernelError::System {
+        doing: format!("looking for map {name} in the XDP object"),
+        source: io::ErrorKind::NotFound.into(),
+    }
+}

@@ -1,0 +1,118 @@
+//! What the kernel program runs by: built from the configuration at load; later only flags change.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use gateway_common::{
+    Reason,
+    limit::{Limit, RowKeys},
+    maps::{Settings, flag},
+};
+
+use super::{filter::KernelError, list::Entries as _, table::Table};
+use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
+
+/// The settings in the kernel. The map is written whole; its one writer is this process.
+#[derive(Debug)]
+pub(super) struct Live {
+    table: Mutex<Table<u32, Settings>>,
+    base: Settings,
+    flags: AtomicU32,
+}
+
+impl Live {
+    /// Takes the map over. Sketch keys survive in it, else a restart would give every source a
+    /// fresh burst; so does the operator's panic switch.
+    pub(super) fn new(
+        mut table: Table<u32, Settings>,
+        config: &Kernel,
+        tick_ns: u64,
+    ) -> Result<Self, KernelError> {
+        let old = table.get(&0)?.unwrap_or_default();
+        let rows = if old.tick_ns == 0 { fresh_keys()? } else { old.rows };
+        let shadow = if config.mode == Mode::Shadow { flag::SHADOW } else { 0 };
+        let kept = old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE);
+        let base = Settings {
+            tick_ns,
+            drops: drops(&config.answers),
+            packets: limit("packets", &config.packets, tick_ns)?,
+            allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
+            inserts: Limit::new(
+                1_000_000_000 / u64::from(config.limit_inserts.max(1)),
+                config.limit_inserts,
+            ),
+            rows,
+            flags: shadow | kept,
+            events: config.events,
+        };
+        table.put(&0, &base)?;
+        Ok(Self { table: Mutex::new(table), base, flags: AtomicU32::new(base.flags) })
+    }
+
+    pub(super) fn has(&self, bit: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Sets or clears a bit, if it is not so already.
+    pub(super) fn switch(&self, bit: u32, on: bool) -> Result<(), KernelError> {
+        // A writer that panicked left the map as whole as any other: it is one copy.
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.flags.load(Ordering::Relaxed);
+        let new = if on { old | bit } else { old & !bit };
+        if new != old {
+            table.put(&0, &Settings { flags: new, ..self.base })?;
+            self.flags.store(new, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
+    let mut bytes = [0; 64];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(
+        |source| KernelError::System { doing: "reading random keys".to_owned(), source },
+    )?;
+    let mut words = bytes
+        .chunks_exact(8)
+        .map(|chunk| chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)) | 1);
+    let mut pair = || [words.next().unwrap_or(1), words.next().unwrap_or(1)];
+    Ok([RowKeys { v4: pair(), v6: pair() }, RowKeys { v4: pair(), v6: pair() }])
+}
+
+/// The limit as the kernel holds it. Its clock moves by ticks: a burst shorter than two of them
+/// would cut the rate.
+fn limit(key: &'static str, rate: &Rate, tick_ns: u64) -> Result<Limit, KernelError> {
+    let interval = u64::try_from(rate.interval().as_nanos()).unwrap_or(u64::MAX / (1 << 20));
+    let limit = Limit::new(interval, rate.burst);
+    if limit.burst_ns < 2 * tick_ns {
+        let least = (2 * tick_ns).div_ceil(limit.interval_ns);
+        return Err(KernelError::Burst { key, least, tick: Duration::from_nanos(tick_ns) });
+    }
+    Ok(limit)
+}
+
+fn drops(answers: &Answers) -> u64 {
+    let rows = [
+        (Reason::EthernetTruncated, answers.ethernet_truncated),
+        (Reason::VlanDepth, answers.vlan_depth),
+        (Reason::EtherTypeUnknown, answers.ether_type_unknown),
+        (Reason::Ipv4Malformed, answers.ipv4_malformed),
+        (Reason::Ipv6Malformed, answers.ipv6_malformed),
+        (Reason::ExtensionDepth, answers.extension_depth),
+        (Reason::ExtensionMalformed, answers.extension_malformed),
+        (Reason::LaterFragment, answers.later_fragment),
+        (Reason::TransportMalformed, answers.transport_malformed),
+        (Reason::LimitInserts, answers.limit_inserts),
+    ];
+    let bit = |(reason, answer): (Reason, Answer)| {
+        if answer == Answer::Drop { 1 << reason.number() } else { 0 }
+    };
+    rows.into_iter().map(bit).fold(0, |bits, bit| bits | bit)
+}

@@ -1,0 +1,157 @@
+//! What the filter tells of itself: counters, maps, interfaces.
+
+use std::{fs, os::fd::AsRawFd as _};
+
+use aya::Pod;
+use gateway_common::{
+    Plane, Reason,
+    maps::{self, Count, EventTokens, LAYOUT_VERSION, LimitKey, flag},
+};
+
+use super::{
+    attach,
+    filter::{KernelError, PacketFilter as _},
+    list::Entries as _,
+    live::Filter,
+    netlink,
+    object::Object,
+    table::Table,
+};
+use crate::{
+    control::{Counter, InterfaceStatus, KernelStatus, MapStatus},
+    ipc::message::ReasonCount,
+};
+
+/// The maps that are only read.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    counters: Table<u32, Count>,
+    tokens: Table<u32, EventTokens>,
+    exact: Table<LimitKey, u64>,
+    cpus: usize,
+}
+
+impl Gauges {
+    pub(super) fn new(object: &mut Object) -> Result<Self, KernelError> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::System {
+            doing: format!("counting processors in {path}"),
+            source,
+        })?;
+        Ok(Self {
+            counters: object.table(maps::COUNTERS)?,
+            tokens: object.table(maps::EVENT_TOKENS)?,
+            exact: object.table(maps::EXACT)?,
+            cpus,
+        })
+    }
+
+    /// Sums over the processors of every packet reason that counted anything.
+    pub(super) fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
+        let mut sums = Vec::new();
+        for reason in packet_reasons() {
+            let index = u32::from(reason.number());
+            let counts = self.counters.get_per_cpu(&index, self.cpus)?;
+            let sum = |field: fn(&Count) -> u64| counts.iter().map(field).sum();
+            let packets: u64 = sum(|count| count.packets);
+            if packets > 0 {
+                sums.push(ReasonCount {
+                    reason: reason.number(),
+                    packets,
+                    bytes: sum(|count| count.bytes),
+                    shadow_packets: sum(|count| count.shadow_packets),
+                });
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Events the ring had no room for.
+    fn events_lost(&self) -> Result<u64, KernelError> {
+        let mut lost = 0;
+        for reason in packet_reasons() {
+            let index = u32::from(reason.number());
+            let tokens = self.tokens.get_per_cpu(&index, self.cpus)?;
+            lost += tokens.iter().map(|tokens| tokens.lost).sum::<u64>();
+        }
+        Ok(lost)
+    }
+}
+
+fn packet_reasons() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| reason.info().plane == Plane::Packet)
+}
+
+/// The whole picture. What cannot be read is left at zero: a status never fails.
+pub(super) fn of(filter: &Filter) -> KernelStatus {
+    let maps = map_statuses(filter);
+    KernelStatus {
+        enabled: true,
+        mode: mode(filter).to_owned(),
+        layout: format!("v{LAYOUT_VERSION}"),
+        pins: filter.folder.path.display().to_string(),
+        interfaces: filter.config.interfaces.iter().map(|name| interface(name)).collect(),
+        memory_bytes: maps.iter().map(|map| map.bytes).sum(),
+        maps,
+        counters: filter.counters().unwrap_or_default().iter().filter_map(counter).collect(),
+        events_lost: filter.gauges.events_lost().unwrap_or_default(),
+    }
+}
+
+fn mode(filter: &Filter) -> &'static str {
+    if filter.settings.has(flag::PANIC) {
+        "panic pass"
+    } else if filter.settings.has(flag::SHADOW) {
+        "shadow"
+    } else {
+        "enforce"
+    }
+}
+
+fn interface(name: &str) -> InterfaceStatus {
+    let slot = attach::index_of(name).ok().and_then(|index| netlink::slot(index).ok());
+    InterfaceStatus {
+        name: name.to_owned(),
+        attached: slot.map_or("unknown", |slot| slot.attached.name()).to_owned(),
+        program_id: slot.map_or(0, |slot| slot.program),
+    }
+}
+
+fn counter(count: &ReasonCount) -> Option<Counter> {
+    Some(Counter {
+        reason: Reason::from_number(count.reason)?.name().to_owned(),
+        packets: count.packets,
+        bytes: count.bytes,
+        shadow_packets: count.shadow_packets,
+    })
+}
+
+fn map_statuses(filter: &Filter) -> Vec<MapStatus> {
+    let exact = filter.gauges.exact.all().map_or(0, |entries| entries.len());
+    vec![
+        map(filter.bans4.hosts.entries(), filter.bans4.hosts.used()),
+        map(filter.bans4.prefixes.entries(), filter.bans4.prefixes.used()),
+        map(filter.bans6.hosts.entries(), filter.bans6.hosts.used()),
+        map(filter.bans6.prefixes.entries(), filter.bans6.prefixes.used()),
+        map(filter.allows4.prefixes.entries(), filter.allows4.prefixes.used()),
+        map(filter.allows6.prefixes.entries(), filter.allows6.prefixes.used()),
+        map(&filter.gauges.exact, exact),
+    ]
+}
+
+fn map<K: Pod + Default, V: Pod + Default>(table: &Table<K, V>, used: usize) -> MapStatus {
+    MapStatus {
+        name: table.shape().name.to_ascii_lowercase(),
+        used: used as u64,
+        capacity: table.capacity() as u64,
+        bytes: memory(table.descriptor().as_raw_fd()),
+    }
+}
+
+/// What the kernel charges for a map.
+fn memory(descriptor: i32) -> u64 {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("memlock:"))
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,361 @@
+//! bpf(2) where aya has no call for it: batches, links of a pin, program names. One function a
+//! command; descriptors come back owned.
+
+#![expect(unsafe_code, reason = "bpf(2) has no safe wrapper for these commands")]
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+    time::Duration,
+};
+
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_DELETE_ELEM: libc::c_int = 3;
+const OBJ_PIN: libc::c_int = 6;
+const OBJ_GET: libc::c_int = 7;
+const PROG_TEST_RUN: libc::c_int = 10;
+const PROG_GET_FD_BY_ID: libc::c_int = 13;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const MAP_LOOKUP_BATCH: libc::c_int = 24;
+const MAP_UPDATE_BATCH: libc::c_int = 26;
+const MAP_DELETE_BATCH: libc::c_int = 27;
+const LINK_CREATE: libc::c_int = 28;
+const LINK_UPDATE: libc::c_int = 29;
+
+const ATTACH_TYPE_XDP: u32 = 37;
+const LINK_TYPE_XDP: u32 = 6;
+
+#[repr(C)]
+struct ElementAttr {
+    map: u32,
+    zero: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct PathAttr {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct InfoAttr {
+    descriptor: u32,
+    length: u32,
+    info: u64,
+}
+
+#[repr(C)]
+struct LinkAttr {
+    first: u32,
+    second: u32,
+    third: u32,
+    fourth: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRunAttr {
+    program: u32,
+    answer: u32,
+    input_length: u32,
+    output_length: u32,
+    input: u64,
+    output: u64,
+    repeat: u32,
+    duration_ns: u32,
+    context: [u64; 3],
+    flags: u32,
+    cpu: u32,
+    batch: u64,
+}
+
+/// The head of `struct bpf_link_info` with the part of an XDP link.
+#[repr(C)]
+#[derive(Default)]
+struct RawLinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    zero: u32,
+    interface: u32,
+    rest: [u32; 11],
+}
+
+/// The head of `struct bpf_prog_info`, up to the name.
+#[repr(C)]
+#[derive(Default)]
+struct RawProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    pointers: [u64; 2],
+    load_time: u64,
+    uid: u32,
+    map_count: u32,
+    map_ids: u64,
+    name: [u8; 16],
+}
+
+/// An XDP link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LinkInfo {
+    pub(super) program: u32,
+    /// Zero once the interface is gone.
+    pub(super) interface: u32,
+}
+
+fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: `attributes` is a live `repr(C)` prefix of `union bpf_attr` of exactly this size;
+    // the pointers in it are set by the callers in this file to buffers that outlive the call.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
+    };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+fn call_for_descriptor<T>(command: libc::c_int, attributes: &mut T) -> io::Result<OwnedFd> {
+    let descriptor = call(command, attributes)?;
+    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn raw(descriptor: BorrowedFd<'_>) -> u32 {
+    descriptor.as_raw_fd().unsigned_abs()
+}
+
+fn address<T>(buffer: &[T]) -> u64 {
+    buffer.as_ptr() as u64
+}
+
+fn address_mut<T>(buffer: &mut [T]) -> u64 {
+    buffer.as_mut_ptr() as u64
+}
+
+/// Reads the value of `key` into `value`; false if there is none.
+pub(super) fn lookup<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    value: &mut [V],
+) -> io::Result<bool> {
+    let key = std::slice::from_ref(key);
+    let (key, value) = (address(key), address_mut(value));
+    let mut attributes = ElementAttr { map: raw(map), zero: 0, key, value, flags: 0 };
+    match call(MAP_LOOKUP_ELEM, &mut attributes) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes one entry.
+pub(super) fn update<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    value: &V,
+) -> io::Result<()> {
+    let (key, value) = (std::slice::from_ref(key), std::slice::from_ref(value));
+    let (key, value) = (address(key), address(value));
+    let mut attributes = ElementAttr { map: raw(map), zero: 0, key, value, flags: 0 };
+    call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
+}
+
+/// Removes one entry; false if there was none.
+pub(super) fn delete<K: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool> {
+    let key = address(std::slice::from_ref(key));
+    let mut attributes = ElementAttr { map: raw(map), zero: 0, key, value: 0, flags: 0 };
+    match call(MAP_DELETE_ELEM, &mut attributes) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How far a batch came, and what stopped it.
+pub(super) type Batch = (usize, Option<io::Error>);
+
+fn batch(command: libc::c_int, attributes: &mut BatchAttr) -> Batch {
+    let asked = attributes.count;
+    match call(command, attributes) {
+        Ok(_) => (attributes.count as usize, None),
+        // EFAULT leaves the count as it was asked, not as it was done.
+        Err(error) if error.raw_os_error() == Some(libc::EFAULT) => (0, Some(error)),
+        Err(error) => (attributes.count.min(asked) as usize, Some(error)),
+    }
+}
+
+fn count_of<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// Writes entries; the slices have one length.
+pub(super) fn update_batch<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    keys: &[K],
+    values: &[V],
+) -> Batch {
+    let count = count_of(keys).min(count_of(values));
+    let mut attributes = BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: address(keys),
+        values: address(values),
+        count,
+        map: raw(map),
+        element_flags: 0,
+        flags: 0,
+    };
+    batch(MAP_UPDATE_BATCH, &mut attributes)
+}
+
+/// Removes entries.
+pub(super) fn delete_batch<K: aya::Pod>(map: BorrowedFd<'_>, keys: &[K]) -> Batch {
+    let mut attributes = BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: address(keys),
+        values: 0,
+        count: count_of(keys),
+        map: raw(map),
+        element_flags: 0,
+        flags: 0,
+    };
+    batch(MAP_DELETE_BATCH, &mut attributes)
+}
+
+/// Where the next part of a dump begins: a bucket number or a key, whatever the map keeps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor([u64; 4]);
+
+/// Reads a part of a map. `None` as cursor begins; an `ENOENT` in the result ends.
+pub(super) fn lookup_batch<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    cursor: Option<&Cursor>,
+    keys: &mut [K],
+    values: &mut [V],
+) -> (Batch, Cursor) {
+    let mut next = Cursor([0; 4]);
+    let count = count_of(keys).min(count_of(values));
+    let mut attributes = BatchAttr {
+        in_batch: cursor.map_or(0, |cursor| address(&cursor.0)),
+        out_batch: address_mut(&mut next.0),
+        keys: address_mut(keys),
+        values: address_mut(values),
+        count,
+        map: raw(map),
+        element_flags: 0,
+        flags: 0,
+    };
+    let done = batch(MAP_LOOKUP_BATCH, &mut attributes);
+    (done, next)
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let mut attributes = PathAttr { path: path.as_ptr() as u64, descriptor: 0, flags: 0 };
+    call_for_descriptor(OBJ_GET, &mut attributes)
+}
+
+/// Pins `object` at `path`.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let mut attributes = PathAttr { path: path.as_ptr() as u64, descriptor: raw(object), flags: 0 };
+    call(OBJ_PIN, &mut attributes).map(drop)
+}
+
+fn read_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+    let length = u32::try_from(size_of::<T>()).unwrap_or(0);
+    let info = std::ptr::from_mut(info) as u64;
+    let mut attributes = InfoAttr { descriptor: raw(object), length, info };
+    call(OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
+}
+
+/// What `link` is; `None` if it is not an XDP link.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
+    // A map or program answers this command too, with another structure: ask what it is first.
+    let kind = std::fs::read_link(format!("/proc/self/fd/{}", link.as_raw_fd()))?;
+    if !kind.to_string_lossy().contains("bpf_link") && !kind.to_string_lossy().contains("bpf-link")
+    {
+        return Ok(None);
+    }
+    let mut info = RawLinkInfo::default();
+    read_info(link, &mut info)?;
+    let found = LinkInfo { program: info.program, interface: info.interface };
+    Ok((info.kind == LINK_TYPE_XDP).then_some(found))
+}
+
+/// Name of the program with this id; a dash if it has none or is gone.
+pub(super) fn program_name(id: u32) -> String {
+    let mut attributes = LinkAttr { first: id, second: 0, third: 0, fourth: 0 };
+    let mut info = RawProgramInfo::default();
+    let read = call_for_descriptor(PROG_GET_FD_BY_ID, &mut attributes)
+        .and_then(|program| read_info(std::os::fd::AsFd::as_fd(&program), &mut info));
+    let end = info.name.iter().position(|byte| *byte == 0).unwrap_or(info.name.len());
+    match (read, info.name.get(..end)) {
+        (Ok(()), Some(name)) if !name.is_empty() => String::from_utf8_lossy(name).into_owned(),
+        _ => "-".to_owned(),
+    }
+}
+
+/// Attaches `program` to the interface. Unlike aya's call it never falls back to netlink, whose
+/// attachment could not be pinned and dies with us.
+pub(super) fn link_create(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attributes =
+        LinkAttr { first: raw(program), second: interface, third: ATTACH_TYPE_XDP, fourth: flags };
+    call_for_descriptor(LINK_CREATE, &mut attributes)
+}
+
+/// Replaces the program of `link`, between two packets.
+pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attributes = LinkAttr { first: raw(link), second: raw(program), third: 0, fourth: 0 };
+    call(LINK_UPDATE, &mut attributes).map(drop)
+}
+
+/// Runs `program` on `frame`, so many times; its last answer and the mean time of a run.
+pub(super) fn test_run(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    repeat: u32,
+) -> io::Result<(u32, Duration)> {
+    let mut attributes = TestRunAttr {
+        program: raw(program),
+        input_length: count_of(frame),
+        input: address(frame),
+        repeat,
+        ..TestRunAttr::default()
+    };
+    call(PROG_TEST_RUN, &mut attributes)?;
+    Ok((attributes.answer, Duration::from_nanos(attributes.duration_ns.into())))
+}

@@ -1,0 +1,3 @@
+//! Who callers are: what the authenticate stage looks credentials up in.
+
+pub(crate) mod keys;

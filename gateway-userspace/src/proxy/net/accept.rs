@@ -1,0 +1,105 @@
+//! Takes connections from one listening socket, within bounds, until told to stop; then waits for
+//! those it has.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use gateway_common::Reason;
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::connection;
+use crate::proxy::{
+    net::connections::{Full, Place},
+    pipeline::context::Peer,
+    worker::Worker,
+};
+
+/// Without descriptors or memory, accepting again at once only burns the processor.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket, how to shake hands on it, and its place in the configuration.
+pub(crate) struct Listening {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) place: usize,
+}
+
+/// Serves until `stop`, then finishes within `proxy.timeouts.drain`.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: Listening,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tasks = JoinSet::new();
+    let connections = stop.clone();
+    while !*stop.borrow_and_update() {
+        tokio::select! {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((stream, address)) => {
+                    let peer = connection::peer(&worker, address, listener.place);
+                    if let Some(place) = admit(&worker, &stream, &peer) {
+                        let (worker, tls) = (Rc::clone(&worker), Arc::clone(&listener.tls));
+                        let stop = connections.clone();
+                        tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
+                    }
+                }
+                Err(error) => pause(&error).await,
+            },
+            Some(ended) = tasks.join_next() => note(ended),
+            _ = stop.changed() => {}
+        }
+    }
+    let drain = worker.shared.config.proxy.timeouts.drain;
+    let finished = async {
+        while let Some(ended) = tasks.join_next().await {
+            note(ended);
+        }
+    };
+    if timeout(drain, finished).await.is_err() {
+        tracing::warn!(left = tasks.len(), "connections did not finish in time and are cut");
+        tasks.abort_all();
+    }
+}
+
+fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was refused");
+    }
+    match worker.shared.connections.admit(peer) {
+        Ok(place) => Some(place),
+        Err(full) => {
+            let detail = match full {
+                Full::All => "proxy.connections",
+                Full::Source => "proxy.connections_per_source",
+            };
+            worker.refused_connection(peer, Reason::Connections, detail);
+            // A reset leaves nothing behind: a flood must not fill the table with TIME_WAIT.
+            if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+                tracing::debug!(%error, "SO_LINGER was refused");
+            }
+            None
+        }
+    }
+}
+
+async fn pause(error: &io::Error) {
+    // The client may be gone before it is accepted; everything else is ours.
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "accepting a connection failed");
+    sleep(PAUSE).await;
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

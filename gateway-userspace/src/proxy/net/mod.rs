@@ -1,0 +1,9 @@
+//! From a listening socket to requests: accepting, bounds, patience with slow peers, and hyper.
+
+pub(crate) mod accept;
+pub(crate) mod connection;
+pub(crate) mod connections;
+pub(crate) mod local;
+mod serve;
+mod stream;
+mod vigil;

@@ -1,0 +1,290 @@
+//! hyper on a watched stream: one driver for both versions, and what their faults mean.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use gateway_common::Reason;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    sync::watch,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+
+use super::{
+    local::LocalExecutor,
+    stream::Watched,
+    vigil::{Busy, Lapse, Vigil},
+};
+use crate::{
+    clock,
+    proxy::{
+        pipeline::{
+            self,
+            body::ResponseBody,
+            context::Peer,
+            respond,
+        },
+        upstream::UpstreamError,
+        worker::Worker,
+    },
+};
+
+/// hyper asks for at least this much.
+const LEAST_BUFFER: usize = 8192;
+
+/// What an idle connection gets to say goodbye, and a slow one to read its 408.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Streams reset by the client before we accepted them (CVE-2023-44487), and those that we had to
+/// reset for its faults (CVE-2025-8671): past these the connection ends.
+const PENDING_RESETS: usize = 20;
+const ERROR_RESETS: usize = 64;
+
+/// An h2 client that does not answer a ping is gone.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_WAIT: Duration = Duration::from_secs(10);
+
+/// How a conversation ended.
+enum End {
+    Closed(hyper::Result<()>),
+    Lapsed(Lapse),
+}
+
+/// Serves HTTP/1.1 until the connection ends.
+pub(super) async fn first<S>(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    stream: S,
+    stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let proxy = &worker.shared.config.proxy;
+    let vigil = Vigil::new(&proxy.timeouts, true, clock::now());
+    let mut builder = http1::Builder::new();
+    builder
+        // The vigil tells a slow head from an idle connection; hyper's timer does not.
+        .header_read_timeout(None)
+        .max_headers(usize::from(proxy.head_fields))
+        .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER))
+        .pipeline_flush(true);
+    let io = TokioIo::new(Watched::new(stream, Rc::clone(&vigil)));
+    let service = service_fn(|request| answer(worker, peer, &vigil, request));
+    let mut connection = builder.serve_connection(io, service);
+    let end = drive(Pin::new(&mut connection), &vigil, stop).await;
+    if let Some((reason, detail)) = judge(&end) {
+        worker.refused_connection(peer, reason, &detail);
+    }
+    if matches!(end, End::Lapsed(Lapse::Head)) {
+        let stream = connection.into_parts().io.into_inner();
+        // The client that would not finish its head may not read either.
+        if timeout(GOODBYE, say_late(stream)).await.is_err() {
+            tracing::trace!("a slow client did not take its answer");
+        }
+    }
+}
+
+/// Serves h2 until the connection ends.
+pub(super) async fn second<S>(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    stream: S,
+    stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let proxy = &worker.shared.config.proxy;
+    let vigil = Vigil::new(&proxy.timeouts, false, clock::now());
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(proxy.streams)
+        .max_header_list_size(proxy.head_bytes)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT);
+    let io = TokioIo::new(Watched::new(stream, Rc::clone(&vigil)));
+    let service = {
+        let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
+        service_fn(move |request| {
+            let (worker, peer, vigil) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&vigil));
+            async move { answer(&worker, &peer, &vigil, request).await }
+        })
+    };
+    let connection = pin!(builder.serve_connection(io, service));
+    let end = drive(connection, &vigil, stop).await;
+    if let Some((reason, detail)) = judge(&end) {
+        worker.refused_connection(peer, reason, &detail);
+    }
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    vigil: &Rc<Vigil>,
+    request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    let busy = vigil.begin();
+    let response = pipeline::serve(worker, peer, request).await;
+    Ok(response.map(|body| Held { body, _busy: busy }))
+}
+
+/// A response body that keeps its connection from being idle.
+struct Held {
+    body: ResponseBody,
+    _busy: Busy,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What both versions have in common.
+trait Conversation: Future<Output = hyper::Result<()>> {
+    /// Ends it after the requests in flight.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, B, S> Conversation for http1::Connection<I, S>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, B, S, E> Conversation for http2::Connection<I, S, E>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn drive<C: Conversation>(
+    mut conversation: Pin<&mut C>,
+    vigil: &Vigil,
+    mut stop: watch::Receiver<bool>,
+) -> End {
+    let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
+    let mut finishing = *stop.borrow();
+    if finishing {
+        conversation.as_mut().finish();
+    }
+    loop {
+        tokio::select! {
+            end = poll_fn(|cx| poll(conversation.as_mut(), timer.as_mut(), vigil, cx)) => {
+                let End::Lapsed(Lapse::Idle) = end else { return end };
+                conversation.as_mut().finish();
+                return match timeout(GOODBYE, conversation).await {
+                    Ok(closed) => End::Closed(closed),
+                    Err(_elapsed) => end,
+                };
+            }
+            _ = stop.changed(), if !finishing => {
+                finishing = true;
+                conversation.as_mut().finish();
+            }
+        }
+    }
+}
+
+fn poll<C: Conversation>(
+    conversation: Pin<&mut C>,
+    mut timer: Pin<&mut Sleep>,
+    vigil: &Vigil,
+    cx: &mut Context<'_>,
+) -> Poll<End> {
+    if let Poll::Ready(closed) = conversation.poll(cx) {
+        return Poll::Ready(End::Closed(closed));
+    }
+    while let Some((deadline, lapse)) = vigil.next() {
+        let deadline = Instant::from_std(deadline);
+        // A timer that fires early costs one look; moving it with every request costs more.
+        if deadline < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if Instant::from_std(clock::now()) >= deadline {
+            return Poll::Ready(End::Lapsed(lapse));
+        }
+    }
+    Poll::Pending
+}
+
+/// What an ending says about the peer, if anything.
+fn judge(end: &End) -> Option<(Reason, String)> {
+    let error = match end {
+        End::Lapsed(Lapse::Head) => {
+            return Some((Reason::HeadTimeout, "proxy.timeouts.head".to_owned()));
+        }
+        // Not to read is no attack by itself: the exchange was recorded as broken off.
+        End::Lapsed(Lapse::Idle | Lapse::Stalled) | End::Closed(Ok(())) => return None,
+        End::Closed(Err(error)) => error,
+    };
+    if error.is_parse_too_large() {
+        return Some((Reason::HeadTooLarge, error.to_string()));
+    }
+    let broke_h2 = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|fault| fault.is_library() && fault.reason() != Some(h2::Reason::NO_ERROR));
+    (error.is_parse() || broke_h2).then(|| (Reason::HeadMalformed, error.to_string()))
+}
+
+async fn say_late<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
+    let info = Reason::HeadTimeout.info();
+    let problem = respond::problem(info.title, http::StatusCode::REQUEST_TIMEOUT, "");
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
+         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n",
+        problem.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&problem).await?;
+    stream.shutdown().await
+}

@@ -1,0 +1,132 @@
+//! Patience with one connection: how long it may be idle, take for a head, or refuse to read.
+//! hyper's own head timer counts idle time too and cannot tell the two apart; this can.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use crate::{clock, config::model::Timeouts};
+
+/// What ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lapse {
+    /// No request for too long.
+    Idle,
+    /// A head that does not end.
+    Head,
+    /// The peer does not read what it asked for.
+    Stalled,
+}
+
+/// The state of one connection, shared between its stream and its requests.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    head: Duration,
+    idle: Duration,
+    stall: Duration,
+    /// Bytes between requests begin a head; in h2 they may be anything.
+    first: bool,
+    in_flight: Cell<u32>,
+    idle_since: Cell<Instant>,
+    head_since: Cell<Option<Instant>>,
+    blocked_since: Cell<Option<Instant>>,
+}
+
+/// A request that keeps its connection from being idle.
+#[derive(Debug)]
+pub(crate) struct Busy(Rc<Vigil>);
+
+impl Vigil {
+    pub(crate) fn new(timeouts: &Timeouts, first: bool, now: Instant) -> Rc<Self> {
+        Rc::new(Self {
+            head: timeouts.head,
+            idle: timeouts.idle,
+            stall: timeouts.stall,
+            first,
+            in_flight: Cell::new(0),
+            idle_since: Cell::new(now),
+            head_since: Cell::new(None),
+            blocked_since: Cell::new(None),
+        })
+    }
+
+    /// Bytes arrived.
+    pub(crate) fn read(&self) {
+        if self.first && self.in_flight.get() == 0 && self.head_since.get().is_none() {
+            self.head_since.set(Some(clock::now()));
+        }
+    }
+
+    /// A write found room, or none.
+    pub(crate) fn wrote(&self, blocked: bool) {
+        match (blocked, self.blocked_since.get()) {
+            (true, None) => self.blocked_since.set(Some(clock::now())),
+            (false, Some(_)) => self.blocked_since.set(None),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// A head is whole.
+    pub(crate) fn begin(self: &Rc<Self>) -> Busy {
+        self.head_since.set(None);
+        self.in_flight.set(self.in_flight.get() + 1);
+        Busy(Rc::clone(self))
+    }
+
+    /// When patience ends, if nothing changes, and what ends it.
+    pub(crate) fn next(&self) -> Option<(Instant, Lapse)> {
+        let stalled = self.blocked_since.get().map(|since| (since + self.stall, Lapse::Stalled));
+        let waiting = (self.in_flight.get() == 0).then(|| match self.head_since.get() {
+            Some(since) => (since + self.head, Lapse::Head),
+            None => (self.idle_since.get() + self.idle, Lapse::Idle),
+        });
+        match (stalled, waiting) {
+            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
+            (one, None) | (None, one) => one,
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let left = self.0.in_flight.get().saturating_sub(1);
+        self.0.in_flight.set(left);
+        if left == 0 {
+            self.0.idle_since.set(clock::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::testing;
+
+    #[test]
+    fn tells_an_idle_connection_from_a_slow_head() {
+        let timeouts = testing::config().proxy.timeouts;
+        let start = clock::now();
+        let vigil = Vigil::new(&timeouts, true, start);
+        assert_eq!(vigil.next(), Some((start + timeouts.idle, Lapse::Idle)));
+        vigil.read();
+        assert!(matches!(vigil.next(), Some((_, Lapse::Head))));
+        let busy = vigil.begin();
+        vigil.read();
+        assert_eq!(vigil.next(), None);
+        drop(busy);
+        assert!(matches!(vigil.next(), Some((_, Lapse::Idle))));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_runs_out_of_time_even_with_a_request_in_flight() {
+        let timeouts = testing::config().proxy.timeouts;
+        let vigil = Vigil::new(&timeouts, false, clock::now());
+        let _busy = vigil.begin();
+        vigil.wrote(true);
+        assert!(matches!(vigil.next(), Some((_, Lapse::Stalled))));
+        vigil.wrote(false);
+        assert_eq!(vigil.next(), None);
+    }
+}

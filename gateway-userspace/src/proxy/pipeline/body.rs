@@ -1,0 +1,170 @@
+//! Bodies on their way through: the request's with its cap and its patience, the response's with
+//! the record that is written when it ends. Nothing is buffered.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use gateway_common::Reason;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{exchange::Exchange, patience::Patience};
+pub use crate::proxy::upstream::Payload;
+use crate::proxy::upstream::UpstreamError;
+
+/// Why a request body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyFault {
+    #[error("the request body is over the route's cap")]
+    TooLarge,
+    #[error("the request body stopped arriving")]
+    Timeout,
+    #[error("the client broke off")]
+    Client(#[source] hyper::Error),
+}
+
+impl BodyFault {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge => Reason::BodyTooLarge,
+            Self::Timeout => Reason::BodyTimeout,
+            Self::Client(_) => Reason::ClientGone,
+        }
+    }
+}
+
+/// What a failed exchange is called: a fault of the request body is the client's, wherever it
+/// surfaced.
+pub(super) fn reason(error: &UpstreamError) -> Reason {
+    if let UpstreamError::RequestBody { source } = error
+        && let Some(fault) = source.downcast_ref::<BodyFault>()
+    {
+        return fault.reason();
+    }
+    error.reason()
+}
+
+/// A request body that counts, and ends in a fault past its cap or the client's time.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Option<Incoming>,
+    bytes: Rc<Cell<u64>>,
+    cap: u64,
+    patience: Patience,
+}
+
+impl RequestBody {
+    /// `bytes` is where the length so far is noted.
+    pub(crate) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, cap: u64, wait: Duration) -> Self {
+        let incoming = (!incoming.is_end_stream()).then_some(incoming);
+        Self { incoming, bytes, cap, patience: Patience::new(wait) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incoming.is_none()
+    }
+
+    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.incoming = None;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn count(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.patience.renew();
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let total = self.bytes.get().saturating_add(length);
+        self.bytes.set(total);
+        if total > self.cap {
+            return self.fail(BodyFault::TooLarge);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => self.count(frame),
+            Poll::Ready(Some(Err(error))) => self.fail(BodyFault::Client(error)),
+            Poll::Ready(None) => {
+                self.incoming = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(self.patience.poll_lost(cx));
+                self.fail(BodyFault::Timeout)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A response body on its way to the client; its end, or its drop, ends the exchange.
+#[derive(Debug)]
+pub struct ResponseBody {
+    payload: Payload,
+    exchange: Box<Exchange>,
+}
+
+impl ResponseBody {
+    pub(crate) fn new(payload: Payload, exchange: Box<Exchange>) -> Self {
+        Self { payload, exchange }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        let frame = ready!(Pin::new(&mut self.payload).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                self.exchange.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
+            Some(Err(error)) => self.exchange.broke(reason(error)),
+            None => self.exchange.completed(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.payload.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.payload.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // hyper does not poll a body whose end it knows from its length.
+        if self.is_end_stream() {
+            self.exchange.completed();
+        }
+    }
+}

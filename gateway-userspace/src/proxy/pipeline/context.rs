@@ -1,0 +1,75 @@
+//! What stages know of a request and pass on. Each field has one writer, named beside it.
+
+use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+
+use http::{HeaderValue, Version, request::Parts};
+
+use super::{
+    identifiers::{RequestId, Trace},
+    stages::admission::Ticket,
+};
+use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
+
+/// The other end of a connection, known before its first request.
+#[derive(Debug)]
+pub struct Peer {
+    /// Canonical: an IPv4 address in IPv6 clothes is IPv4.
+    pub source: IpAddr,
+    /// The peer is a trusted proxy: many clients, and never a kernel ban.
+    pub behind_proxy: bool,
+    /// `None` before the handshake is over.
+    pub tls: Option<TlsVersion>,
+    /// The listener's place in the configuration.
+    pub listener: usize,
+}
+
+/// One request, from its head to the end of its response.
+#[derive(Debug)]
+pub struct RequestContext {
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) arrived: Instant,
+    pub(crate) wall: Wall,
+    pub(crate) version: Version,
+    /// As received; `upstream` takes the fields out when it forwards them.
+    pub(crate) head: Parts,
+    pub(crate) id: RequestId,
+    pub(crate) trace: Trace,
+    /// Written by `admission`.
+    pub(crate) ticket: Option<Ticket>,
+    /// Written by `normalize`.
+    pub(crate) target: Option<Target>,
+    /// Written by `authenticate`.
+    pub(crate) client: Option<Arc<Key>>,
+    /// Written by `client_limit`.
+    pub(crate) quota: Option<QuotaFields>,
+}
+
+/// The one reading of what a request is for.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As sent, for `X-Forwarded-Host`.
+    pub(crate) sent_host: HeaderValue,
+    /// As routes compare it.
+    pub(crate) host: String,
+    /// The path, where its one reading differs from what was sent.
+    pub(crate) rewritten: Option<String>,
+}
+
+/// `RateLimit-Policy` and `RateLimit`.
+#[derive(Debug)]
+pub(crate) struct QuotaFields {
+    pub(crate) policy: HeaderValue,
+    pub(crate) limit: HeaderValue,
+}
+
+impl RequestContext {
+    /// The path as routes match it and the supplier gets it.
+    pub(crate) fn path(&self) -> &str {
+        let rewritten = self.target.as_ref().and_then(|target| target.rewritten.as_deref());
+        rewritten.unwrap_or_else(|| self.head.uri.path())
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.target.as_ref().map_or("", |target| target.host.as_str())
+    }
+}

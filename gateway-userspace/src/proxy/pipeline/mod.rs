@@ -1,0 +1,217 @@
+//! THE LISTS: what happens to a request, in order; and the runner that follows them. Cheap and
+//! anonymous first, costly and identified last; no stranger's body is read before the route's
+//! authentication.
+
+pub mod body;
+pub mod context;
+pub mod decision;
+pub(crate) mod exchange;
+pub(crate) mod forward;
+pub(crate) mod identifiers;
+pub(crate) mod patience;
+pub(crate) mod respond;
+pub mod stage;
+pub(crate) mod stages;
+
+use std::{rc::Rc, sync::Arc};
+
+use gateway_common::Reason;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use self::{
+    body::{Payload, RequestBody, ResponseBody},
+    context::{Peer, RequestContext},
+    decision::{Decision, Refusal},
+    exchange::Exchange,
+    stage::{Description, Edge, Responding, Routed},
+    stages::{
+        admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
+        client_limit::ClientLimit, harden, method_and_size, normalize,
+    },
+};
+use crate::{
+    clock,
+    config::model::Config,
+    proxy::{identity::keys::Keys, router::Route, worker::Worker},
+};
+
+/// Before a route is known. A stage here sees no identity.
+pub const EDGE: &[Edge] = &[
+    Edge::Admission,      // first: what is not counted cannot be bounded
+    Edge::Normalize,      // before anything reads host or path, so that all read the same
+    Edge::AnonymousLimit, // last: a malformed request says more about its source than its rate
+];
+
+/// With a route.
+pub const ROUTED: &[Routed] = &[
+    Routed::MethodAndSize, // first: told by the head alone, without looking anything up
+    Routed::Authenticate,  // before the limit, which counts by client
+    Routed::ClientLimit,   // last: only what would reach the supplier is counted
+];
+
+/// On every response, the gateway's own refusals included.
+pub const RESPONSE: &[Responding] = &[
+    Responding::Harden, // last before the client: nothing after it may add a field
+];
+
+/// One line of `gateway pipeline`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// `edge`, `routed` or `response`.
+    pub list: &'static str,
+    pub stage: Description,
+}
+
+/// The lists as `gateway pipeline` prints them.
+pub fn describe() -> Vec<Line> {
+    let edge = EDGE.iter().map(|stage| Line { list: "edge", stage: stage.describe() });
+    let routed = ROUTED.iter().map(|stage| Line { list: "routed", stage: stage.describe() });
+    let response = RESPONSE.iter().map(|stage| Line { list: "response", stage: stage.describe() });
+    edge.chain(routed).chain(response).collect()
+}
+
+/// The stages that have settings or state. Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Stages {
+    pub(crate) admission: Admission,
+    pub(crate) anonymous_limit: AnonymousLimit,
+    authenticate: Authenticate,
+    pub(crate) client_limit: ClientLimit,
+}
+
+impl Stages {
+    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
+        Self {
+            admission: Admission::from_config(&config.proxy),
+            anonymous_limit: AnonymousLimit::from_config(&config.proxy),
+            authenticate: Authenticate::from_config(&config.identities, keys),
+            client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+        }
+    }
+
+    fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
+        match stage {
+            Edge::Admission => self.admission.check(context),
+            Edge::Normalize => normalize::check(context),
+            Edge::AnonymousLimit => self.anonymous_limit.check(context),
+        }
+    }
+
+    fn routed(&self, stage: Routed, context: &mut RequestContext, route: &Route) -> Decision {
+        match stage {
+            Routed::MethodAndSize => method_and_size::check(context, route),
+            Routed::Authenticate => self.authenticate.check(context, route),
+            Routed::ClientLimit => self.client_limit.check(context, route),
+        }
+    }
+
+    /// Forgets what limiters need not remember.
+    pub(crate) fn sweep(&self) {
+        self.anonymous_limit.limiter().sweep();
+        self.client_limit.limiters().for_each(|(_, limiter)| limiter.sweep());
+    }
+}
+
+/// Serves one request, from its head to a response whose body ends the exchange.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let (context, incoming) = begin(worker, peer, request);
+    let mut exchange = Exchange::begin(worker, context);
+    let mut response = match run(&mut exchange, incoming).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    };
+    for stage in RESPONSE {
+        match stage {
+            Responding::Harden => {
+                harden::apply(&mut exchange.context, response.headers_mut());
+            }
+        }
+    }
+    exchange.answered(response.status());
+    response.map(|payload| ResponseBody::new(payload, exchange))
+}
+
+fn begin(
+    worker: &Worker,
+    peer: &Rc<Peer>,
+    request: Request<Incoming>,
+) -> (RequestContext, Incoming) {
+    let (head, incoming) = request.into_parts();
+    let mut identifiers = worker.identifiers.borrow_mut();
+    let context = RequestContext {
+        peer: Rc::clone(peer),
+        arrived: clock::now(),
+        wall: clock::wall(),
+        version: head.version,
+        id: identifiers.request_id(),
+        trace: identifiers.trace(&head.headers),
+        head,
+        ticket: None,
+        target: None,
+        client: None,
+        quota: None,
+    };
+    (context, incoming)
+}
+
+async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Payload>, Refusal> {
+    let worker = Rc::clone(exchange.worker());
+    let shared = &worker.shared;
+    for stage in EDGE {
+        match shared.stages.edge(*stage, &mut exchange.context) {
+            Decision::Continue => {}
+            Decision::Answer(response) => return Ok(*response),
+            Decision::Refuse(refusal) => return Err(refusal),
+        }
+    }
+    let context = &exchange.context;
+    let found = shared.router.find(context.host(), context.path(), &context.head.method);
+    let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
+    exchange.route = Some(Arc::clone(&route));
+    for stage in ROUTED {
+        match shared.stages.routed(*stage, &mut exchange.context, &route) {
+            Decision::Continue => {}
+            Decision::Answer(response) => return Ok(*response),
+            Decision::Refuse(refusal) => return Err(refusal),
+        }
+    }
+    let wait = shared.config.proxy.timeouts.body;
+    let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
+    let response = worker.suppliers.send(exchange, &route, body).await?;
+    if exchange.context.client.is_some() && response.status().as_u16() < 400 {
+        worker.trust(&exchange.context.peer);
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_read_in_this_order() {
+        let listing: Vec<String> =
+            describe().iter().map(|line| format!("{} {}", line.list, line.stage.name)).collect();
+        assert_eq!(
+            listing,
+            [
+                "edge admission",
+                "edge normalize",
+                "edge anonymous_limit",
+                "routed method_and_size",
+                "routed authenticate",
+                "routed client_limit",
+                "response harden",
+            ]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! Refusals as responses: RFC 9457 problem documents from the one table of reasons. What tells a
+//! revoked key from an unknown one stays in our log: the client's text comes from the title alone.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use super::{body::Payload, decision::Refusal, identifiers::RequestId};
+
+static PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The response a refusal becomes.
+pub(crate) fn refusal(refusal: &Refusal, id: &RequestId) -> Response<Payload> {
+    let info = refusal.reason.info();
+    let status = StatusCode::from_u16(info.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Payload::Own(problem(info.title, status, id.as_str())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM.clone());
+    headers.insert(CACHE_CONTROL, NO_STORE.clone());
+    if let Some((name, value)) = &refusal.header {
+        headers.insert(name, value.clone());
+    }
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let seconds = refusal.retry_after.map_or(1, |wait| wait.as_secs() + 1);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The problem document. Titles are of the table: plain text without quotes.
+pub(crate) fn problem(title: &str, status: StatusCode, id: &str) -> Bytes {
+    let mut text = String::with_capacity(192);
+    text.push_str(r#"{"type":"urn:problem-type:gateway:"#);
+    text.extend(title.chars().map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }));
+    // Writing to a string does not fail.
+    if write!(text, r#"","title":"{title}","status":{},"request_id":"{id}"}}"#, status.as_u16())
+        .is_err()
+    {
+        text.clear();
+    }
+    Bytes::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gateway_common::Reason;
+
+    use super::*;
+    use crate::proxy::pipeline::identifiers::Generator;
+
+    fn document(reason: Reason) -> (StatusCode, serde_json::Value) {
+        let id = Generator::new().request_id();
+        let response = refusal(&Refusal::new(reason, "a secret detail"), &id);
+        let status = response.status();
+        let Payload::Own(bytes) = response.into_body() else { panic!("not ours") };
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(json["request_id"], id.as_str());
+        (status, json)
+    }
+
+    #[test]
+    fn every_reason_of_a_request_is_a_problem_document_without_its_detail() {
+        for reason in Reason::ALL.iter().filter(|reason| reason.info().status >= 400) {
+            let (status, json) = document(*reason);
+            assert_eq!(json["status"], status.as_u16());
+            assert_eq!(json["title"], reason.info().title);
+            assert!(!json.to_string().contains("secret"));
+        }
+    }
+
+    #[test]
+    fn a_revoked_key_reads_like_an_unknown_one() {
+        let (_, mut revoked) = document(Reason::CredentialRevoked);
+        let (_, unknown) = document(Reason::CredentialUnknown);
+        revoked["request_id"] = unknown["request_id"].clone();
+        assert_eq!(revoked, unknown);
+    }
+
+    #[test]
+    fn says_when_to_come_back() {
+        let wait = Duration::from_millis(2500);
+        let refused = Refusal::new(Reason::ClientLimit, "").retry_after(wait);
+        let response = refusal(&refused, &Generator::new().request_id());
+        assert_eq!(response.headers()[RETRY_AFTER], "3");
+    }
+}

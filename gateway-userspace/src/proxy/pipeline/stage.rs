@@ -1,0 +1,77 @@
+//! The measures by name, and what a listing says of each. Three types, one a list: a stage that
+//! needs a route cannot be put before the router.
+
+/// Before a route is known. A stage here sees no identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Admission,
+    Normalize,
+    AnonymousLimit,
+}
+
+/// With a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routed {
+    MethodAndSize,
+    Authenticate,
+    ClientLimit,
+}
+
+/// On every response, the gateway's own refusals included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Responding {
+    Harden,
+}
+
+/// What a listing says of a stage. The name is also its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    pub name: &'static str,
+    pub purpose: &'static str,
+}
+
+impl Edge {
+    pub const fn describe(self) -> Description {
+        let (name, purpose) = match self {
+            Self::Admission => (
+                "admission",
+                "counts the request until its response body ends; sheds above proxy.requests",
+            ),
+            Self::Normalize => {
+                ("normalize", "one reading of host and path, which the supplier gets too")
+            }
+            Self::AnonymousLimit => {
+                ("anonymous_limit", "limits each address before anything is known about its caller")
+            }
+        };
+        Description { name, purpose }
+    }
+}
+
+impl Routed {
+    pub const fn describe(self) -> Description {
+        let (name, purpose) = match self {
+            Self::MethodAndSize => (
+                "method_and_size",
+                "the route's methods and body cap, before a byte of the body is read",
+            ),
+            Self::Authenticate => {
+                ("authenticate", "exactly one valid credential of the route's identity")
+            }
+            Self::ClientLimit => ("client_limit", "the route's own limit, by client or address"),
+        };
+        Description { name, purpose }
+    }
+}
+
+impl Responding {
+    pub const fn describe(self) -> Description {
+        let (name, purpose) = match self {
+            Self::Harden => (
+                "harden",
+                "drops hop-by-hop and revealing fields, adds the request id and protective ones",
+            ),
+        };
+        Description { name, purpose }
+    }
+}

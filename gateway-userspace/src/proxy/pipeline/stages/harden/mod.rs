@@ -1,0 +1,42 @@
+//! What every response loses and gains: hop-by-hop fields (RFC 9110 section 7.6.1) and fields
+//! that tell what the supplier runs go; the request id, `nosniff` and HSTS (RFC 6797) come. A
+//! supplier's own stricter HSTS stays.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{SERVER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
+};
+
+use crate::proxy::{
+    hop_by_hop,
+    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+};
+
+static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Fields that only tell an attacker what to try.
+static REVEALING: [HeaderName; 4] = [
+    SERVER,
+    HeaderName::from_static("x-powered-by"),
+    HeaderName::from_static("x-aspnet-version"),
+    HeaderName::from_static("x-aspnetmvc-version"),
+];
+
+/// A year, as the preload lists ask.
+static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+pub(crate) fn apply(context: &mut RequestContext, headers: &mut HeaderMap) {
+    hop_by_hop::strip(headers);
+    for name in &REVEALING {
+        headers.remove(name);
+    }
+    headers.insert(&REQUEST_ID, context.id.header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
+    headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| HSTS.clone());
+    if let Some(quota) = context.quota.take() {
+        headers.insert(&POLICY, quota.policy);
+        headers.insert(&LIMIT, quota.limit);
+    }
+}

@@ -1,0 +1,86 @@
+//! The route's methods, its body cap by the declared length, and no protocol switch: all told by
+//! the head, before a byte of the body is read. A body without a declared length is cut while it
+//! streams, by `pipeline::body`.
+
+use gateway_common::Reason;
+use http::{
+    HeaderMap, Method,
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+};
+
+use crate::proxy::{
+    pipeline::{
+        context::RequestContext,
+        decision::{Decision, Refusal},
+    },
+    router::Route,
+};
+
+pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
+    let head = &context.head;
+    // TRACE would echo what the gateway adds to a request.
+    if !route.takes(&head.method) || head.method == Method::TRACE {
+        return Refusal::new(Reason::MethodRefused, "not among the route's methods")
+            .with_header(ALLOW, route.allow.clone())
+            .into();
+    }
+    if switches_protocol(&head.headers) {
+        return Refusal::new(Reason::UpgradeRefused, "Connection: upgrade").into();
+    }
+    match declared_length(&head.headers) {
+        Ok(length) if length <= route.body_bytes => Decision::Continue,
+        Ok(_) => Refusal::new(Reason::BodyTooLarge, "Content-Length over the route's cap").into(),
+        Err(()) => Refusal::new(Reason::HeadMalformed, "Content-Length is no number").into(),
+    }
+}
+
+fn switches_protocol(headers: &HeaderMap) -> bool {
+    let named = |value: &http::HeaderValue| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    headers.contains_key(UPGRADE) && headers.get_all(CONNECTION).iter().any(named)
+}
+
+/// The declared body length; zero where none is declared.
+fn declared_length(headers: &HeaderMap) -> Result<u64, ()> {
+    let mut longest = 0;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let digits = value.as_bytes();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(());
+        }
+        let text = value.to_str().or(Err(()))?;
+        longest = longest.max(text.parse().or(Err(()))?);
+    }
+    Ok(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn reads_lengths_as_digits_only() {
+        let with =
+            |value| HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(value))]);
+        assert_eq!(declared_length(&HeaderMap::new()), Ok(0));
+        assert_eq!(declared_length(&with("17")), Ok(17));
+        for bad in ["", "+1", "-1", "0x10", "1, 1", "99999999999999999999"] {
+            assert_eq!(declared_length(&with(bad)), Err(()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sees_an_upgrade_in_any_list_and_case() {
+        let mut headers = HeaderMap::new();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        assert!(!switches_protocol(&headers));
+        headers.append(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        assert!(switches_protocol(&headers));
+    }
+}

@@ -1,0 +1,9 @@
+//! One security measure, one folder. A stage knows its own settings and nothing of the others.
+
+pub(crate) mod admission;
+pub(crate) mod anonymous_limit;
+pub(crate) mod authenticate;
+pub(crate) mod client_limit;
+pub(crate) mod harden;
+pub(crate) mod method_and_size;
+pub(crate) mod normalize;

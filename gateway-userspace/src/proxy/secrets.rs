@@ -1,0 +1,43 @@
+//! Certificates, keys and authorities: files that the guard opened and that are known here by
+//! their configured path. Wiped when dropped.
+
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt as _, path::Path};
+
+use zeroize::Zeroizing;
+
+/// Bytes of one file, at most.
+const MOST: usize = 4 << 20;
+
+/// Files of one configuration, at most.
+const FILES: usize = 1024;
+
+/// The contents by path.
+#[derive(Default)]
+pub struct Secrets(HashMap<String, Zeroizing<Vec<u8>>>);
+
+impl Secrets {
+    /// Reads an open file from its start: whoever passed it may have read it before.
+    pub fn add(&mut self, path: String, file: &File) -> io::Result<()> {
+        if self.0.len() >= FILES {
+            return Err(io::Error::other("too many secret files"));
+        }
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        if length > MOST {
+            return Err(io::Error::other("the file is over 4 MiB"));
+        }
+        let mut bytes = Zeroizing::new(vec![0; length]);
+        file.read_exact_at(&mut bytes, 0)?;
+        self.0.insert(path, bytes);
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, path: &Path) -> Option<&[u8]> {
+        self.0.get(path.to_str()?).map(|bytes| bytes.as_slice())
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

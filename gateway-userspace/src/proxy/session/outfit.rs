@@ -1,0 +1,171 @@
+//! What the guard sends between `Welcome` and `Start`, gathered and made into a proxy's parts.
+
+use std::{
+    fs::File,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt as _,
+    },
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::ProxyError;
+use crate::{
+    config::{self, TEXT_BYTES},
+    ipc::{
+        Channel,
+        message::{ApiKey, FromGuard, ListenerRole},
+    },
+    proxy::{
+        instance::{ListenerSocket, Parts},
+        secrets::Secrets,
+    },
+};
+
+/// Listening sockets, at most.
+const SOCKETS: usize = 4096;
+
+/// API keys, at most: what the guard's store holds.
+const KEYS: usize = 1_000_000;
+
+/// What has arrived so far.
+#[derive(Debug, Default)]
+pub(super) struct Outfit {
+    configuration: Option<([u8; 32], File)>,
+    sockets: Vec<Socket>,
+    secrets: Secrets,
+    access_log: Option<OwnedFd>,
+    keys: Option<Vec<ApiKey>>,
+}
+
+/// A listening socket, kept beside the worker that accepts from it: the next guard gets it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) address: SocketAddr,
+    pub(super) role: ListenerRole,
+    worker: u16,
+    descriptor: OwnedFd,
+}
+
+/// What outlives the guard that sent it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) digest: [u8; 32],
+    pub(super) run: std::path::PathBuf,
+    pub(super) sockets: Vec<Socket>,
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Outfit {
+    /// Receives messages up to `Start`.
+    pub(super) async fn receive(channel: &Channel) -> Result<Self, ProxyError> {
+        let mut outfit = Self::default();
+        loop {
+            let (message, mut descriptors) = channel.receive::<FromGuard>().await?;
+            if message == FromGuard::Start {
+                return Ok(outfit);
+            }
+            let descriptor = descriptors.pop();
+            if !descriptors.is_empty() {
+                return Err(ProxyError::Protocol { what: "several descriptors at once" });
+            }
+            outfit.take(message, descriptor)?;
+        }
+    }
+
+    /// Reads and checks everything.
+    pub(super) fn open(self) -> Result<(Held, Parts), ProxyError> {
+        let Some((digest, file)) = self.configuration else {
+            return Err(ProxyError::Protocol { what: "no configuration" });
+        };
+        let text = text(&file, &digest)?;
+        let config = config::load(&text, "the guard's").map_err(ProxyError::Configuration)?;
+        let mut sockets = self.sockets;
+        // The next guard learns whose a socket is by its place among those of one address.
+        sockets.sort_by_key(|socket| socket.worker);
+        let listeners =
+            sockets.iter().map(Socket::listener).collect::<Result<_, _>>().map_err(|source| {
+                ProxyError::System { doing: "duplicating a listening socket", source }
+            })?;
+        let held = Held { digest, run: config.guard.run.clone(), sockets };
+        let parts = Parts {
+            config,
+            listeners,
+            secrets: self.secrets,
+            keys: self.keys,
+            access_log: self.access_log,
+        };
+        Ok((held, parts))
+    }
+
+    fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
+        match (message, descriptor) {
+            (FromGuard::Welcome { .. }, None) => {}
+            (FromGuard::Configuration { digest }, Some(file)) => {
+                self.configuration = Some((digest, File::from(file)));
+            }
+            (FromGuard::Listener { address, role, worker }, Some(descriptor)) => {
+                if self.sockets.len() >= SOCKETS {
+                    return Err(ProxyError::Protocol { what: "too many sockets" });
+                }
+                self.sockets.push(Socket { address, role, worker, descriptor });
+            }
+            (FromGuard::Secret { path }, Some(file)) => {
+                let added = self.secrets.add(path.clone(), &File::from(file));
+                added.map_err(|source| ProxyError::Secret { path, source })?;
+            }
+            (FromGuard::AccessLog, Some(file)) => self.access_log = Some(file),
+            (FromGuard::Keys { reset, keys }, None) => self.take_keys(reset, keys)?,
+            (FromGuard::Drain, None) => {
+                return Err(ProxyError::Protocol { what: "to drain before there was a start" });
+            }
+            _ => return Err(ProxyError::Protocol { what: "something out of turn" }),
+        }
+        Ok(())
+    }
+
+    fn take_keys(&mut self, reset: bool, more: Vec<ApiKey>) -> Result<(), ProxyError> {
+        let keys = self.keys.get_or_insert_default();
+        if reset {
+            keys.clear();
+        }
+        if keys.len() + more.len() > KEYS {
+            return Err(ProxyError::Protocol { what: "too many keys" });
+        }
+        keys.extend(more);
+        Ok(())
+    }
+}
+
+impl Socket {
+    fn listener(&self) -> io::Result<ListenerSocket> {
+        let socket = TcpListener::from(self.descriptor.try_clone()?);
+        socket.set_nonblocking(true)?;
+        Ok(ListenerSocket { address: self.address, role: self.role, worker: self.worker, socket })
+    }
+}
+
+/// The configuration's text, which must be what its digest says.
+fn text(file: &File, expected: &[u8; 32]) -> Result<String, ProxyError> {
+    let failed = |source| ProxyError::System { doing: "reading the configuration", source };
+    let length = file.metadata().map_err(failed)?.len();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > TEXT_BYTES {
+        return Err(ProxyError::Protocol { what: "a configuration over the cap" });
+    }
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+    if digest(&SHA256, &bytes).as_ref() != expected {
+        return Err(ProxyError::Protocol { what: "a configuration of another digest" });
+    }
+    String::from_utf8(bytes)
+        .map_err(|_bytes| ProxyError::Protocol { what: "a configuration that is not UTF-8" })
+}

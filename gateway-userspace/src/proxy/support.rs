@@ -1,0 +1,73 @@
+//! The thread beside the workers: names behind suppliers, the admin listener, forgetting what
+//! limiters need not know.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch, task::LocalSet};
+
+use super::{admin, kernel_counters::KernelCounters, outbox::Asks, worker::Shared};
+use crate::telemetry::Limiter;
+
+/// Limiters forget idle keys this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What the thread needs.
+pub(crate) struct Support {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) asks: Asks,
+    pub(crate) kernel: Arc<KernelCounters>,
+    pub(crate) admin: Vec<std::net::TcpListener>,
+}
+
+impl Support {
+    /// Runs until `stop`. Names are asked for before `ready` is told.
+    pub(crate) async fn run(
+        self,
+        ready: std::sync::mpsc::SyncSender<()>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let local = LocalSet::new();
+        for listener in self.admin {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    let render = renderer(&self.shared, &self.asks, &self.kernel);
+                    drop(local.spawn_local(admin::serve(listener, render)));
+                }
+                Err(error) => tracing::error!(%error, "the metrics listener cannot be used"),
+            }
+        }
+        let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
+        drop(local.spawn_local(async move {
+            let complete = shared.book.prepare(&asks).await;
+            drop(ready);
+            shared.book.keep(&asks, complete).await;
+        }));
+        let shared = self.shared;
+        drop(local.spawn_local(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                shared.stages.sweep();
+            }
+        }));
+        let stopped = async { while !*stop.borrow_and_update() && stop.changed().await.is_ok() {} };
+        local.run_until(stopped).await;
+    }
+}
+
+fn renderer(
+    shared: &Arc<Shared>,
+    asks: &Asks,
+    kernel: &Arc<KernelCounters>,
+) -> impl AsyncFn() -> String + 'static {
+    let (shared, asks, kernel) = (Arc::clone(shared), asks.clone(), Arc::clone(kernel));
+    async move || {
+        let report = kernel.ask(&asks).await;
+        let metrics = &shared.ledger.metrics;
+        let stages = &shared.stages;
+        metrics.limiter_keys(Limiter::Anonymous, stages.anonymous_limit.limiter().keys() as u64);
+        for (route, limiter) in stages.client_limit.limiters() {
+            metrics.limiter_keys(Limiter::Route(route), limiter.keys() as u64);
+        }
+        metrics.expose(report.as_ref())
+    }
+}

@@ -1,0 +1,71 @@
+//! Real veth, real attach, the real binary; both ends observed. What leaks is counted behind XDP
+//! by a packet socket of the lab, on numbered frames, never by the gateway's own counters.
+
+mod ban;
+mod limit;
+mod protect;
+mod sandbox;
+mod survive;
+mod upgrade;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use gateway_tests::{
+    gateway::Gateway,
+    inject::{Bound, Flood},
+    lab::{FLOOD_V4, FLOOD_V6, Lab},
+    wait::{pause, until},
+};
+
+/// Flows: what a mark says about its frame's purpose.
+const CONTROL: u16 = 1;
+const BANNED: u16 = 2;
+const AFTER: u16 = 3;
+const INNOCENT: u16 = 4;
+
+/// A flood that outlasts any case, and ends by itself all the same.
+const LONG: Bound = Bound { frames: 1_500_000, per_second: 15_000 };
+
+/// What an event in the kernel or a process may take on a loaded machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A frame on its way is not yet a frame that was dropped.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Every framing arrives: what is missing later was dropped by a ban, not by the lab.
+fn all_framings_arrive(lab: &Lab, flow: u16) -> Result<()> {
+    let sent = u64::try_from(lab.send_each_framing(flow)?)?;
+    until("every framing", SOON, || (lab.receiver.frames(flow) == sent).then_some(()))
+}
+
+/// Bans both flooding prefixes and floods from them.
+fn ban_and_flood(lab: &Lab, gateway: &Gateway<'_>) -> Result<Flood> {
+    all_framings_arrive(lab, CONTROL)?;
+    gateway.must(&["block", "add", FLOOD_V4])?;
+    gateway.must(&["block", "add", FLOOD_V6])?;
+    let flood = lab.flood(BANNED, LONG)?;
+    flood_goes_on(&flood)?;
+    Ok(flood)
+}
+
+/// At least a thousand more frames of the flood were sent.
+fn flood_goes_on(flood: &Flood) -> Result<()> {
+    let before = flood.sent();
+    until("the flood", SOON, || (flood.sent() > before + 1000).then_some(()))
+}
+
+/// Ends the flood; not one of its frames may have come through.
+fn nothing_leaked(lab: &Lab, flood: Flood) -> Result<()> {
+    let sent = flood.stop()?;
+    pause(SETTLE);
+    let arrived = lab.receiver.arrived(BANNED);
+    ensure!(
+        arrived.frames == 0,
+        "{} of {sent} banned frames leaked, in framings {:?}, first {:?}",
+        arrived.frames,
+        arrived.framings(),
+        arrived.marks.first()
+    );
+    Ok(())
+}

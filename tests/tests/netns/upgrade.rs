@@ -1,0 +1,64 @@
+//! Another map layout, forth and back, and another capacity, while a banned source floods.
+
+use anyhow::{Result, ensure};
+use gateway_tests::{
+    gateway::{binary, binary_with_next_layout},
+    lab::Lab,
+    skip,
+};
+
+use super::{ban_and_flood, flood_goes_on, nothing_leaked};
+
+#[test]
+fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
+    if skip::without_root("netns::changed_layout_forth_and_back_leaks_nothing")? {
+        return Ok(());
+    }
+    let Ok(next) = binary_with_next_layout() else {
+        return skip::record(
+            "netns::changed_layout_forth_and_back_leaks_nothing",
+            "gateway-layout-next is not built; `cargo xtask test` builds it",
+        );
+    };
+    let lab = Lab::build()?;
+    let mut gateway = lab.gateway(&lab.settings())?;
+    gateway.start()?;
+    let layout = gateway.status()?.kernel.layout;
+    let flood = ban_and_flood(&lab, &gateway)?;
+    for (file, same) in [(next, false), (binary()?, true)] {
+        ensure!(gateway.stop()?.success());
+        gateway.use_binary(file);
+        flood_goes_on(&flood)?;
+        gateway.start()?;
+        flood_goes_on(&flood)?;
+        assert_eq!(gateway.status()?.kernel.layout == layout, same);
+        assert_eq!(gateway.bans()?.len(), 2);
+    }
+    nothing_leaked(&lab, flood)
+}
+
+#[test]
+fn changed_capacity_leaks_nothing() -> Result<()> {
+    if skip::without_root("netns::changed_capacity_leaks_nothing")? {
+        return Ok(());
+    }
+    let lab = Lab::build()?;
+    let mut settings = lab.settings();
+    let mut gateway = lab.gateway(&settings)?;
+    gateway.start()?;
+    let flood = ban_and_flood(&lab, &gateway)?;
+    for hosts in [20_000, 5_000] {
+        settings.kernel = format!(
+            "attach = \"native\"\n\
+             capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
+        );
+        gateway.configure(&settings)?;
+        gateway.kill_guard()?;
+        gateway.start()?;
+        flood_goes_on(&flood)?;
+        let maps = gateway.status()?.kernel.maps;
+        ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
+        assert_eq!(gateway.bans()?.len(), 2);
+    }
+    nothing_leaked(&lab, flood)
+}

@@ -1,0 +1,93 @@
+//! A loaded filter with its own folder of pins, and how to ask it.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use gateway_common::Reason;
+use gateway_userspace::{
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    guard::kernel::{Filter, PacketFilter as _},
+};
+
+/// `xdp_action` numbers.
+pub(crate) const DROP: u32 = 1;
+pub(crate) const PASS: u32 = 2;
+
+/// Tests run side by side: each has its own folder.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A filter that leaves nothing behind.
+pub(crate) struct Fixture {
+    pub(crate) filter: Filter,
+    pins: PathBuf,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.pins));
+    }
+}
+
+pub(crate) const fn every_answer(answer: Answer) -> Answers {
+    Answers {
+        ethernet_truncated: answer,
+        vlan_depth: answer,
+        ether_type_unknown: answer,
+        ipv4_malformed: answer,
+        ipv6_malformed: answer,
+        extension_depth: answer,
+        extension_malformed: answer,
+        later_fragment: answer,
+        transport_malformed: answer,
+        limit_inserts: answer,
+    }
+}
+
+pub(crate) const fn rate(count: u32, burst: u32) -> Rate {
+    Rate { count, per: Duration::from_secs(1), burst }
+}
+
+/// Small maps, limits nobody reaches, every finding dropped.
+pub(crate) fn config() -> Kernel {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let pins = format!("/sys/fs/bpf/gateway-test-{}-{number}", std::process::id());
+    Kernel {
+        enabled: true,
+        interfaces: Vec::new(),
+        attach: Attach::Auto,
+        mode: Mode::Enforce,
+        protect: Vec::new(),
+        trusted_proxies: Vec::new(),
+        shared: Vec::new(),
+        allow_limit: rate(1_000_000, 1_000_000),
+        packets: rate(1_000_000, 1_000_000),
+        limit_inserts: 1000,
+        capacity: Capacity { hosts: 64, prefixes: 64, allow: 16, limits: 1024 },
+        answers: every_answer(Answer::Drop),
+        events: 10,
+        pins: PathBuf::from(pins),
+    }
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(&config())
+    }
+
+    pub(crate) fn with(config: &Kernel) -> Self {
+        Self { filter: Filter::open(config).expect("filter opens"), pins: config.pins.clone() }
+    }
+
+    /// The verdict on `frame`, and the one reason whose counter it moved.
+    pub(crate) fn judge(&self, frame: &[u8]) -> (u32, Reason) {
+        let before = self.filter.counters().unwrap();
+        let (action, _) = self.filter.test_run(frame, 1).unwrap();
+        let after = self.filter.counters().unwrap();
+        let moved: Vec<_> = after.iter().filter(|count| !before.contains(count)).collect();
+        assert_eq!(moved.len(), 1, "one reason counts: {moved:?}");
+        (action, Reason::from_number(moved[0].reason).unwrap())
+    }
+}
