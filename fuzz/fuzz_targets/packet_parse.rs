@@ -4,15 +4,16 @@
 
 use std::net::Ipv6Addr;
 
-use etherparse::{NetSlice, SlicedPacket};
+use etherparse::{LinkExtSlice, NetSlice, SlicedPacket};
 use gateway_common::packet::{Source, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|frame: &[u8]| {
     let ours = parse(frame);
     let Ok(theirs) = SlicedPacket::from_ethernet(frame) else { return };
-    // More than two tags are no matter of the source: `VlanDepth` has its own answer.
-    if theirs.link_exts.len() > 2 {
+    // More than two tags, and MACsec, are no matter of the source: they have their own answers.
+    let tag = |extension: &LinkExtSlice<'_>| matches!(extension, LinkExtSlice::Vlan(_));
+    if theirs.link_exts.len() > 2 || !theirs.link_exts.iter().all(tag) {
         return;
     }
     let source = match &theirs.net {

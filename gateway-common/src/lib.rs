@@ -19,6 +19,8 @@ pub mod maps;
 pub mod packet;
 pub mod reason;
 pub mod summary;
+#[cfg(test)]
+mod twin;
 pub mod verdict;
 
 pub use reason::{Plane, Reason};

@@ -1,1 +1,8 @@
-//! The composition root.
+//! The composition root: what each process of the gateway runs.
+
+use crate::guard::{self, GuardError, Options};
+
+/// The privileged process: `gateway run`.
+pub fn guard(options: Options) -> Result<(), GuardError> {
+    guard::run(options)
+}

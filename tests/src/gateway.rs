@@ -227,7 +227,7 @@ impl<'a> Gateway<'a> {
 
     /// A new API key of `client`.
     pub fn new_key(&self, identity: &str, client: &str) -> Result<String> {
-        let answer = self.json(&["key", "new", identity, client])?;
+        let answer = self.json(&["key", "new", "--identity", identity, "--client", client])?;
         let key = answer.get("key").and_then(Value::as_str).context("no key in the answer")?;
         Ok(key.to_owned())
     }

@@ -60,7 +60,7 @@ fn commands_without_a_gateway_say_so() -> Result<()> {
     for arguments in
         [&["status"][..], &["block", "list"], &["why", "192.0.2.1"], &["panic", "pass"]]
     {
-        one_line(&run(arguments)?, &["/nonexistent/control.sock", "running"])?;
+        one_line(&run(arguments)?, &["/nonexistent/control.sock", "gateway run"])?;
     }
     Ok(())
 }
@@ -332,7 +332,7 @@ fn listings_come_as_table_and_json_and_a_list_goes_round() -> Result<()> {
     let key = gateway.new_key("customers", "one")?;
     let list = gateway.json(&["key", "list"])?.to_string();
     ensure!(list.contains("one") && !list.contains(&key), "{list}");
-    ensure!(gateway.cli(&["key", "new", "nobody", "one"])?.code == 1);
+    ensure!(gateway.cli(&["key", "new", "--identity", "nobody", "--client", "one"])?.code == 1);
     ensure!(gateway.must(&["status"])?.contains("serving"));
     Ok(())
 }

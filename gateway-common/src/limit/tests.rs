@@ -1,1 +1,195 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::{
+    Reason,
+    maps::Settings,
+    packet::{Packet, Source},
+    twin::{Twin, settings},
+    verdict::{self, Action, Tables as _},
+};
+
+const SECOND: u64 = 1_000_000_000;
+/// As this far into uptime as any kernel is.
+const START: u64 = 17_000_000_000_000;
+
+fn from(source: [u8; 4]) -> Packet {
+    Packet { source: Source::V4(source), protocol: 17, destination_port: 53, finding: None }
+}
+
+fn limited(rate: u64, burst: u32) -> Settings {
+    Settings { packets: Limit::new(SECOND / rate, burst), ..settings() }
+}
+
+/// The tick clock of a kernel at 250 Hz.
+fn ticks(now: u64, tick: u64) -> u64 {
+    now / tick * tick
+}
+
+fn passes(twin: &Twin, settings: &Settings, source: [u8; 4], now: u64) -> bool {
+    let verdict = verdict::decide(&from(source), settings, twin, now);
+    verdict.action == Action::Pass
+}
+
+/// Sends by `gap_at` (time since start → time to the next packet) and returns what passed.
+fn flood(settings: &Settings, seconds: u64, gap_at: impl Fn(u64) -> u64) -> u64 {
+    let twin = Twin::new();
+    let mut passed = 0;
+    let mut at = 0;
+    while at < seconds * SECOND {
+        let now = ticks(START + at, settings.tick_ns);
+        passed += u64::from(passes(&twin, settings, [192, 0, 2, 1], now));
+        at += gap_at(at);
+    }
+    passed
+}
+
+/// What is lawful: the burst and the rate, for the time and one tick.
+fn granted(rate: u64, burst: u64, seconds: u64, settings: &Settings) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let granted =
+        burst as f64 + rate as f64 * (seconds as f64 + settings.tick_ns as f64 / SECOND as f64);
+    granted
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn assert_held(passed: u64, granted: f64, what: &str) {
+    let share = passed as f64 / granted;
+    assert!(share <= 1.05, "{what}: {passed} passed, {granted} granted: {share}");
+    assert!(share >= 0.9, "{what}: {passed} passed, {granted} granted: {share}");
+}
+
+#[test]
+fn a_steady_source_over_its_limit_gets_the_limit() {
+    let (rate, burst, seconds) = (1000, 2000, 20);
+    let settings = limited(rate, burst);
+    for tenths in [15, 20, 40, 200] {
+        let gap = SECOND * 10 / (rate * tenths);
+        let passed = flood(&settings, seconds, |_| gap);
+        let granted = granted(rate, burst.into(), seconds, &settings);
+        assert_held(passed, granted, &std::format!("{tenths} tenths of the limit"));
+    }
+}
+
+#[test]
+fn bunches_and_pauses_win_nothing() {
+    let (rate, burst, seconds) = (1000_u64, 2000, 30);
+    let settings = limited(rate, burst);
+    for (on, off) in [(1, 1), (4, 4), (10, 10), (50, 50), (100, 100), (100, 300), (500, 500)] {
+        let period = (on + off) * 1_000_000;
+        let passed = flood(&settings, seconds, |at| {
+            let into = at % period;
+            if into < on * 1_000_000 { SECOND / (rate * 20) } else { period - into }
+        });
+        let granted = granted(rate, burst.into(), seconds, &settings);
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let share = passed as f64 / granted;
+        assert!(share <= 1.05, "{on} ms on, {off} ms off: {share}");
+    }
+}
+
+#[test]
+fn a_source_under_its_limit_loses_nothing() {
+    let settings = limited(1000, 100);
+    let passed = flood(&settings, 10, |_| SECOND / 990);
+    assert!(passed >= 9900, "{passed}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Any pattern of bunches, whatever its scale, stays under the bound of the module's text.
+    #[test]
+    fn no_pattern_gets_more(
+        bunches in proptest::collection::vec((1u64..400, 0u64..300_000_000), 1..200),
+        burst in 20u32..500,
+        tick in prop_oneof![Just(1_000_000u64), Just(4_000_000), Just(10_000_000)],
+    ) {
+        let rate = 1000u64;
+        let settings = Settings { tick_ns: tick, ..limited(rate, burst) };
+        let twin = Twin::new();
+        let (mut at, mut passed) = (0u64, 0u64);
+        for (packets, pause) in bunches {
+            for _ in 0..packets {
+                passed += u64::from(passes(&twin, &settings, [192, 0, 2, 1], ticks(START + at, tick)));
+            }
+            at += pause;
+        }
+        let limit = settings.packets;
+        let bound = limit.burst_ns + limit.slack_ns + 2 * limit.interval_ns + at + tick;
+        prop_assert!(passed * limit.interval_ns <= bound, "{passed} in {at} ns");
+    }
+
+    #[test]
+    fn the_keyed_hash_spreads_any_stride(stride in 1u64..1 << 33, keys: [u64; 2]) {
+        let keys = [keys[0] | 1, keys[1] | 1];
+        let cells: std::collections::HashSet<u32> =
+            (0..1000).map(|i| sketch_index(keys, i * stride, 0)).collect();
+        prop_assert!(cells.len() > 600, "{} cells of 1000 sources", cells.len());
+    }
+}
+
+#[test]
+fn an_innocent_beside_a_million_random_sources_loses_nothing() {
+    let settings = limited(1000, 2000);
+    let twin = Twin::new();
+    let mut random = 0x1234_5678_9abc_def0_u64;
+    for packet in 0..1_000_000_u64 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let now = ticks(START + packet * 1000, settings.tick_ns);
+        let [a, b, c, d, ..] = random.to_be_bytes();
+        passes(&twin, &settings, [a, b, c, d], now);
+        if packet % 1000 == 0 {
+            assert!(passes(&twin, &settings, [198, 51, 100, 7], now), "at packet {packet}");
+        }
+    }
+    assert!(twin.exact.borrow().is_empty(), "a spread flood inserts nothing");
+}
+
+#[test]
+fn a_victim_of_collision_keeps_its_own_entry() {
+    let settings = limited(1000, 2000);
+    let twin = Twin::new();
+    let victim = u64::from_be_bytes([198, 51, 100, 7, 0, 0, 0, 0]);
+    // Both cells of the victim are at their cap, as if flooded by others.
+    for (row, keys) in (0..).zip(&settings.rows) {
+        let cell = twin.sketch(sketch_index(keys.v4, victim, row)).unwrap();
+        for _ in 0..4000 {
+            advance(&cell, &settings.packets, START);
+        }
+    }
+    let passed = (0..50).filter(|_| passes(&twin, &settings, [198, 51, 100, 7], START)).count();
+    assert_eq!(passed, 50, "a twentieth of the burst is its own");
+}
+
+#[test]
+fn a_word_from_the_future_heals() {
+    let limit = Limit::new(1_000_000, 100);
+    let twin = Twin::new();
+    let cell = twin.allow_cell().unwrap();
+    cell.compare_exchange(0, u64::MAX / 2);
+    assert_eq!(take(&cell, &limit, START), Outcome::Over);
+    let cell = twin.sketch(0).unwrap();
+    cell.compare_exchange(0, u64::MAX / 2);
+    assert!(advance(&cell, &limit, START));
+    assert!(!advance(&cell, &limit, START + 2 * limit.burst_ns));
+}
+
+#[test]
+fn the_insertion_guard_answers_as_configured() {
+    let inserts = Limit::new(SECOND / 10, 10);
+    let open = Settings { inserts, ..limited(10, 20) };
+    let closed = Settings { drops: 1 << Reason::LimitInserts.number(), ..open };
+    for (settings, reason) in [(open, Action::Pass), (closed, Action::Drop)] {
+        let twin = Twin::new();
+        let mut last = None;
+        for source in 0..20 {
+            for _ in 0..21 {
+                last = Some(verdict::decide(&from([10, 0, 0, source]), &settings, &twin, START));
+            }
+        }
+        let last = last.unwrap();
+        assert_eq!((last.action, last.reason), (reason, Reason::LimitInserts));
+        assert_eq!(twin.exact.borrow().len(), 10);
+    }
+}

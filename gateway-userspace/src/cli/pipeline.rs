@@ -21,12 +21,12 @@ struct Line {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let line = |line: crate::proxy::pipeline::Line| Line {
+        let lines = describe().into_iter().map(|line| Line {
             list: line.list,
             stage: line.stage.name,
             purpose: line.stage.purpose,
-        };
-        let lines: Vec<Line> = describe().into_iter().map(line).collect();
+        });
+        let lines: Vec<Line> = lines.collect();
         self.output.print(lines.as_slice(), show)
     }
 }

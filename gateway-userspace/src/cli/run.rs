@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::source;
+use super::source::{self, Source};
+use crate::{app, guard::Options};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,11 +27,12 @@ enum Kernel {
 
 impl Args {
     pub(super) fn run(self, log: &str) -> anyhow::Result<()> {
-        let mut source = source::read(self.config.as_deref())?;
+        let Source { mut config, text, origin } = source::read(self.config.as_deref())?;
         if self.kernel == Kernel::Off {
-            source.config.kernel.enabled = false;
+            config.kernel.enabled = false;
         }
         super::start_log(log)?;
-        anyhow::bail!("{} is read, and nothing runs it yet", source.origin)
+        app::guard(Options { config, text, origin, log: log.to_owned() })?;
+        Ok(())
     }
 }

@@ -191,6 +191,7 @@ fn shows_the_status_with_warnings_first() {
                 shadow_packets: 0,
             }],
             memory_bytes: 80 << 20,
+            events_lost: 0,
         },
         proxy: ProxyStatus {
             state: "serving".to_owned(),

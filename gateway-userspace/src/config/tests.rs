@@ -162,11 +162,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("[[route]]\npath = \"/{*all}/b\"\nsupplier = \"echo\"", "before its end"),
     ("[[route]]\npath = \"/a{b}\"\nsupplier = \"echo\"", "mixes {name} with other text"),
     ("[[route]]\npath = \"/%61\"\nsupplier = \"echo\"", "no plain path has"),
-    ("[[route]]\npath = \"/\"\nsupplier = \"echo\"", "taken by the route on line"),
+    ("[[route]]\npath = \"/{*rest}\"\nsupplier = \"echo\"", "taken by the route on line"),
     ("[[route]]\npath = \"/{*other}\"\nsupplier = \"echo\"", "cannot be told apart"),
     ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"get\"]", "in capitals"),
     ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"TRACE\"]", "no method"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nname = \"root\"", "choose another name"),
+    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nname = \"everything\"", "choose another name"),
     ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nhost = \"a:443\"", "without port"),
 ];
 

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::store::Change;
 use crate::{clock::Wall, ipc::message::ApiKey};
 
-/// Keys kept, revoked ones included.
-const CAPACITY: usize = 100_000;
+/// Keys kept, revoked ones included; so many fit into one answer of the control socket.
+const CAPACITY: usize = 10_000;
 
 /// Bytes of a client's name.
 const CLIENT_BYTES: usize = 128;

@@ -27,5 +27,7 @@ pub(crate) mod worker;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use session::{ProxyError, run};

@@ -1,23 +1,17 @@
 //! A loaded filter with its own folder of pins, and how to ask it.
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use gateway_common::Reason;
+use gateway_tests::{netns::unique, skip};
 use gateway_userspace::{
     config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
-    guard::kernel::{Filter, PacketFilter as _},
+    guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
 /// `xdp_action` numbers.
 pub(crate) const DROP: u32 = 1;
 pub(crate) const PASS: u32 = 2;
-
-/// Tests run side by side: each has its own folder.
-static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A filter that leaves nothing behind.
 pub(crate) struct Fixture {
@@ -29,6 +23,11 @@ impl Drop for Fixture {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.pins));
     }
+}
+
+/// False where nothing can be loaded; the case is then listed as not run.
+pub(crate) fn is_possible(case: &str) -> bool {
+    !skip::without_root(case).unwrap()
 }
 
 pub(crate) const fn every_answer(answer: Answer) -> Answers {
@@ -52,8 +51,6 @@ pub(crate) const fn rate(count: u32, burst: u32) -> Rate {
 
 /// Small maps, limits nobody reaches, every finding dropped.
 pub(crate) fn config() -> Kernel {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let pins = format!("/sys/fs/bpf/gateway-test-{}-{number}", std::process::id());
     Kernel {
         enabled: true,
         interfaces: Vec::new(),
@@ -68,7 +65,7 @@ pub(crate) fn config() -> Kernel {
         capacity: Capacity { hosts: 64, prefixes: 64, allow: 16, limits: 1024 },
         answers: every_answer(Answer::Drop),
         events: 10,
-        pins: PathBuf::from(pins),
+        pins: PathBuf::from("/sys/fs/bpf").join(unique()),
     }
 }
 
@@ -81,6 +78,14 @@ impl Fixture {
         Self { filter: Filter::open(config).expect("filter opens"), pins: config.pins.clone() }
     }
 
+    /// Sends a frame so many times. One run each: the kernel patches its own text for a run of
+    /// several, which takes milliseconds.
+    pub(crate) fn send(&self, frame: &[u8], times: u32) {
+        for _ in 0..times {
+            self.filter.test_run(frame, 1).unwrap();
+        }
+    }
+
     /// The verdict on `frame`, and the one reason whose counter it moved.
     pub(crate) fn judge(&self, frame: &[u8]) -> (u32, Reason) {
         let before = self.filter.counters().unwrap();
@@ -90,4 +95,9 @@ impl Fixture {
         assert_eq!(moved.len(), 1, "one reason counts: {moved:?}");
         (action, Reason::from_number(moved[0].reason).unwrap())
     }
+}
+
+/// A ban without end.
+pub(crate) const fn forever() -> KernelBan {
+    KernelBan { left: None, reason: Reason::Operator, source: BanSource::Cli }
 }

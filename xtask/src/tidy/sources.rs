@@ -14,7 +14,9 @@ pub(super) fn check(source: &Source, faults: &mut Vec<Fault>) {
     }
     let mut report =
         |line: usize, what: String| faults.push(Fault { file: source.path.clone(), line, what });
-    if source.is_rust() && !source.text.starts_with("//!") {
+    // A `tests.rs` belongs to the file beside it, which says what it is for.
+    let explained = source.text.starts_with("//!") || source.path.ends_with("/tests.rs");
+    if source.is_rust() && !explained {
         report(1, "starts without `//!` that says what the file is for".to_owned());
     }
     for (number, line) in source.text.lines().enumerate() {

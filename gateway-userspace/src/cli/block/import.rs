@@ -139,7 +139,8 @@ fn show(report: &Report, name: &str) -> String {
 fn finish(report: &Report, name: &str) -> anyhow::Result<()> {
     let bad = report.bad.len() + report.refused.len() + report.untold;
     if bad > 0 {
-        bail!("{bad} entries of {name} were not taken; the others are banned");
+        let entries = if bad == 1 { "entry" } else { "entries" };
+        bail!("{bad} {entries} of {name} not taken; the others are banned");
     }
     Ok(())
 }

@@ -257,7 +257,7 @@ mod tests {
             panic!("five strikes of 20 reach a threshold of 100");
         };
         assert_eq!(sentence.net, "192.0.2.1/32".parse().unwrap());
-        assert_eq!(sentence.ttl, Duration::from_secs(60));
+        assert_eq!(sentence.ttl, Duration::from_mins(1));
         assert_eq!(sentence.reason, Reason::CredentialUnknown);
     }
 
@@ -281,7 +281,7 @@ mod tests {
             wall = wall.plus(sentence.ttl);
         }
         let forgotten = wall.plus(Duration::from_secs(3601));
-        assert_eq!(sentence(&mut judge, now, forgotten).ttl, Duration::from_secs(60));
+        assert_eq!(sentence(&mut judge, now, forgotten).ttl, Duration::from_mins(1));
     }
 
     #[test]

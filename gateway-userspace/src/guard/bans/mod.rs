@@ -22,7 +22,7 @@ pub(crate) use self::{
     table::{Ban, BanTable},
 };
 use super::{
-    address::{canonical_net, overlap, source},
+    address::{canonical_net, source},
     kernel::{BanSource, KernelBan, KernelError, PacketFilter},
     protect::{Protected, Protection},
     store::Change,
@@ -364,12 +364,6 @@ fn stands_against(present: &Ban, wanted: &Ban) -> bool {
 
 fn kernel_ban(ban: &Ban, left: Option<Duration>) -> KernelBan {
     KernelBan { left, reason: ban.reason, source: ban.source }
-}
-
-/// Bans that have an address in common with `net`, `limit` at most.
-pub(crate) fn overlapping(table: &BanTable, net: IpNet, limit: usize) -> Vec<IpNet> {
-    let nets = table.iter().map(|(other, _)| *other);
-    nets.filter(|other| overlap(*other, net)).take(limit).collect()
 }
 
 #[cfg(test)]

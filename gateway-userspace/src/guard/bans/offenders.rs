@@ -26,7 +26,7 @@ pub(crate) type Change = (IpNet, Option<Offender>);
 /// The memory.
 #[derive(Debug, Default)]
 pub(crate) struct Offenders {
-    offenders: BTreeMap<IpNet, Offender>,
+    past: BTreeMap<IpNet, Offender>,
     ends: BTreeSet<(Wall, IpNet)>,
     changes: Vec<Change>,
     evicted: u64,
@@ -37,25 +37,25 @@ impl Offenders {
     pub(crate) fn new(stored: impl IntoIterator<Item = (IpNet, Offender)>) -> Self {
         let offenders: BTreeMap<_, _> = stored.into_iter().take(CAPACITY).collect();
         let ends = offenders.iter().map(|(net, offender)| (offender.until, *net)).collect();
-        Self { offenders, ends, ..Self::default() }
+        Self { past: offenders, ends, ..Self::default() }
     }
 
     /// How many bans of `net` still count: those before a last one that ended within `forget`.
     pub(crate) fn relapse(&self, net: IpNet, forget: Duration, wall: Wall) -> u32 {
-        let offender = self.offenders.get(&net);
+        let offender = self.past.get(&net);
         offender.filter(|past| wall.since(past.until) <= forget).map_or(0, |past| past.bans)
     }
 
     pub(crate) fn remember(&mut self, net: IpNet, bans: u32, until: Wall) {
         self.drop_entry(net);
-        if self.offenders.len() >= CAPACITY
+        if self.past.len() >= CAPACITY
             && let Some((_, oldest)) = self.ends.first().copied()
         {
             self.forget(oldest);
             self.evicted += 1;
         }
         let offender = Offender { bans, until };
-        self.offenders.insert(net, offender);
+        self.past.insert(net, offender);
         self.ends.insert((until, net));
         self.changes.push((net, Some(offender)));
     }
@@ -75,16 +75,18 @@ impl Offenders {
             .take(limit)
             .map(|(_, net)| *net)
             .collect();
-        gone.into_iter().for_each(|net| self.forget(net));
+        for net in gone {
+            self.forget(net);
+        }
     }
 
     /// Moves all times with a clock that was set.
     pub(crate) fn shift(&mut self, seconds: i64) {
-        for (net, offender) in &mut self.offenders {
+        for (net, offender) in &mut self.past {
             offender.until = moved(offender.until, seconds);
             self.changes.push((*net, Some(*offender)));
         }
-        self.ends = self.offenders.iter().map(|(net, past)| (past.until, *net)).collect();
+        self.ends = self.past.iter().map(|(net, past)| (past.until, *net)).collect();
     }
 
     /// What the store has to follow since the last call.
@@ -93,11 +95,11 @@ impl Offenders {
     }
 
     pub(crate) fn bans_of(&self, net: IpNet) -> Option<Offender> {
-        self.offenders.get(&net).copied()
+        self.past.get(&net).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.offenders.len()
+        self.past.len()
     }
 
     pub(crate) fn evicted(&self) -> u64 {
@@ -105,7 +107,7 @@ impl Offenders {
     }
 
     fn drop_entry(&mut self, net: IpNet) -> bool {
-        let Some(past) = self.offenders.remove(&net) else { return false };
+        let Some(past) = self.past.remove(&net) else { return false };
         self.ends.remove(&(past.until, net));
         true
     }

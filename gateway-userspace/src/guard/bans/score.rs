@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    const HALF_LIFE: Duration = Duration::from_secs(60);
+    const HALF_LIFE: Duration = Duration::from_mins(1);
 
     #[test]
     fn strikes_add_up_and_halve_in_the_half_life() {

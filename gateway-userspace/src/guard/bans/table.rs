@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -50,6 +51,12 @@ impl BanTable {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&IpNet, &Ban)> {
         self.bans.iter()
+    }
+
+    /// All bans behind `after`, in order.
+    pub(crate) fn after(&self, after: Option<IpNet>) -> impl Iterator<Item = (&IpNet, &Ban)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.bans.range((from, Bound::Unbounded))
     }
 
     /// The ban on exactly `net`.
@@ -172,8 +179,12 @@ mod tests {
             let nets: Vec<IpNet> =
                 nets.into_iter().map(|([a, b], bits)| net([10, 0, a % 4, b % 8], bits)).collect();
             let mut table = BanTable::default();
-            nets.iter().for_each(|net| table.put(*net, until(None)));
-            removed.iter().filter_map(|i| nets.get(*i)).for_each(|net| drop(table.remove(*net)));
+            for net in &nets {
+                table.put(*net, until(None));
+            }
+            for net in removed.iter().filter_map(|i| nets.get(*i)) {
+                table.remove(*net);
+            }
 
             let address: IpAddr = [10, 0, asked[0] % 4, asked[1] % 8].into();
             let widest = table.iter().map(|(net, _)| *net).filter(|net| net.contains(&address))

@@ -13,7 +13,7 @@ fn a_ban_is_in_the_kernel_in_the_list_and_on_its_way_to_the_store() {
 
     assert_eq!(added, Added::New);
     let held = kernel.bans.get(&net("192.0.2.0/24")).unwrap();
-    assert_eq!(held.left, Some(Duration::from_secs(60)));
+    assert_eq!(held.left, Some(Duration::from_mins(1)));
     let ban = list.table().get(net("192.0.2.0/24")).unwrap().clone();
     assert_eq!(ban.expires, Some(Wall(WALL.0 + 60)));
     assert_eq!(list.take_changes(), [Change::Ban(net("192.0.2.0/24"), Some(ban))]);
@@ -98,7 +98,7 @@ fn an_expired_ban_leaves_kernel_list_and_store_and_the_relapse_is_remembered() {
         strike(&mut list, &mut kernel, "198.18.0.1", over);
     }
     let ban = list.table().get(net("198.18.0.1/32")).unwrap();
-    assert_eq!(ban.left(over), Some(Duration::from_secs(120)));
+    assert_eq!(ban.left(over), Some(Duration::from_mins(2)));
 }
 
 #[test]

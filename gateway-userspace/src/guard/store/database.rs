@@ -10,7 +10,7 @@ use std::{
 
 use redb::{
     Database as Redb, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-    TableHandle as _, WriteTransaction,
+    TableHandle as _, WriteTransaction, backends::FileBackend,
 };
 use serde::Serialize;
 
@@ -54,10 +54,6 @@ impl Database {
         Ok(database)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Reads everything. A record that does not read is corruption: to go on without a ban would
     /// be to let its source in.
     pub(super) fn load(&self) -> Result<Stored, StoreError> {
@@ -95,7 +91,9 @@ impl Database {
             .open(path)
             .map_err(|source| failed(path, redb::Error::Io(source)))?;
         // With debug assertions redb panics where it would otherwise report corruption.
-        let opened = catch_unwind(|| Redb::builder().set_cache_size(CACHE_BYTES).create_file(file));
+        let opened = catch_unwind(|| {
+            Redb::builder().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)
+        });
         match opened {
             Ok(Ok(redb)) => Ok(Self { path: path.to_owned(), redb }),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
@@ -194,12 +192,11 @@ fn failed(path: &Path, error: redb::Error) -> StoreError {
     }
     if let redb::Error::Io(io) = &error {
         use io::ErrorKind::{InvalidData, QuotaExceeded, StorageFull, UnexpectedEof};
-        match io.kind() {
-            InvalidData | UnexpectedEof => return corrupt(io.to_string()),
-            kind if matches!(kind, StorageFull | QuotaExceeded) => {
-                return StoreError::DiskFull { path };
-            }
-            _ => {}
+        if matches!(io.kind(), InvalidData | UnexpectedEof) {
+            return corrupt(io.to_string());
+        }
+        if matches!(io.kind(), StorageFull | QuotaExceeded) {
+            return StoreError::DiskFull { path };
         }
     }
     StoreError::Database { path, source: Box::new(error) }

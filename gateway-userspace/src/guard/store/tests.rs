@@ -53,10 +53,10 @@ fn nobody_else_may_read_the_store() {
 
 #[test]
 fn a_store_of_garbage_is_refused_naming_the_file_and_left_as_it_is() {
-    for garbage in [&b"not a store at all"[..], &[0; 4096], &[0xff; 70_000]] {
+    for garbage in [b"not a store at all".to_vec(), vec![0; 4096], vec![0xff; 70_000]] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.redb");
-        fs::write(&path, garbage).unwrap();
+        fs::write(&path, &garbage).unwrap();
         let error = Store::open(folder.path()).unwrap_err();
         assert!(
             matches!(&error, StoreError::Corrupt { path: named, .. } if *named == path),
@@ -83,10 +83,9 @@ fn a_store_with_damaged_pages_never_reads_as_an_empty_one() {
         let end = (page * 4096 + 4096).min(damaged.len());
         damaged[page * 4096..end].fill(0xa5);
         fs::write(&path, &damaged).unwrap();
-        match std::panic::catch_unwind(|| Store::open(folder.path())) {
-            Ok(Ok((_, stored))) => assert_eq!(stored.bans.len(), 500, "page {page}"),
-            Ok(Err(error)) => assert!(error.to_string().contains("store.redb"), "{error}"),
-            Err(_) => panic!("opening a store with a damaged page {page} panicked"),
+        match Store::open(folder.path()) {
+            Ok((_, stored)) => assert_eq!(stored.bans.len(), 500, "page {page}"),
+            Err(error) => assert!(error.to_string().contains("store.redb"), "{error}"),
         }
     }
 }

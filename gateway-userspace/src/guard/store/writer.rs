@@ -203,7 +203,7 @@ impl Writer {
         loop {
             match batches.recv_timeout(RETRY) {
                 Ok(first) => {
-                    self.write(std::iter::once(first).chain(batches.try_iter().take(QUEUE)))
+                    self.write(std::iter::once(first).chain(batches.try_iter().take(QUEUE)));
                 }
                 Err(RecvTimeoutError::Timeout) => self.write(std::iter::empty()),
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use gateway_common::Reason;
-use rustls::{AlertDescription, ProtocolVersion, ServerConfig};
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -88,20 +88,9 @@ fn late<T>(worker: &Worker, peer: &Peer) -> Option<T> {
     None
 }
 
-/// A client that does not trust our certificate did nothing wrong: counted, but no strike.
+/// A client that breaks off by an alert does not like us, most often our certificate: that is
+/// counted, but no evidence against it.
 fn refused_us(error: &std::io::Error) -> bool {
-    use AlertDescription::{
-        BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, UnsupportedCertificate,
-    };
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(
-        inner,
-        Some(rustls::Error::AlertReceived(
-            BadCertificate
-                | CertificateExpired
-                | CertificateUnknown
-                | UnknownCA
-                | UnsupportedCertificate
-        ))
-    )
+    matches!(inner, Some(rustls::Error::AlertReceived(_)))
 }

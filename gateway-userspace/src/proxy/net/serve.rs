@@ -81,8 +81,8 @@ pub(super) async fn first<S>(
         // The vigil tells a slow head from an idle connection; hyper's timer does not.
         .header_read_timeout(None)
         .max_headers(usize::from(proxy.head_fields))
-        .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER))
-        .pipeline_flush(true);
+        // Without `pipeline_flush`: with it hyper loses its answer to a head that does not parse.
+        .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
     let io = TokioIo::new(Watched::new(stream, Rc::clone(&vigil)));
     let service = service_fn(|request| answer(worker, peer, &vigil, request));
     let mut connection = builder.serve_connection(io, service);

@@ -4,6 +4,8 @@
 mod converse;
 mod outfit;
 mod reunion;
+#[cfg(test)]
+mod tests;
 
 use std::{io, os::fd::AsFd as _, time::Duration};
 

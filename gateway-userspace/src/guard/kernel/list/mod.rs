@@ -201,7 +201,11 @@ impl<T> List<T> {
         if wanted.len() > self.entries.capacity() {
             return Err(self.entries.full());
         }
-        let mut plan = Plan::new(&self.entries.all()?, wanted);
+        let present = self.entries.all()?;
+        // After a reconciliation that failed half-way the count may be off; bits it left set cost
+        // lookups only.
+        self.used = present.len();
+        let mut plan = Plan::new(&present, wanted);
         let (keys, values) = &plan.changed;
         self.entries.put_all(keys, values).1?;
         let result =

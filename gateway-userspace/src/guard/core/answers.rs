@@ -1,0 +1,266 @@
+//! Commands: what each one does, and what it answers.
+
+use std::{sync::Arc, time::Duration};
+
+use gateway_common::Reason;
+use ipnet::IpNet;
+
+use super::Core;
+use crate::{
+    clock::Wall,
+    control::{Allow, Ban, IMPORT_PORTION, Key, RefusedEntry, Request, Response},
+    guard::{
+        allows,
+        bans::{self, Added, Wanted},
+        chain,
+        control::{Ask, Outcome},
+        kernel::BanSource,
+    },
+    ipc::message::Query,
+};
+
+/// Bytes of a note.
+const NOTE_BYTES: usize = 256;
+
+/// Entries of one answer; a list that is longer comes in several.
+const LIST_PORTION: usize = 5_000;
+
+impl Core {
+    /// Answers a command.
+    pub(in crate::guard) fn command(&mut self, ask: Ask) {
+        let outcome = self.answer(ask.request);
+        // Whoever asked may have hung up; what was done is done.
+        drop(ask.reply.send(outcome));
+    }
+
+    fn answer(&mut self, request: Request) -> Outcome {
+        match request {
+            Request::Status => {
+                let status = Response::Status(Box::new(self.status()));
+                Outcome::WithProxy(status, self.query(Query::Status))
+            }
+            Request::BlockAdd { net, ttl, note } => self.block(net, ttl, &note),
+            Request::BlockRemove { net } => self.unblock(net),
+            Request::BlockList { after } => Outcome::Now(self.list_bans(after)),
+            Request::BlockImport { nets, ttl, note } => self.import(&nets, ttl, &note),
+            Request::AllowAdd { net, note } => self.allow(net, note),
+            Request::AllowRemove { net } => self.disallow(net),
+            Request::AllowList => Outcome::Now(self.list_allows()),
+            Request::WhyAddress { address } => {
+                let why = Response::Why(Box::new(self.why_address(address)));
+                Outcome::WithProxy(why, self.query(Query::WhyAddress(address)))
+            }
+            Request::WhyRequest { id } => {
+                let why = Response::Why(Box::new(Self::why_request(&id)));
+                Outcome::WithProxy(why, self.query(Query::WhyRequest(id)))
+            }
+            Request::KeyNew { identity, client, ttl } => self.new_key(&identity, &client, ttl),
+            Request::KeyList => Outcome::Now(self.list_keys()),
+            Request::KeyRevoke { id } => self.revoke_key(&id),
+            Request::PanicPass => Outcome::Now(self.set_panic(true)),
+            Request::PanicRestore => Outcome::Now(self.set_panic(false)),
+        }
+    }
+
+    fn block(&mut self, net: IpNet, ttl: Option<Duration>, note: &str) -> Outcome {
+        if let Err(refused) = check_note(note) {
+            return Outcome::Now(refused);
+        }
+        let wanted = wanted(net, BanSource::Cli, Reason::Operator, ttl, &note.into());
+        let wall = self.wall();
+        match self.bans.add(&mut *self.kernel.0, wanted, wall) {
+            Ok(added) => {
+                let net = net.trunc();
+                let mut message = match added {
+                    Added::New => format!("{net} is banned"),
+                    Added::Replaced | Added::Known => format!("the ban on {net} is replaced"),
+                };
+                if let Some((allowed, _)) = self.allows.covering(net) {
+                    message.extend([format!(", but {allowed} is allowed and passes all the same")]);
+                }
+                self.stored(done(message))
+            }
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn unblock(&mut self, net: IpNet) -> Outcome {
+        match self.bans.remove(&mut *self.kernel.0, net) {
+            Ok(_) => {
+                let net = net.trunc();
+                let mut message = format!("the ban on {net} is lifted");
+                if let Some((wide, _)) = self.bans.table().covering(net) {
+                    message.extend([format!(", but the one on {wide} covers it still")]);
+                }
+                self.stored(done(message))
+            }
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn list_bans(&self, after: Option<IpNet>) -> Response {
+        let table = self.bans.table();
+        let mut bans: Vec<Ban> = table
+            .after(after)
+            .take(LIST_PORTION + 1)
+            .map(|(net, ban)| self.shown(*net, ban))
+            .collect();
+        let more = bans.len() > LIST_PORTION;
+        bans.truncate(LIST_PORTION);
+        Response::Bans { bans, more }
+    }
+
+    fn import(&mut self, nets: &[IpNet], ttl: Option<Duration>, note: &str) -> Outcome {
+        if nets.len() > IMPORT_PORTION {
+            let message = format!("a portion of an import has {IMPORT_PORTION} entries at most");
+            return Outcome::Now(Response::Refused { message });
+        }
+        if let Err(refused) = check_note(note) {
+            return Outcome::Now(refused);
+        }
+        let (note, wall) = (Arc::from(note), self.wall());
+        let (mut added, mut known, mut refused) = (0, 0, Vec::new());
+        for net in nets {
+            let wanted = wanted(*net, BanSource::Import, Reason::Import, ttl, &note);
+            match self.bans.add(&mut *self.kernel.0, wanted, wall) {
+                Ok(Added::New | Added::Replaced) => added += 1,
+                Ok(Added::Known) => known += 1,
+                Err(error) => refused.push(RefusedEntry { net: *net, why: chain(&error) }),
+            }
+        }
+        self.stored(Response::Imported { added, known, refused })
+    }
+
+    fn allow(&mut self, net: IpNet, note: String) -> Outcome {
+        if let Err(refused) = check_note(&note) {
+            return Outcome::Now(refused);
+        }
+        let allow = allows::Allow { since: self.wall(), note };
+        match self.allows.add(&mut *self.kernel.0, net, allow) {
+            Ok(true) => self.stored(done(format!("{} is allowed", net.trunc()))),
+            Ok(false) => Outcome::Now(done(format!("{} is allowed already", net.trunc()))),
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn disallow(&mut self, net: IpNet) -> Outcome {
+        match self.allows.remove(&mut *self.kernel.0, net) {
+            Ok(()) => self.stored(done(format!("{} is no longer allowed", net.trunc()))),
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn list_allows(&self) -> Response {
+        let configured = self.allows.configured().iter().map(|net| Allow {
+            net: *net,
+            since: 0,
+            source: "kernel.protect".to_owned(),
+            note: String::new(),
+        });
+        let added = self.allows.iter().map(|(net, allow)| Allow {
+            net: *net,
+            since: allow.since.0,
+            source: "cli".to_owned(),
+            note: allow.note.clone(),
+        });
+        Response::Allows { allows: configured.chain(added).collect() }
+    }
+
+    fn new_key(&mut self, identity: &str, client: &str, ttl: Option<Duration>) -> Outcome {
+        let wall = self.wall();
+        match self.keys.create(identity, client, ttl, wall) {
+            Ok(created) => {
+                self.tell_key(&created.id);
+                let key = created.key.as_str().to_owned();
+                self.stored(Response::KeyCreated { id: created.id, key })
+            }
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn list_keys(&self) -> Response {
+        let keys = self.keys.iter().map(|(id, key)| Key {
+            id: id.clone(),
+            identity: key.identity.clone(),
+            client: key.client.clone(),
+            since: key.since.0,
+            expires: key.expires.map(|at| at.0),
+            revoked: key.revoked,
+        });
+        Response::Keys { keys: keys.collect() }
+    }
+
+    fn revoke_key(&mut self, id: &str) -> Outcome {
+        match self.keys.revoke(id) {
+            Ok(()) => {
+                self.tell_key(id);
+                self.stored(done(format!("key {id} is revoked")))
+            }
+            Err(error) => Outcome::Now(refused(&error)),
+        }
+    }
+
+    fn tell_key(&mut self, id: &str) {
+        if let Some(key) = self.keys.for_proxy(id) {
+            self.keeper.tell_key(key);
+        }
+    }
+
+    fn set_panic(&mut self, pass: bool) -> Response {
+        if let Err(error) = self.kernel.0.set_panic(pass) {
+            return refused(&error);
+        }
+        tracing::warn!(pass, "panic switch by operator's order");
+        done(if pass {
+            "every packet passes; `gateway panic restore` brings the rules back".to_owned()
+        } else {
+            "the rules hold again".to_owned()
+        })
+    }
+
+    /// Answers once what changed is on the disk.
+    fn stored(&mut self, response: Response) -> Outcome {
+        let changes = self.take_changes();
+        let durable = self.store.submit_durable(changes);
+        Outcome::Stored(response, durable)
+    }
+
+    /// A ban as the operator sees it.
+    pub(super) fn shown(&self, net: IpNet, ban: &bans::Ban) -> Ban {
+        let wall: Wall = self.wall();
+        Ban {
+            net,
+            reason: ban.reason.name().to_owned(),
+            source: ban.source.name().to_owned(),
+            since: ban.since.0,
+            left: ban.left(wall).map(|left| left.as_secs()),
+            hits: self.kernel.0.ban_hits(net).unwrap_or(0),
+            note: ban.note.as_ref().to_owned(),
+        }
+    }
+}
+
+fn wanted(
+    net: IpNet,
+    source: BanSource,
+    reason: Reason,
+    ttl: Option<Duration>,
+    note: &Arc<str>,
+) -> Wanted {
+    Wanted { net, source, reason, ttl, note: Arc::clone(note) }
+}
+
+fn check_note(note: &str) -> Result<(), Response> {
+    if note.len() <= NOTE_BYTES {
+        return Ok(());
+    }
+    Err(Response::Refused { message: format!("a note has {NOTE_BYTES} bytes at most") })
+}
+
+fn done(message: String) -> Response {
+    Response::Done { message }
+}
+
+fn refused(error: &(dyn std::error::Error + 'static)) -> Response {
+    Response::Refused { message: chain(error) }
+}

@@ -1,0 +1,187 @@
+//! What the guard tells of itself and of an address: `status`, the numbers of a scrape, and `why`.
+
+use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
+
+use super::Core;
+use crate::{
+    clock,
+    control::{Status, Usage, Why},
+    guard::{
+        address::{canonical, source},
+        events::Latency,
+    },
+    ipc::message::{GuardMetric, KernelReport},
+};
+
+/// What the filter calls its mode when it lets everything pass.
+const PANIC: &str = "panic pass";
+
+impl Core {
+    pub(super) fn status(&self) -> Status {
+        let scores = self.bans.judge().scores();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            guard_pid: std::process::id(),
+            uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
+            kernel: self.kernel.0.status(),
+            proxy: self.keeper.status(),
+            bans: Usage {
+                used: count(self.bans.table().len()),
+                capacity: count(self.bans.capacity()),
+                refused: self.bans.refused().map(|(_, times)| times).sum(),
+            },
+            strikes: Usage {
+                used: count(scores.len()),
+                capacity: count(scores.capacity()),
+                refused: scores.evicted(),
+            },
+            warnings: self.warnings(),
+        }
+    }
+
+    /// What a scrape of the proxy's metrics shows of kernel and guard.
+    pub(super) fn report(&self) -> KernelReport {
+        KernelReport {
+            reasons: self.kernel.0.counters().unwrap_or_default(),
+            guard: self.metrics(),
+        }
+    }
+
+    pub(super) fn why_address(&self, address: IpAddr) -> Why {
+        let address = canonical(address);
+        let (net, now) = (source(address), clock::now());
+        let ban = self.bans.table().covering_address(address);
+        Why {
+            subject: address.to_string(),
+            findings: self.findings(address),
+            ban: ban.map(|(net, ban)| self.shown(net, ban)),
+            strikes: self.memory.strikes(net, now),
+            drops: self.memory.drops(net, clock::monotonic_ns()),
+            proxy: serde_json::Value::Null,
+        }
+    }
+
+    pub(super) fn why_request(id: &str) -> Why {
+        let findings = vec!["requests are remembered by the proxy alone".to_owned()];
+        Why { subject: id.to_owned(), findings, ..Why::default() }
+    }
+
+    fn findings(&self, address: IpAddr) -> Vec<String> {
+        let (net, now) = (source(address), clock::now());
+        let judge = self.bans.judge();
+        let mut findings = Vec::new();
+        if self.kernel.0.status().mode == PANIC {
+            findings.push("every packet passes by operator's order".to_owned());
+        }
+        if let Some((allowed, configured)) = self.allows.covering(address.into()) {
+            let by = if configured { "kernel.protect" } else { "the operator" };
+            findings.push(format!("{allowed} is allowed by {by}: no ban and no policy touches it"));
+        }
+        if let Some((banned, ban)) = self.bans.table().covering_address(address) {
+            let (by, why) = (ban.source.name(), ban.reason.info().title);
+            let left = ban.left(self.wall());
+            let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
+            findings.push(format!("{banned} is banned {how_long} (by {by}: {why})"));
+        }
+        if let Some((protected, why)) = self.bans.protected().covering(address.into()) {
+            findings.push(format!("{protected} is protected from bans, because {why}"));
+        }
+        if judge.is_shared(net) {
+            findings.push("it is in kernel.shared: strikes do not lead to a ban".to_owned());
+        }
+        if judge.is_trusted(net, now) {
+            findings.push("it authenticated lately: strikes do not lead to a ban".to_owned());
+        }
+        if let Some(score) = judge.scores().of(net, now) {
+            let threshold = judge.settings().threshold;
+            findings.push(format!("{net} has a strike score of {score:.0}; {threshold} bans"));
+        }
+        if let Some(past) = judge.offenders().bans_of(net) {
+            findings.push(format!("{net} was banned for strikes {} times lately", past.bans));
+        }
+        if findings.is_empty() {
+            findings.push("the guard has nothing against it".to_owned());
+        }
+        findings
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        let store = self.store.reading();
+        if store.pending > 0 {
+            warnings.push(format!(
+                "the store is behind by {} changes: it cannot be written, see the log",
+                store.pending
+            ));
+        }
+        if store.lost > 0 {
+            warnings.push(format!("the store lost {} changes for want of room", store.lost));
+        }
+        if !self.config.kernel.enabled {
+            warnings.push("the packet filter is off: bans drop nothing".to_owned());
+        }
+        warnings
+    }
+
+    /// The table of the guard's metrics: name, label, value.
+    fn metrics(&self) -> Vec<GuardMetric> {
+        let (judge, store) = (self.bans.judge(), self.store.reading());
+        let (scores, keeper) = (judge.scores(), self.keeper.counts());
+        let single = [
+            ("bans", count(self.bans.table().len())),
+            ("ban_capacity", count(self.bans.capacity())),
+            ("strike_bans_total", self.counts.strike_bans),
+            ("strikes_total", self.counts.strikes),
+            ("trusts_total", self.counts.trusts),
+            ("strike_sources", count(scores.len())),
+            ("strike_source_capacity", count(scores.capacity())),
+            ("strike_evictions_total", scores.evicted()),
+            ("offenders", count(judge.offenders().len())),
+            ("offender_evictions_total", judge.offenders().evicted()),
+            ("allows", count(self.allows.kernel_allows().len())),
+            ("keys", count(self.keys.len())),
+            ("drop_events_total", self.memory.drop_events()),
+            ("memory_evictions_total", self.memory.evicted()),
+            ("store_errors_total", store.errors),
+            ("store_lost_total", store.lost),
+            ("store_pending", store.pending),
+            ("clock_jumps_total", self.counts.clock_jumps),
+            ("sweep_failures_total", self.counts.sweep_failures),
+            ("proxy_restarts_total", keeper.restarts),
+            ("proxy_broken_total", keeper.broken),
+            ("proxy_messages_total", keeper.messages),
+            ("proxy_messages_refused_total", self.counts.messages_refused),
+            ("control_requests_total", self.door.served.load(Ordering::Relaxed)),
+            ("control_refused_total", self.door.refused.load(Ordering::Relaxed)),
+        ];
+        let mut metrics: Vec<_> =
+            single.iter().map(|(name, value)| metric(name, "", *value)).collect();
+        metrics.extend(self.bans.refused().map(|(why, n)| metric("ban_refusals_total", why, n)));
+        let ignored = judge.ignored();
+        metrics.extend(ignored.map(|(why, n)| metric("strikes_ignored_total", why.name(), n)));
+        metrics.extend(latency("ban_strike_to_map_microseconds", self.memory.to_map()));
+        metrics.extend(latency("ban_strike_to_drop_microseconds", self.memory.to_drop()));
+        metrics
+    }
+}
+
+fn metric(name: &str, label: &str, value: u64) -> GuardMetric {
+    GuardMetric { name: name.to_owned(), label: label.to_owned(), value }
+}
+
+fn latency(name: &str, latency: Latency) -> [GuardMetric; 4] {
+    [
+        metric(name, "last", latency.last),
+        metric(name, "max", latency.max),
+        metric(name, "sum", latency.sum),
+        metric(name, "count", latency.count),
+    ]
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn span(left: Duration) -> String {
+    format!("{} s", left.as_secs())
+}

@@ -1,0 +1,293 @@
+//! The guard's mind: everything it knows, and what it does about each thing that happens. It runs
+//! on one thread and never waits.
+
+mod answers;
+mod explain;
+mod proxy;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::{
+    accounts::Accounts,
+    allows::AllowList,
+    bans::{BanList, Judge, Offenders},
+    control::Door,
+    error::GuardError,
+    events::Memory,
+    kernel::PacketFilter,
+    keys::KeyRing,
+    listeners::Listening,
+    protect::Protected,
+    store::{Change, Store, Stored},
+    timekeeper::{Jump, Timekeeper},
+    worker::{Keeper, Outfit},
+};
+use crate::{
+    clock::{self, Wall},
+    config::model::Config,
+};
+
+/// How often the time is stored, for a clock that loses its own, and a failing map is logged.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Drop events taken in one go.
+const EVENTS: usize = 256;
+
+/// Warnings that `gateway status` shows.
+const WARNINGS: usize = 16;
+
+/// Questions the proxy has not answered.
+const QUERIES: usize = 64;
+
+/// Everything the guard knows.
+#[derive(Debug)]
+pub(super) struct Core {
+    config: Config,
+    text: String,
+    digest: [u8; 32],
+    kernel: Kernel,
+    bans: BanList,
+    allows: AllowList,
+    keys: KeyRing,
+    store: Store,
+    memory: Memory,
+    time: Timekeeper,
+    keeper: Keeper,
+    listening: Vec<Listening>,
+    door: Arc<Door>,
+    queries: BTreeMap<u64, oneshot::Sender<String>>,
+    next_query: u64,
+    started: Instant,
+    seen_at: Instant,
+    counts: Counts,
+    warnings: Vec<String>,
+    /// When a failed ban was last logged: a full map fails with every strike.
+    failure_logged: Option<Instant>,
+}
+
+/// The filter; its own type has no `Debug`.
+struct Kernel(Box<dyn PacketFilter>);
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kernel")
+    }
+}
+
+/// What the guard counts beside what its parts count themselves.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    strikes: u64,
+    trusts: u64,
+    strike_bans: u64,
+    clock_jumps: u64,
+    sweep_failures: u64,
+    messages_refused: u64,
+}
+
+/// What a core is made of before it serves.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) bans: BanList,
+    pub(super) allows: AllowList,
+    pub(super) keys: KeyRing,
+    pub(super) store: Store,
+    pub(super) time: Timekeeper,
+    pub(super) warnings: Vec<String>,
+}
+
+impl State {
+    /// From the configuration and what was stored.
+    pub(super) fn restore(
+        config: &Config,
+        (store, stored): (Store, Stored),
+        own: &[std::net::IpAddr],
+    ) -> Self {
+        let (time, jump) = Timekeeper::start(clock::wall(), stored.seen, clock::now());
+        let mut warnings: Vec<String> = jump.map(|jump| warned(&jump)).into_iter().collect();
+        let protected = Protected::new(config, own);
+        let judge =
+            Judge::new(&config.bans, &config.kernel.shared, Offenders::new(stored.offenders));
+        let mut bans = BanList::new(judge, protected, config.kernel.capacity);
+        for refused in bans.restore(stored.bans, time.wall(clock::wall())) {
+            warn!(%refused, "a stored ban is not restored");
+            warnings.push(refused.to_string());
+        }
+        let kernel = &config.kernel;
+        let allows = AllowList::new(&kernel.protect, stored.allows, kernel.capacity.allow);
+        let identities = config.identities.iter().map(|one| one.name.clone()).collect();
+        let keys = KeyRing::new(identities, stored.keys);
+        Self { bans, allows, keys, store, time, warnings }
+    }
+
+    /// What the kernel has to hold, as of now.
+    pub(super) fn reconcile(&self, kernel: &mut dyn PacketFilter) -> Result<(), GuardError> {
+        let bans = self.bans.kernel_bans(self.time.wall(clock::wall()));
+        let reconciled = kernel
+            .reconcile(&bans, &self.allows.kernel_allows())
+            .map_err(|source| GuardError::Kernel { source })?;
+        info!(?reconciled, "bans restored");
+        Ok(())
+    }
+}
+
+/// What a core is joined from.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) text: String,
+    pub(super) digest: [u8; 32],
+    pub(super) kernel: Box<dyn PacketFilter>,
+    pub(super) state: State,
+    pub(super) keeper: Keeper,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
+        let Parts { config, text, digest, kernel, state, keeper } = parts;
+        let now = clock::now();
+        Self {
+            config,
+            text,
+            digest,
+            kernel: Kernel(kernel),
+            bans: state.bans,
+            allows: state.allows,
+            keys: state.keys,
+            store: state.store,
+            memory: Memory::default(),
+            time: state.time,
+            keeper,
+            listening,
+            door: Arc::new(Door::new(accounts)),
+            queries: BTreeMap::new(),
+            next_query: 0,
+            started: now,
+            seen_at: now,
+            counts: Counts::default(),
+            warnings: state.warnings,
+            failure_logged: None,
+        }
+    }
+
+    pub(super) fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
+    }
+
+    pub(super) fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
+    }
+
+    /// Readable when drop events wait.
+    pub(super) fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.kernel.0.events_fd()
+    }
+
+    /// Starts a proxy on the sockets that are open.
+    pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
+        let keys = self.keys.all_for_proxy();
+        let outfit = Outfit::gather(&self.config, &self.text, self.digest, &self.listening, keys)?;
+        self.keeper.start(outfit)?;
+        self.door.keep_out(self.keeper.pid());
+        Ok(())
+    }
+
+    /// Starts the next proxy if its time has come.
+    pub(super) fn restart_proxy(&mut self, now: Instant) {
+        if self.keeper.restart_at().is_some_and(|at| at <= now)
+            && let Err(why) = self.start_proxy()
+        {
+            self.keeper.start_failed(&why, now);
+        }
+    }
+
+    /// Takes waiting drop events. Says whether there may be more.
+    pub(super) fn take_events(&mut self) -> bool {
+        for _ in 0..EVENTS {
+            let Some(event) = self.kernel.0.next_event() else { return false };
+            self.memory.dropped(event);
+        }
+        true
+    }
+
+    /// Once a second: expiry, the clock, and what the store has to follow.
+    pub(super) fn tick(&mut self, clock: Wall, now: Instant) {
+        self.check_clock(clock, now);
+        let wall = self.time.wall(clock);
+        let (swept, failed) = self.bans.sweep(&mut *self.kernel.0, wall);
+        if swept > 0 {
+            info!(swept, "bans over");
+        }
+        if let Some(error) = failed {
+            self.counts.sweep_failures += 1;
+            error!(error = %super::chain(&error), "an expired ban is still in the map");
+        }
+        self.queries.retain(|_, waiting| !waiting.is_closed());
+        self.keeper.tidy();
+        let mut changes = self.take_changes();
+        if now.saturating_duration_since(self.seen_at) >= MINUTE {
+            self.seen_at = now;
+            changes.push(Change::Seen(wall));
+        }
+        self.store.submit(changes);
+    }
+
+    fn check_clock(&mut self, clock: Wall, now: Instant) {
+        let Some(jump) = self.time.tick(clock, now) else { return };
+        self.counts.clock_jumps += 1;
+        let warning = warned(&jump);
+        self.warn(warning);
+        if let Jump::Moved { seconds } = jump {
+            self.bans.shift(seconds);
+            let wall = self.time.wall(clock);
+            self.store.submit(vec![Change::Seen(wall)]);
+        }
+    }
+
+    /// Adds to what `gateway status` warns of, once.
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    fn wall(&self) -> Wall {
+        self.time.wall(clock::wall())
+    }
+
+    fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = self.bans.take_changes();
+        changes.extend(self.allows.take_changes());
+        changes.extend(self.keys.take_changes());
+        changes
+    }
+
+    fn follow(&mut self) {
+        let changes = self.take_changes();
+        self.store.submit(changes);
+    }
+}
+
+/// Says what happened to the clock, to the log and for `gateway status`.
+fn warned(jump: &Jump) -> String {
+    let text = match jump {
+        Jump::Held { clock, ours } => format!(
+            "the clock reads {} s, which is before {} s, the last time stored; bans go by the latter until the clock is set",
+            clock.0, ours.0
+        ),
+        Jump::Moved { seconds } => {
+            format!("the clock was set by {seconds} s; bans keep the time they had left")
+        }
+    };
+    warn!("{text}");
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+use std::{net::IpAddr, os::fd::AsFd as _};
+
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    control::{Request, Response},
+    guard::{
+        control::{Ask, Outcome},
+        kernel::{KernelBan, KernelError, filter::DropEvent, filter::Reconciled},
+        testing,
+    },
+};
+
+#[test]
+fn a_command_is_answered_when_the_kernel_holds_it_and_durable_when_the_disk_does() {
+    let (folder, mut core) = core();
+    let Outcome::Stored(response, durable) = ask(&mut core, add("192.0.2.1/32", None)) else {
+        panic!("a ban is not waited for");
+    };
+    assert!(matches!(response, Response::Done { .. }));
+    durable.blocking_recv().unwrap().unwrap();
+    drop(core);
+    let (_store, stored) = Store::open(folder.path()).unwrap();
+    assert_eq!(stored.bans.len(), 1);
+}
+
+#[test]
+fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
+    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
+    let nets: Vec<IpNet> =
+        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + n).to_be_bytes()).into()).collect();
+    let note = "x".repeat(256);
+    let import = Request::BlockImport { nets: nets.clone(), ttl: None, note };
+    let Outcome::Stored(Response::Imported { added: 10_000, .. }, _) = ask(&mut core, import)
+    else {
+        panic!("not imported");
+    };
+    let mut seen = Vec::new();
+    loop {
+        let after = seen.last().copied();
+        let Outcome::Now(response) = ask(&mut core, Request::BlockList { after }) else {
+            panic!("no list");
+        };
+        let line = serde_json::to_vec(&response).unwrap();
+        assert!(line.len() < crate::control::LINE_BYTES, "{} bytes", line.len());
+        let Response::Bans { bans, more } = response else { panic!("no list") };
+        seen.extend(bans.iter().map(|ban| ban.net));
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(seen, nets);
+}
+
+#[test]
+fn an_import_takes_the_good_and_names_the_bad() {
+    let (_folder, mut core) = core();
+    let nets = vec![net("192.0.2.1/32"), net("127.0.0.0/8"), net("192.0.2.1/32")];
+    let import = Request::BlockImport { nets, ttl: None, note: String::new() };
+    let Outcome::Stored(Response::Imported { added, known, refused }, _) = ask(&mut core, import)
+    else {
+        panic!("not imported");
+    };
+    assert_eq!((added, known), (1, 1));
+    assert_eq!(refused[0].net, net("127.0.0.0/8"));
+    assert!(refused[0].why.contains("loopback"), "{}", refused[0].why);
+}
+
+#[test]
+fn what_is_left_of_a_ban_survives_a_clock_that_is_set() {
+    for seconds in [86_400_i64, -86_400] {
+        let (folder, mut core) = core();
+        let (clock, now) = (clock::wall(), clock::now());
+        ask(&mut core, add("192.0.2.1/32", Some(Duration::from_mins(10))));
+        let set = crate::guard::timekeeper::moved(clock, seconds);
+        core.tick(set, now);
+        assert_eq!(core.bans.table().len(), 1);
+        assert_eq!(core.status().warnings.len(), 2, "{:?}", core.status().warnings);
+        drop(core);
+        let (_store, stored) = Store::open(folder.path()).unwrap();
+        let left = stored.bans[0].1.left(set).unwrap();
+        assert!(left.as_secs().abs_diff(600) <= 6, "{left:?}");
+        assert!(stored.seen.unwrap().0.abs_diff(set.0) <= 6);
+    }
+}
+
+#[test]
+fn expired_bans_leave_with_a_tick() {
+    let (_folder, mut core) = core();
+    ask(&mut core, add("192.0.2.1/32", Some(Duration::from_secs(2))));
+    core.tick(clock::wall(), clock::now());
+    assert_eq!(core.bans.table().len(), 1);
+    let later = Wall(clock::wall().0 + 3);
+    core.tick(later, clock::now());
+    assert_eq!(core.bans.table().len(), 0);
+}
+
+#[test]
+fn notes_and_portions_have_bounds() {
+    let (_folder, mut core) = core();
+    let long = Request::BlockAdd { net: net("192.0.2.1/32"), ttl: None, note: "x".repeat(257) };
+    assert!(matches!(ask(&mut core, long), Outcome::Now(Response::Refused { .. })));
+    let nets = vec![net("192.0.2.1/32"); crate::control::IMPORT_PORTION + 1];
+    let large = Request::BlockImport { nets, ttl: None, note: String::new() };
+    assert!(matches!(ask(&mut core, large), Outcome::Now(Response::Refused { .. })));
+}
+
+#[test]
+fn every_metric_has_one_value_a_label() {
+    let (_folder, mut core) = core();
+    ask(&mut core, add("127.0.0.1/32", None));
+    let metrics = core.report().guard;
+    let mut names: Vec<_> = metrics.iter().map(|one| (&one.name, &one.label)).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    let refused = metrics.iter().find(|one| one.name == "ban_refusals_total").unwrap();
+    assert_eq!((refused.label.as_str(), refused.value), ("protected", 1));
+}
+
+/// A filter whose events can be waited for, which the test fills.
+#[test]
+fn drop_events_are_taken_in_bounded_steps() {
+    struct Noisy(usize, std::fs::File);
+    impl PacketFilter for Noisy {
+        fn put_ban(&mut self, _: IpNet, _: &KernelBan) -> Result<(), KernelError> {
+            Ok(())
+        }
+        fn remove_ban(&mut self, _: IpNet) -> Result<bool, KernelError> {
+            Ok(true)
+        }
+        fn ban_hits(&self, _: IpNet) -> Result<u64, KernelError> {
+            Ok(0)
+        }
+        fn put_allow(&mut self, _: IpNet) -> Result<(), KernelError> {
+            Ok(())
+        }
+        fn remove_allow(&mut self, _: IpNet) -> Result<bool, KernelError> {
+            Ok(true)
+        }
+        fn reconcile(
+            &mut self,
+            _: &[(IpNet, KernelBan)],
+            _: &[IpNet],
+        ) -> Result<Reconciled, KernelError> {
+            Ok(Reconciled::default())
+        }
+        fn attach(&mut self) -> Result<(), KernelError> {
+            Ok(())
+        }
+        fn set_panic(&mut self, _: bool) -> Result<(), KernelError> {
+            Ok(())
+        }
+        fn counters(&self) -> Result<Vec<crate::ipc::message::ReasonCount>, KernelError> {
+            Ok(Vec::new())
+        }
+        fn status(&self) -> crate::control::KernelStatus {
+            crate::control::KernelStatus::default()
+        }
+        fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+            Some(self.1.as_fd())
+        }
+        fn next_event(&mut self) -> Option<DropEvent> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(DropEvent {
+                at_ns: 1,
+                reason: gateway_common::Reason::BanHost,
+                source: [192, 0, 2, 1].into(),
+                protocol: 17,
+                destination_port: 53,
+                shadow: false,
+            })
+        }
+    }
+    let (_folder, mut core) = core();
+    core.kernel = Kernel(Box::new(Noisy(EVENTS + 1, tempfile::tempfile().unwrap())));
+    assert!(core.take_events());
+    assert_eq!(core.memory.drop_events(), u64::try_from(EVENTS).unwrap());
+    assert!(!core.take_events());
+    let why = core.why_address([192, 0, 2, 1].into());
+    assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, 53));
+}
+
+fn core() -> (tempfile::TempDir, Core) {
+    core_with(|_| {})
+}
+
+fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = testing::config();
+    change(&mut config);
+    let state = State::restore(&config, Store::open(folder.path()).unwrap(), &[]);
+    let accounts =
+        Accounts { own: nix::unistd::geteuid(), root: false, proxy: None, control_group: None };
+    let (sender, _events) = mpsc::channel(1);
+    let keeper = Keeper::new(
+        accounts.clone(),
+        "info".to_owned(),
+        [0; 32],
+        folder.path().join("proxy.pid"),
+        Duration::ZERO,
+        sender,
+    );
+    let kernel = Box::new(testing::FakeKernel::default());
+    let parts = Parts { config, text: String::new(), digest: [0; 32], kernel, state, keeper };
+    (folder, Core::new(parts, Vec::new(), &accounts))
+}
+
+fn ask(core: &mut Core, request: Request) -> Outcome {
+    let (reply, outcome) = oneshot::channel();
+    core.command(Ask { request, reply });
+    outcome.blocking_recv().unwrap()
+}
+
+fn add(wanted: &str, ttl: Option<Duration>) -> Request {
+    Request::BlockAdd { net: net(wanted), ttl, note: "test".to_owned() }
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}

@@ -1,0 +1,215 @@
+//! What the guard remembers of a source for `gateway why`, and how fast the loop is: the time from
+//! the last strike to the ban in the map, and to the first packet that died of it.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use gateway_common::Reason;
+use ipnet::IpNet;
+use tracing::info;
+
+use super::{address::source, bans::Sentence, kernel::filter::DropEvent, recent::Recent};
+use crate::control::{DropRecord, StrikeRecord};
+
+/// Sources remembered.
+const SOURCES: u32 = 8192;
+
+/// Strikes, and drops, remembered of each.
+const EACH: usize = 16;
+
+/// Bans whose first drop is waited for.
+const AWAITED: u32 = 1024;
+
+/// What is remembered.
+#[derive(Debug)]
+pub(super) struct Memory {
+    sources: Recent<IpNet, History>,
+    awaited: Recent<IpNet, u64>,
+    drops: u64,
+    to_map: Latency,
+    to_drop: Latency,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    strikes: VecDeque<Strike>,
+    drops: VecDeque<DropEvent>,
+}
+
+#[derive(Debug)]
+struct Strike {
+    at: Instant,
+    reason: Reason,
+    weight: u32,
+}
+
+/// Microseconds, summed up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Latency {
+    pub(super) count: u64,
+    pub(super) sum: u64,
+    pub(super) last: u64,
+    pub(super) max: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            sources: Recent::new(SOURCES),
+            awaited: Recent::new(AWAITED),
+            drops: 0,
+            to_map: Latency::default(),
+            to_drop: Latency::default(),
+        }
+    }
+}
+
+impl Memory {
+    pub(super) fn struck(&mut self, net: IpNet, reason: Reason, weight: u32, now: Instant) {
+        let history = self.sources.entry(net, History::default);
+        push(&mut history.strikes, Strike { at: now, reason, weight });
+    }
+
+    /// A strike of `struck_ns` led to a ban that the map holds since `held_ns`.
+    pub(super) fn banned(&mut self, sentence: &Sentence, struck_ns: u64, held_ns: u64) {
+        let strike_to_map_us = micros(struck_ns, held_ns);
+        self.to_map.add(strike_to_map_us);
+        *self.awaited.entry(sentence.net, || struck_ns) = struck_ns;
+        info!(
+            source = %sentence.net,
+            reason = %sentence.reason,
+            ttl = sentence.ttl.as_secs(),
+            relapse = sentence.relapse,
+            strike_to_map_us,
+            "banned"
+        );
+    }
+
+    /// The kernel dropped a packet and sampled it.
+    pub(super) fn dropped(&mut self, event: DropEvent) {
+        self.drops += 1;
+        let net = source(event.source);
+        push(&mut self.sources.entry(net, History::default).drops, event);
+        if !matches!(event.reason, Reason::BanHost | Reason::BanPrefix) {
+            return;
+        }
+        if let Some(struck_ns) = self.awaited.remove(net) {
+            let strike_to_drop_us = micros(struck_ns, event.at_ns);
+            self.to_drop.add(strike_to_drop_us);
+            info!(source = %net, reason = %event.reason, strike_to_drop_us, "first packet dropped");
+        }
+    }
+
+    /// The last strikes of a source, newest first.
+    pub(super) fn strikes(&self, net: IpNet, now: Instant) -> Vec<StrikeRecord> {
+        let record = |strike: &Strike| StrikeRecord {
+            reason: strike.reason.name().to_owned(),
+            weight: strike.weight,
+            seconds_ago: now.saturating_duration_since(strike.at).as_secs(),
+        };
+        let history = self.sources.get(net);
+        history.map_or_else(Vec::new, |one| one.strikes.iter().rev().map(record).collect())
+    }
+
+    /// The last sampled drops of a source, newest first. `now_ns` is `CLOCK_MONOTONIC`.
+    pub(super) fn drops(&self, net: IpNet, now_ns: u64) -> Vec<DropRecord> {
+        let record = |event: &DropEvent| DropRecord {
+            reason: event.reason.name().to_owned(),
+            protocol: event.protocol,
+            destination_port: event.destination_port,
+            seconds_ago: Duration::from_nanos(now_ns.saturating_sub(event.at_ns)).as_secs(),
+        };
+        let history = self.sources.get(net);
+        history.map_or_else(Vec::new, |one| one.drops.iter().rev().map(record).collect())
+    }
+
+    /// Sampled drops that were heard of.
+    pub(super) fn drop_events(&self) -> u64 {
+        self.drops
+    }
+
+    pub(super) fn to_map(&self) -> Latency {
+        self.to_map
+    }
+
+    pub(super) fn to_drop(&self) -> Latency {
+        self.to_drop
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.sources.evicted()
+    }
+}
+
+impl Latency {
+    fn add(&mut self, micros: u64) {
+        self.count += 1;
+        self.sum = self.sum.saturating_add(micros);
+        self.last = micros;
+        self.max = self.max.max(micros);
+    }
+}
+
+fn push<T>(ring: &mut VecDeque<T>, value: T) {
+    if ring.len() >= EACH {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+}
+
+fn micros(from_ns: u64, to_ns: u64) -> u64 {
+    to_ns.saturating_sub(from_ns) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn measures_from_the_strike_to_the_map_and_to_the_first_drop_only() {
+        let mut memory = Memory::default();
+        memory.banned(&sentence(), 1_000_000, 1_250_000);
+        memory.dropped(drop_at(3_000_000, Reason::PacketLimit));
+        memory.dropped(drop_at(4_000_000, Reason::BanHost));
+        memory.dropped(drop_at(9_000_000, Reason::BanHost));
+
+        assert_eq!((memory.to_map().count, memory.to_map().last), (1, 250));
+        assert_eq!((memory.to_drop().count, memory.to_drop().last), (1, 3000));
+        assert_eq!(memory.drop_events(), 3);
+    }
+
+    #[test]
+    fn remembers_a_bounded_number_of_strikes_newest_first() {
+        let (mut memory, now) = (Memory::default(), clock::now());
+        let net = "192.0.2.1/32".parse().unwrap();
+        for weight in 0..100 {
+            memory.struck(net, Reason::RouteUnknown, weight, now);
+        }
+        let strikes = memory.strikes(net, now + Duration::from_secs(3));
+        assert_eq!(strikes.len(), EACH);
+        assert_eq!((strikes[0].weight, strikes[0].seconds_ago), (99, 3));
+    }
+
+    fn sentence() -> Sentence {
+        Sentence {
+            net: "192.0.2.1/32".parse().unwrap(),
+            reason: Reason::CredentialUnknown,
+            ttl: Duration::from_mins(1),
+            relapse: 0,
+        }
+    }
+
+    fn drop_at(at_ns: u64, reason: Reason) -> DropEvent {
+        DropEvent {
+            at_ns,
+            reason,
+            source: "192.0.2.1".parse().unwrap(),
+            protocol: 6,
+            destination_port: 443,
+            shadow: false,
+        }
+    }
+}

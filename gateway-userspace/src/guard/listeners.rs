@@ -1,0 +1,178 @@
+//! The listening sockets: opened here, kept here, lent to each proxy. One a worker and address,
+//! joined by `SO_REUSEPORT`; none is ever closed between two proxies, because that would reset
+//! the connections in its queue.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::info;
+
+use super::error::GuardError;
+use crate::{config::model::Config, ipc::message::ListenerRole};
+
+/// Connections that may wait to be accepted; the kernel's `somaxconn` may make it less.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket and whose it is.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
+    pub(super) role: ListenerRole,
+    pub(super) worker: u16,
+    socket: OwnedFd,
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A socket that a serving proxy handed over.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) address: SocketAddr,
+    pub(super) role: ListenerRole,
+    pub(super) socket: OwnedFd,
+}
+
+/// Everything the configuration listens on, with the sockets that were handed over where they
+/// fit. `exclusive` finds out whether someone else is on the address, which `SO_REUSEPORT` hides.
+pub(super) fn open(
+    config: &Config,
+    mut handed: Vec<Handed>,
+    exclusive: bool,
+) -> Result<Vec<Listening>, GuardError> {
+    let mut sockets = Vec::new();
+    for (address, role, workers) in wanted(config) {
+        let mut present = take(&mut handed, address, role).into_iter();
+        if exclusive && present.len() == 0 {
+            bind(address, false)?;
+        }
+        for worker in 0..workers {
+            let socket = match present.next() {
+                Some(socket) => socket,
+                None => listen(address)?,
+            };
+            sockets.push(Listening { address, role, worker, socket });
+        }
+        info!(%address, ?role, workers, "listening");
+    }
+    Ok(sockets)
+}
+
+/// How many sockets the configuration asks for.
+pub(super) fn count(config: &Config) -> usize {
+    wanted(config).iter().map(|(_, _, workers)| usize::from(*workers)).sum()
+}
+
+fn wanted(config: &Config) -> Vec<(SocketAddr, ListenerRole, u16)> {
+    let workers = config.proxy.workers.max(1);
+    let public =
+        config.listeners.iter().map(|listener| (listener.address, ListenerRole::Public, workers));
+    let metrics = config.admin.metrics.map(|address| (address, ListenerRole::Metrics, 1));
+    public.chain(metrics).collect()
+}
+
+fn take(handed: &mut Vec<Handed>, address: SocketAddr, role: ListenerRole) -> Vec<OwnedFd> {
+    let fits = |one: &mut Handed| one.address == address && one.role == role;
+    handed.extract_if(.., fits).map(|one| one.socket).collect()
+}
+
+fn listen(address: SocketAddr) -> Result<OwnedFd, GuardError> {
+    let socket = bind(address, true)?;
+    socket.listen(BACKLOG).map_err(|source| failed(address, source))?;
+    Ok(socket.into())
+}
+
+fn bind(address: SocketAddr, shared: bool) -> Result<Socket, GuardError> {
+    try_bind(address, shared).map_err(|source| failed(address, source))
+}
+
+fn try_bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // One family a socket: no mapped addresses, and no surprise who is reachable.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn failed(address: SocketAddr, source: io::Error) -> GuardError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        return GuardError::AddressInUse { address };
+    }
+    if source.kind() == io::ErrorKind::AddrNotAvailable {
+        return GuardError::AddressUnknown { address };
+    }
+    GuardError::Listen { address, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        config::model::{Listener, Tls},
+        guard::testing,
+    };
+
+    #[test]
+    fn an_address_in_use_is_named_also_when_the_other_shares_it() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = open(&config(address, 2), Vec::new(), true).unwrap_err();
+        assert!(matches!(error, GuardError::AddressInUse { address: named } if named == address));
+
+        let free = "127.0.0.1:0".parse().unwrap();
+        let shared = try_bind(free, true).unwrap();
+        shared.listen(1).unwrap();
+        let address = shared.local_addr().unwrap().as_socket().unwrap();
+        let error = open(&config(address, 2), Vec::new(), true).unwrap_err();
+        assert!(matches!(error, GuardError::AddressInUse { .. }));
+    }
+
+    #[test]
+    fn there_is_a_socket_a_worker_and_handed_ones_are_used_first() {
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        let first = open(&config(address, 2), Vec::new(), true).unwrap();
+        assert_eq!(first.iter().map(|one| one.worker).collect::<Vec<_>>(), [0, 1]);
+
+        let inodes = |sockets: &[Listening]| -> Vec<u64> {
+            sockets.iter().map(|one| nix::sys::stat::fstat(one).unwrap().st_ino).collect()
+        };
+        let before = inodes(&first);
+        let handed = first
+            .into_iter()
+            .map(|one| Handed { address: one.address, role: one.role, socket: one.socket })
+            .collect();
+        let second = open(&config(address, 3), handed, true).unwrap();
+        assert_eq!(inodes(&second)[..2], before);
+        assert_eq!(second.len(), 3);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_named() {
+        let elsewhere = "192.0.2.1:4430".parse().unwrap();
+        let error = open(&config(elsewhere, 1), Vec::new(), true).unwrap_err();
+        assert!(matches!(error, GuardError::AddressUnknown { .. }), "{error}");
+    }
+
+    fn config(address: SocketAddr, workers: u16) -> Config {
+        let mut config = testing::config();
+        config.proxy.workers = workers;
+        config.listeners = vec![Listener { address, tls: Tls::SelfSigned }];
+        config
+    }
+}

@@ -1,0 +1,253 @@
+//! From the checked configuration to a serving gateway, in the order that leaves no gap: bans are
+//! in the kernel before the first listener opens; then the loop that everything happens in.
+
+use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
+
+use nix::{ifaddrs::getifaddrs, sys::stat::Mode};
+use tokio::{
+    io::unix::{AsyncFd, AsyncFdReadyGuard},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tracing::{info, warn};
+
+use super::{
+    accounts::Accounts,
+    control,
+    core::{Core, Parts, State},
+    error::GuardError,
+    folders::RunFolder,
+    kernel::{Filter, Off, PacketFilter},
+    keys::sha256,
+    listeners,
+    store::Store,
+    worker::{Adopted, Keeper, Numbered, wait_for},
+};
+use crate::{clock, config::model::Config, ipc::descriptors::watch};
+
+/// What a guard runs by.
+#[derive(Debug)]
+pub struct Options {
+    /// Checked; `kernel.enabled` says whether the packet filter is wanted.
+    pub config: Config,
+    /// The text it was read from, as the proxy gets it.
+    pub text: String,
+    /// Where the text came from, for the log.
+    pub origin: String,
+    /// Filter of the log, handed on to the proxy.
+    pub log: String,
+}
+
+/// Events of the proxy that may wait for the loop; then the proxy has to.
+const EVENTS: usize = 4096;
+
+/// Runs the guard until it is told to stop.
+pub fn run(options: Options) -> Result<(), GuardError> {
+    // Files and sockets are made for us and our group; what others need is given expressly.
+    nix::sys::stat::umask(Mode::from_bits_truncate(0o027));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(GuardError::system("starting the event loop"))?;
+    runtime.block_on(Box::pin(guard(options)))
+}
+
+async fn guard(options: Options) -> Result<(), GuardError> {
+    let Options { config, text, origin, log } = options;
+    let accounts = Accounts::find(&config.guard)?;
+    if config.kernel.enabled && !accounts.root {
+        return Err(GuardError::NotRoot);
+    }
+    let run = RunFolder::take(&config.guard.run, &accounts)?;
+    info!(%origin, run = %config.guard.run.display(), "guard starts");
+    let (kernel, state) = restore(&config)?;
+
+    let digest = sha256(text.as_bytes());
+    let (sender, events) = mpsc::channel(EVENTS);
+    let drain = config.proxy.timeouts.drain;
+    let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
+    let parts = Parts { config, text, digest, kernel, state, keeper };
+    let core = serve(parts, &accounts, &run).await?;
+    let (asks, questions) = mpsc::channel(control::QUEUE);
+    let listener = control::open(&run.control_socket(), &accounts)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(control::serve(listener, core.door(), asks));
+    let ended = Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await;
+    // A socket that nobody listens on would only puzzle the next command.
+    drop(std::fs::remove_file(run.control_socket()));
+    ended
+}
+
+/// Everything that has to hold before a packet may reach a listener.
+fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
+    let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
+    let own = own_addresses()?;
+    let state = State::restore(config, store, &own);
+    let mut kernel = open_kernel(config)?;
+    state.reconcile(&mut *kernel)?;
+    kernel.attach().map_err(|source| GuardError::Kernel { source })?;
+    Ok((kernel, state))
+}
+
+fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
+    if !config.kernel.enabled {
+        warn!("the packet filter is off: bans are kept, but drop nothing");
+        return Ok(Box::new(Off));
+    }
+    let filter = Filter::open(&config.kernel).map_err(|source| GuardError::Kernel { source })?;
+    Ok(Box::new(filter))
+}
+
+/// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
+async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
+    let mut adopted = wait_for(run, accounts, parts.digest).await?;
+    let (handed, exclusive) = match &mut adopted {
+        Adopted::Nobody => (Vec::new(), true),
+        Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
+        Adopted::Stray(_) => (Vec::new(), false),
+    };
+    let complete = handed.len() == listeners::count(&parts.config);
+    let listening = listeners::open(&parts.config, handed, exclusive)?;
+    let serves = settle(&mut parts, adopted, complete).await;
+    let mut core = Core::new(parts, listening, accounts);
+    if !serves {
+        core.start_proxy()?;
+    }
+    Ok(core)
+}
+
+/// What becomes of an earlier proxy. True if it serves on as ours.
+async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
+    match adopted {
+        Adopted::Nobody => {}
+        Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
+            info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
+            let keys = parts.state.keys.all_for_proxy();
+            parts.keeper.adopt(serving.process, serving.channel, keys);
+            return true;
+        }
+        Adopted::Serving(serving) => {
+            info!(pid = serving.process.pid(), "proxy of another configuration drains");
+            parts.keeper.dismiss(serving);
+        }
+        Adopted::Stray(process) => {
+            process.kill();
+            process.end().reached().await;
+        }
+    }
+    false
+}
+
+/// The addresses of this machine: a ban on one would be a ban on ourselves.
+fn own_addresses() -> Result<Vec<IpAddr>, GuardError> {
+    let interfaces = getifaddrs().map_err(|errno| GuardError::System {
+        doing: "listing the addresses of this machine",
+        source: errno.into(),
+    })?;
+    let addresses = interfaces.filter_map(|one| one.address);
+    Ok(addresses
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        })
+        .collect())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, GuardError> {
+        let on = |kind| signal(kind).map_err(GuardError::system("listening for signals"));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves when the guard is told to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    warn!("a changed configuration takes a restart; the packet filter stays meanwhile");
+                }
+            }
+        }
+    }
+}
+
+struct Loop {
+    core: Core,
+    events: mpsc::Receiver<Numbered>,
+    questions: mpsc::Receiver<control::Ask>,
+    signals: Signals,
+    /// The control socket's; ended with the loop.
+    tasks: JoinSet<()>,
+}
+
+impl Loop {
+    async fn turn(mut self) -> Result<(), GuardError> {
+        let drops = self.watch_drops()?;
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let restart = self.core.keeper().restart_at();
+            tokio::select! {
+                () = self.signals.stop() => break,
+                Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
+                Some(ask) = self.questions.recv() => self.core.command(ask),
+                _ = ticks.tick() => self.core.tick(clock::wall(), clock::now()),
+                Ok(mut ready) = readable(drops.as_ref()) => {
+                    if !self.core.take_events() {
+                        ready.clear_ready();
+                    }
+                }
+                () = at(restart) => self.core.restart_proxy(clock::now()),
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    async fn stop(mut self) {
+        info!("guard stops; the packet filter stays attached");
+        let Self { core, signals, .. } = &mut self;
+        core.keeper().stop(signals.stop()).await;
+        core.tick(clock::wall(), clock::now());
+        self.tasks.abort_all();
+        // Dropping the core waits for the store.
+    }
+
+    fn watch_drops(&self) -> Result<Option<AsyncFd<OwnedFd>>, GuardError> {
+        let Some(descriptor) = self.core.events_fd() else { return Ok(None) };
+        descriptor
+            .try_clone_to_owned()
+            .and_then(watch)
+            .map(Some)
+            .map_err(GuardError::system("watching the kernel's drop events"))
+    }
+}
+
+/// Resolves when drop events wait; never without a kernel.
+async fn readable(drops: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    match drops {
+        Some(drops) => drops.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(when: Option<std::time::Instant>) {
+    match when {
+        Some(when) => sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}

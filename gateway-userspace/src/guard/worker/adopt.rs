@@ -1,0 +1,186 @@
+//! A proxy that serves on while its guard is gone finds the next guard here, and hands over its
+//! listening sockets, so that no connection is lost between two guards.
+
+use std::{
+    fs::{self, Permissions},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt as _, chown},
+    },
+    path::Path,
+    time::Duration,
+};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use tokio::{io::unix::AsyncFd, time::timeout};
+use tracing::{info, warn};
+
+use super::{
+    process::Process,
+    session::{Outgoing, said, send, within},
+};
+use crate::{
+    guard::{
+        accounts::Accounts, error::GuardError, folders::RunFolder, listeners::Handed,
+        worker::session::STEP,
+    },
+    ipc::{
+        Channel, IpcError,
+        descriptors::watch,
+        message::{FromGuard, FromProxy},
+    },
+};
+
+/// A proxy looks for its guard every second or oftener.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Sockets one proxy may hand over.
+const SOCKETS: usize = 4096;
+
+/// What became of the proxy of an earlier guard.
+#[derive(Debug)]
+pub(in crate::guard) enum Adopted {
+    /// There is none.
+    Nobody,
+    /// It serves and is ours.
+    Serving(Serving),
+    /// It lives, but does not hand over: of another version, or stuck.
+    Stray(Process),
+}
+
+/// A serving proxy.
+#[derive(Debug)]
+pub(in crate::guard) struct Serving {
+    pub(in crate::guard) process: Process,
+    pub(in crate::guard) channel: Channel,
+    /// Digest of the text it runs by.
+    pub(in crate::guard) configuration: [u8; 32],
+    pub(in crate::guard) sockets: Vec<Handed>,
+}
+
+/// Waits for the proxy that `proxy.pid` names, if it lives.
+pub(in crate::guard) async fn wait_for(
+    run: &RunFolder,
+    accounts: &Accounts,
+    digest: [u8; 32],
+) -> Result<Adopted, GuardError> {
+    let Some(process) = living(&run.proxy_pid(), accounts) else { return Ok(Adopted::Nobody) };
+    info!(pid = process.pid(), "a proxy of an earlier guard lives; waiting for it");
+    let path = run.worker_socket();
+    let door = open_door(&path, accounts)?;
+    let met = meet(&door, process.pid(), accounts, digest).await;
+    // Only a proxy without a guard has anything to say here.
+    drop(fs::remove_file(&path));
+    match met {
+        Ok((channel, configuration, sockets)) => {
+            Ok(Adopted::Serving(Serving { process, channel, configuration, sockets }))
+        }
+        Err(why) => {
+            warn!(pid = process.pid(), %why, "the earlier proxy is not taken over");
+            Ok(Adopted::Stray(process))
+        }
+    }
+}
+
+/// The process the file names, if it is a proxy of this user.
+fn living(file: &Path, accounts: &Accounts) -> Option<Process> {
+    let pid: u32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    let process = Process::adopted(pid).ok()?;
+    // Read while the pidfd is held: it is the same process, whatever its number meant before.
+    let folder = Path::new("/proc").join(pid.to_string());
+    let name = fs::read_to_string(folder.join("comm")).ok()?;
+    let status = fs::read_to_string(folder.join("status")).ok()?;
+    let uid: u32 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())?;
+    (uid == accounts.proxy_uid().as_raw() && name.trim() == "gateway-proxy").then_some(process)
+}
+
+fn open_door(path: &Path, accounts: &Accounts) -> Result<AsyncFd<OwnedFd>, GuardError> {
+    let opened = || -> std::io::Result<AsyncFd<OwnedFd>> {
+        drop(fs::remove_file(path));
+        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        fs::set_permissions(path, Permissions::from_mode(0o660))?;
+        if let Some((_, group)) = accounts.proxy {
+            chown(path, None, Some(group.as_raw()))?;
+        }
+        socket.listen(4)?;
+        watch(socket.into())
+    };
+    opened().map_err(GuardError::path("opening", path))
+}
+
+type Met = (Channel, [u8; 32], Vec<Handed>);
+
+async fn meet(
+    door: &AsyncFd<OwnedFd>,
+    pid: u32,
+    accounts: &Accounts,
+    digest: [u8; 32],
+) -> Result<Met, String> {
+    let expected = accept(door, pid, accounts);
+    let channel =
+        timeout(PATIENCE, expected).await.unwrap_or_else(|_| Err("it does not call".to_owned()))?;
+    let configuration = hello(&channel, pid, digest).await?;
+    let sockets = handover(&channel).await?;
+    Ok((channel, configuration, sockets))
+}
+
+/// The next caller that is the expected process of the expected user.
+async fn accept(door: &AsyncFd<OwnedFd>, pid: u32, accounts: &Accounts) -> Result<Channel, String> {
+    loop {
+        let mut ready = door.readable().await.map_err(|error| error.to_string())?;
+        let accepted = ready.try_io(|door| SockRef::from(door).accept());
+        let Ok(accepted) = accepted else { continue };
+        let (caller, _) = accepted.map_err(|error| error.to_string())?;
+        let who = getsockopt(&caller, PeerCredentials).map_err(|error| error.to_string())?;
+        let same =
+            u32::try_from(who.pid()) == Ok(pid) && who.uid() == accounts.proxy_uid().as_raw();
+        if same {
+            return Channel::from_fd(caller.into()).map_err(|error| said(&error));
+        }
+        warn!(pid = who.pid(), uid = who.uid(), "a stranger called at the proxy's socket");
+    }
+}
+
+async fn hello(channel: &Channel, pid: u32, digest: [u8; 32]) -> Result<[u8; 32], String> {
+    let heard = within(STEP, async { Ok(channel.receive::<FromProxy>().await) }).await?;
+    // Also to one of another version: it cannot read it, and drains.
+    send(channel, Outgoing::plain(FromGuard::Welcome { configuration: digest })).await?;
+    match heard {
+        Ok((FromProxy::Hello { pid: theirs, configuration }, none))
+            if theirs == pid && none.is_empty() =>
+        {
+            Ok(configuration)
+        }
+        Ok(_) => Err("it did not say hello".to_owned()),
+        Err(error @ IpcError::Version { .. }) => Err(format!("{error}; it drains")),
+        Err(error) => Err(said(&error)),
+    }
+}
+
+/// Its listening sockets, each looked at: a broken proxy could hand over anything.
+async fn handover(channel: &Channel) -> Result<Vec<Handed>, String> {
+    let mut sockets = Vec::new();
+    while sockets.len() < SOCKETS {
+        let heard = within(STEP, async {
+            channel.receive::<FromProxy>().await.map_err(|error| said(&error))
+        });
+        let (message, mut descriptors) = heard.await?;
+        match (message, descriptors.pop(), descriptors.is_empty()) {
+            (FromProxy::Serving, None, true) => return Ok(sockets),
+            (FromProxy::Holding { address, role }, Some(socket), true) => {
+                let seen = SockRef::from(&socket);
+                let local = seen.local_addr().ok().and_then(|local| local.as_socket());
+                if local != Some(address) || !seen.is_listener().unwrap_or(false) {
+                    return Err(format!("it handed over no listener of {address}"));
+                }
+                sockets.push(Handed { address, role, socket });
+            }
+            _ => return Err("it said something else than what it holds".to_owned()),
+        }
+    }
+    Err("it holds too many sockets".to_owned())
+}

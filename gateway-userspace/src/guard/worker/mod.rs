@@ -1,0 +1,19 @@
+//! The keeper of the proxy: starts it, speaks with it, watches it, and starts it again.
+//!
+//! A proxy is a process and a connection. The connection's task forwards what the proxy says to
+//! the event loop over a bounded queue; the keeper decides what a lost connection or an ended
+//! process means.
+
+mod adopt;
+mod keeper;
+mod launch;
+mod outfit;
+mod process;
+mod session;
+
+pub(super) use self::{
+    adopt::{Adopted, wait_for},
+    keeper::{Keeper, Reaction},
+    outfit::Outfit,
+    session::Numbered,
+};

@@ -1,0 +1,205 @@
+//! What a new proxy is given: the configuration, listening sockets, open secrets, a place for its
+//! access log, and the keys of callers.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Seek as _, Write as _},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    libc,
+    sys::memfd::{MFdFlags, memfd_create},
+};
+
+use super::session::Outgoing;
+use crate::{
+    config::model::{AccessLog, Config, Tls},
+    guard::{error::GuardError, listeners::Listening},
+    ipc::message::{ApiKey, FromGuard},
+};
+
+/// Bytes of a certificate, key or authority file.
+const SECRET_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Keys of one message: well under a frame with the longest names.
+const KEYS_OF_A_MESSAGE: usize = 128;
+
+/// The messages between `Welcome` and `Start`.
+#[derive(Debug)]
+pub(in crate::guard) struct Outfit {
+    pub(super) messages: Vec<Outgoing>,
+}
+
+impl Outfit {
+    /// Opens and gathers everything.
+    pub(in crate::guard) fn gather(
+        config: &Config,
+        text: &str,
+        digest: [u8; 32],
+        listening: &[Listening],
+        keys: Vec<ApiKey>,
+    ) -> Result<Self, GuardError> {
+        let sealed = sealed(text).map_err(GuardError::system("making a memory file"))?;
+        let mut messages = vec![Outgoing::with(FromGuard::Configuration { digest }, sealed.into())];
+        for one in listening {
+            messages.push(listener(one).map_err(GuardError::system("duplicating a socket"))?);
+        }
+        for (path, secret) in secrets(config) {
+            let file = if secret { open_secret(&path)? } else { open(&path)? };
+            let path = path.to_string_lossy().into_owned();
+            messages.push(Outgoing::with(FromGuard::Secret { path }, file.into()));
+        }
+        if let Some(file) = access_log(&config.log.access)? {
+            messages.push(Outgoing::with(FromGuard::AccessLog, file));
+        }
+        messages.extend(key_messages(keys));
+        messages.push(Outgoing::plain(FromGuard::Start));
+        Ok(Self { messages })
+    }
+}
+
+/// All keys in messages of a bearable size; the first one makes the proxy forget what it had.
+pub(super) fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
+    let mut messages = Vec::new();
+    let mut rest = keys.into_iter().peekable();
+    while messages.is_empty() || rest.peek().is_some() {
+        let keys = rest.by_ref().take(KEYS_OF_A_MESSAGE).collect();
+        messages.push(Outgoing::plain(FromGuard::Keys { reset: messages.is_empty(), keys }));
+    }
+    messages
+}
+
+/// A memory file that nobody can change any more.
+fn sealed(text: &str) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create(c"gateway-configuration", flags)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    let seals = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
+}
+
+fn listener(one: &Listening) -> io::Result<Outgoing> {
+    let socket = one.as_fd().try_clone_to_owned()?;
+    let message = FromGuard::Listener { address: one.address, role: one.role, worker: one.worker };
+    Ok(Outgoing::with(message, socket))
+}
+
+/// The files the proxy reads, and whether they are secret.
+fn secrets(config: &Config) -> Vec<(PathBuf, bool)> {
+    let mut paths = Vec::new();
+    for listener in &config.listeners {
+        if let Tls::Files { certificate, key } = &listener.tls {
+            paths.extend([(certificate.clone(), false), (key.clone(), true)]);
+        }
+    }
+    paths.extend(config.suppliers.iter().filter_map(|one| one.ca.clone()).map(|ca| (ca, false)));
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+fn open_secret(path: &Path) -> Result<File, GuardError> {
+    let file = open(path)?;
+    let mode = file.metadata().map_err(GuardError::path("looking at", path))?.mode();
+    if mode & 0o004 == 0 { Ok(file) } else { Err(GuardError::OpenSecret { path: path.to_owned() }) }
+}
+
+fn open(path: &Path) -> Result<File, GuardError> {
+    // Not to hang on a pipe that someone put there.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(GuardError::path("opening", path))?;
+    let status = file.metadata().map_err(GuardError::path("looking at", path))?;
+    if status.is_file() && status.len() <= SECRET_BYTES {
+        return Ok(file);
+    }
+    Err(GuardError::NoSecret { path: path.to_owned(), limit: SECRET_BYTES })
+}
+
+fn access_log(place: &AccessLog) -> Result<Option<OwnedFd>, GuardError> {
+    match place {
+        AccessLog::Off => Ok(None),
+        AccessLog::Stdout => io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map(Some)
+            .map_err(GuardError::system("duplicating standard output")),
+        AccessLog::File(path) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .open(path)
+            .map(|file| Some(file.into()))
+            .map_err(GuardError::path("opening the access log", path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn the_configuration_cannot_be_changed_by_who_receives_it() {
+        let mut file = sealed("[kernel]\n").unwrap();
+        assert!(file.write_all(b"x").is_err());
+        assert!(file.set_len(0).is_err());
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "[kernel]\n");
+    }
+
+    #[test]
+    fn a_key_that_everyone_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edge.key");
+        fs::write(&path, "k").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(open_secret(&path), Err(GuardError::OpenSecret { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        open_secret(&path).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_is_no_file_is_refused_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(open(folder.path()), Err(GuardError::NoSecret { .. })));
+        let missing = open(&folder.path().join("edge.key")).unwrap_err();
+        assert!(missing.to_string().contains("edge.key"));
+    }
+
+    #[test]
+    fn keys_travel_in_portions_and_only_the_first_resets() {
+        let key = ApiKey {
+            id: "a".repeat(12),
+            hash: [0; 32],
+            identity: "i".repeat(128),
+            client: "c".repeat(128),
+            expires: 0,
+            revoked: false,
+        };
+        for (count, expected) in [(0, 1), (1, 1), (128, 1), (129, 2), (1000, 8)] {
+            let messages = key_messages(vec![key.clone(); count]);
+            assert_eq!(messages.len(), expected);
+            for (at, message) in messages.iter().enumerate() {
+                assert!(crate::ipc::encode(&message.message).is_ok());
+                let first = matches!(&message.message, FromGuard::Keys { reset, .. } if *reset);
+                assert_eq!(first, at == 0);
+            }
+        }
+    }
+}

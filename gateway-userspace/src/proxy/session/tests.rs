@@ -1,0 +1,160 @@
+//! A proxy and a guard that is the test: introduction, both directions, and two guards in a row.
+
+use std::{
+    io::{Seek as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    time::Duration,
+};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::*;
+use crate::{
+    ipc::message::{ListenerRole, Query},
+    proxy::tests::plain_client,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn serves_reports_answers_and_drains() {
+    let guard = Guard::start().await;
+    plain_client::get(guard.address, "/nowhere/../x").await;
+    let strike = guard.heard(|said| matches!(said, FromProxy::Strike { .. })).await;
+    assert!(matches!(strike, FromProxy::Strike { behind_proxy: false, .. }));
+
+    let query = Query::WhyAddress("127.0.0.1".parse().unwrap());
+    guard.channel.send(&FromGuard::Query { id: 7, query }, &[]).await.unwrap();
+    let answer = guard.heard(|said| matches!(said, FromProxy::Answer { id: 7, .. })).await;
+    assert!(matches!(answer, FromProxy::Answer { json, .. } if json.contains("path_invalid")));
+
+    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
+    let guard = Guard::start().await;
+    let Guard { channel, address, proxy, folder, digest, _socket: kept } = guard;
+    drop((channel, kept));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(plain_client::get(address, "/").await.contains("200 OK"));
+
+    let next = meet(&folder.path().join("worker.sock")).await;
+    let (hello, _) = next.receive::<FromProxy>().await.unwrap();
+    let pid = std::process::id();
+    assert_eq!(hello, FromProxy::Hello { pid, configuration: digest });
+    next.send(&FromGuard::Welcome { configuration: digest }, &[]).await.unwrap();
+    let (holding, mut sockets) = next.receive::<FromProxy>().await.unwrap();
+    assert_eq!(holding, FromProxy::Holding { address, role: ListenerRole::Public });
+    let handed = TcpListener::from(sockets.pop().unwrap());
+    assert_eq!(handed.local_addr().unwrap(), address);
+    assert_eq!(next.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
+    assert!(plain_client::get(address, "/").await.contains("200 OK"));
+
+    next.send(&FromGuard::Drain, &[]).await.unwrap();
+    timeout(PATIENCE, proxy).await.unwrap().unwrap().unwrap().join();
+}
+
+#[tokio::test]
+async fn does_not_start_on_a_text_that_is_not_the_digests() {
+    let (channel, proxy) = connected();
+    channel.receive::<FromProxy>().await.unwrap();
+    let file = memory("[log]\naccess = \"off\"\n");
+    let configuration = FromGuard::Configuration { digest: [1; 32] };
+    channel.send(&configuration, &[file.as_fd()]).await.unwrap();
+    channel.send(&FromGuard::Start, &[]).await.unwrap();
+    let ended = timeout(PATIENCE, proxy).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(ProxyError::Protocol { .. })));
+}
+
+struct Guard {
+    channel: Channel,
+    address: SocketAddr,
+    proxy: JoinHandle<Result<Instance, ProxyError>>,
+    folder: tempfile::TempDir,
+    digest: [u8; 32],
+    _socket: TcpListener,
+}
+
+impl Guard {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let text = format!(
+            "[guard]\nrun = \"{0}\"\nstate = \"{0}\"\n[log]\naccess = \"off\"\n\
+             [proxy]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n\
+             [[supplier]]\nname = \"echo\"\ntargets = [\"echo\"]\n\
+             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n",
+            folder.path().display()
+        );
+        let digest: [u8; 32] =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes())
+                .as_ref()
+                .try_into()
+                .unwrap();
+        let (channel, proxy) = connected();
+        let (hello, _) = channel.receive::<FromProxy>().await.unwrap();
+        assert!(matches!(hello, FromProxy::Hello { configuration: [0, ..], .. }));
+        let file = memory(&text);
+        let listener = FromGuard::Listener { address, role: ListenerRole::Public, worker: 0 };
+        for (message, descriptor) in [
+            (FromGuard::Welcome { configuration: digest }, None),
+            (FromGuard::Configuration { digest }, Some(file.as_fd())),
+            (listener, Some(socket.as_fd())),
+            (FromGuard::Keys { reset: true, keys: Vec::new() }, None),
+            (FromGuard::Start, None),
+        ] {
+            let descriptors: Vec<_> = descriptor.into_iter().collect();
+            channel.send(&message, &descriptors).await.unwrap();
+        }
+        let guard = Self { channel, address, proxy, folder, digest, _socket: socket };
+        assert_eq!(guard.channel.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
+        guard
+    }
+
+    async fn heard(&self, wanted: impl Fn(&FromProxy) -> bool) -> FromProxy {
+        let listening = async {
+            loop {
+                let (said, _) = self.channel.receive::<FromProxy>().await.unwrap();
+                if wanted(&said) {
+                    return said;
+                }
+            }
+        };
+        timeout(PATIENCE, listening).await.unwrap()
+    }
+
+    async fn ended(self) -> Result<(), ProxyError> {
+        timeout(PATIENCE, self.proxy).await.unwrap().unwrap().map(Instance::join)
+    }
+}
+
+fn connected() -> (Channel, JoinHandle<Result<Instance, ProxyError>>) {
+    let (ours, theirs) = Channel::pair().unwrap();
+    let thread = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { serve(Channel::from_fd(theirs).unwrap()).await })
+    };
+    (ours, tokio::task::spawn_blocking(thread))
+}
+
+fn memory(text: &str) -> OwnedFd {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file.into()
+}
+
+/// The next guard's door, and who calls at it.
+async fn meet(path: &Path) -> Channel {
+    let door = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    door.bind(&SockAddr::unix(path).unwrap()).unwrap();
+    door.listen(1).unwrap();
+    let called = tokio::task::spawn_blocking(move || door.accept().unwrap().0);
+    Channel::from_fd(timeout(PATIENCE, called).await.unwrap().unwrap().into()).unwrap()
+}

@@ -1,0 +1,153 @@
+//! Connections: TLS, slow and idle peers, bounds, draining, and the admin listener.
+
+use std::time::Duration;
+
+use gateway_common::Reason;
+use http::Method;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    client::{full, handshake, raw},
+    lab::{Identified, Lab, config},
+    origin::{Origin, Speaks},
+};
+use crate::{
+    ipc::message::{FromProxy, KernelReport, Query, ReasonCount},
+    proxy::testing,
+};
+
+#[tokio::test]
+async fn bytes_that_are_no_tls_are_a_strike_but_a_bare_connect_is_none() {
+    let mut lab = Lab::start(config());
+    drop(TcpStream::connect(lab.address).await.unwrap());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    lab.no_strike();
+    let mut stream = TcpStream::connect(lab.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    drop(stream.read_to_end(&mut Vec::new()).await);
+    assert_eq!(lab.strikes(1).await, [Reason::TlsHandshake]);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_trust_the_certificate_earns_no_strike() {
+    let mut lab = Lab::start(config());
+    let stranger = Identified::new().trusting(&[b"h2"]);
+    assert!(handshake(lab.address, stranger).await.is_err());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    lab.no_strike();
+    let why = lab.instance().answer(&Query::WhyAddress("127.0.0.1".parse().unwrap()));
+    assert!(why.to_string().contains("tls_handshake"), "{why}");
+}
+
+#[tokio::test]
+async fn handshakes_and_heads_have_an_end_and_idle_connections_are_no_offence() {
+    let mut impatient = config();
+    impatient.proxy.timeouts.handshake = Duration::from_millis(200);
+    impatient.proxy.timeouts.head = Duration::from_millis(300);
+    impatient.proxy.timeouts.idle = Duration::from_millis(500);
+    let mut lab = Lab::start(impatient);
+
+    let mut silent = TcpStream::connect(lab.address).await.unwrap();
+    drop(silent.read_to_end(&mut Vec::new()).await);
+    assert_eq!(lab.strikes(1).await, [Reason::TlsTimeout]);
+
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    let answer =
+        raw(lab.address, tls.clone(), b"GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("Request head timed out"));
+    assert_eq!(lab.strikes(1).await, [Reason::HeadTimeout]);
+
+    let idle = raw(lab.address, tls, b"").await;
+    assert_eq!(idle, "");
+    let tls = lab.identified.trusting(&[b"h2"]);
+    drop(raw(lab.address, tls, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await);
+    lab.no_strike();
+}
+
+#[tokio::test]
+async fn a_kept_connection_may_rest_longer_than_a_head_may_take() {
+    let mut quick = config();
+    quick.proxy.timeouts.head = Duration::from_millis(100);
+    let mut lab = Lab::start(quick);
+    let mut client = lab.h1().await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    lab.no_strike();
+}
+
+#[tokio::test]
+async fn h2_faults_end_the_connection_and_are_a_strike() {
+    let mut lab = Lab::start(config());
+    let tls = lab.identified.trusting(&[b"h2"]);
+    // DATA on stream 0 (RFC 9113 section 6.1).
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(b"\0\0\x01\0\0\0\0\0\0x");
+    drop(raw(lab.address, tls, &bytes).await);
+    assert_eq!(lab.strikes(1).await, [Reason::HeadMalformed]);
+}
+
+#[tokio::test]
+async fn one_source_gets_so_many_connections() {
+    let mut few = config();
+    few.proxy.connections_per_source = 2;
+    let mut lab = Lab::start(few);
+    let (first, _second) = (lab.h1().await, lab.h1().await);
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    assert!(handshake(lab.address, tls.clone()).await.is_err());
+    assert_eq!(lab.strikes(1).await, [Reason::Connections]);
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(handshake(lab.address, tls).await.is_ok());
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way_and_takes_no_more() {
+    let origin = Origin::start(Speaks::First, &Identified::new()).await;
+    let mut config = config();
+    config.suppliers = vec![testing::supplier("echo", origin.kind())];
+    let lab = Lab::start(config);
+    let mut client = lab.h2().await;
+    assert_eq!(client.get("/").await.status, 200);
+    let request = client.request(Method::GET, "/long").body(full("")).unwrap();
+    let (answer, ()) = tokio::join!(client.send(request), async { lab.instance().drain() });
+    assert_eq!(answer.body.len(), 64 * 16 * 1024);
+    let address = lab.address;
+    assert_eq!(lab.finish().len(), 2);
+    let refused = TcpStream::connect(address).await;
+    assert!(refused.is_err(), "nobody holds the socket any more");
+}
+
+#[tokio::test]
+async fn the_admin_listener_shows_metrics_with_and_without_a_guard() {
+    let mut lab = Lab::start(config());
+    lab.h1().await.get("/nowhere/../x").await;
+    let alone = scrape(&lab).await;
+    assert!(alone.contains("gateway_requests_total{"), "{alone}");
+    assert!(alone.contains("gateway_kernel_up 0"), "{alone}");
+    let reasons = vec![ReasonCount { reason: 0, packets: 42, bytes: 4200, shadow_packets: 0 }];
+    let report = KernelReport { reasons, guard: Vec::new() };
+    while lab.outbox.asks.try_recv().is_ok() {}
+    let (text, ()) = tokio::join!(scrape(&lab), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The second question: the first one was given up.
+        lab.instance().kernel_counters(1, report);
+    });
+    assert!(text.contains("gateway_kernel_up 1") && text.contains(" 42"), "{text}");
+    assert!(matches!(lab.outbox.asks.try_recv(), Ok(FromProxy::KernelCounters { id: 1 })));
+}
+
+async fn scrape(lab: &Lab) -> String {
+    let mut stream = TcpStream::connect(lab.metrics).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    text
+}

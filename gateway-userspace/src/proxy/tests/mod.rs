@@ -1,0 +1,12 @@
+//! The proxy as clients and suppliers see it: real TLS clients, a real proxy, real origins, all on
+//! loopback.
+
+mod bodies;
+mod client;
+mod connections;
+mod identities;
+mod lab;
+mod origin;
+pub(in crate::proxy) mod plain_client;
+mod requests;
+mod suppliers;

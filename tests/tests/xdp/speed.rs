@@ -1,0 +1,46 @@
+//! What a packet costs, with full tables. The numbers are printed, not judged: machines differ.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use gateway_userspace::{clock, guard::kernel::PacketFilter as _};
+use ipnet::IpNet;
+
+use super::{
+    fixture::{Fixture, config, forever, is_possible, rate},
+    frames::{udp4, udp6},
+};
+
+const RUNS: u32 = 2_000_000;
+
+#[test]
+fn a_packet_costs_the_same_whatever_the_size_of_the_lists() {
+    if !is_possible("xdp::speed::a_packet_costs_the_same_whatever_the_size_of_the_lists") {
+        return;
+    }
+    let mut config = config();
+    config.capacity.hosts = 1_000_000;
+    config.capacity.prefixes = 100_000;
+    config.packets = rate(1_000_000_000, 1_000_000_000);
+    let mut fixture = Fixture::with(&config);
+    report(&fixture, "empty lists, good", &udp4(Ipv4Addr::new(192, 0, 2, 1)));
+    let hosts = (0..1_000_000_u32).map(|i| IpAddr::from((0x0a00_0000 + i).to_be_bytes()).into());
+    let prefixes = (0..100_000_u32).map(|i| {
+        let address = Ipv4Addr::from(0x6400_0000 + (i << 8));
+        IpNet::new(address.into(), 24).unwrap()
+    });
+    let bans: Vec<_> = hosts.chain(prefixes).map(|net| (net, forever())).collect();
+    let start = clock::now();
+    fixture.filter.reconcile(&bans, &[]).unwrap();
+    println!("loaded {} bans in {:?}", bans.len(), start.elapsed());
+    report(&fixture, "good", &udp4(Ipv4Addr::new(192, 0, 2, 1)));
+    report(&fixture, "good, IPv6", &udp6("2001:db8::1".parse().unwrap()));
+    report(&fixture, "banned host", &udp4(Ipv4Addr::new(10, 1, 2, 3)));
+    report(&fixture, "banned prefix", &udp4(Ipv4Addr::new(100, 1, 2, 3)));
+    fixture.filter.set_panic(true).unwrap();
+    report(&fixture, "panic pass (no rule)", &udp4(Ipv4Addr::new(192, 0, 2, 1)));
+}
+
+fn report(fixture: &Fixture, what: &str, frame: &[u8]) {
+    let best = (0..3).map(|_| fixture.filter.test_run(frame, RUNS).unwrap().1).min().unwrap();
+    println!("{what}: {} ns a packet", best.as_nanos());
+}

@@ -1,0 +1,255 @@
+//! The filter on a real interface, without the daemons: pins, takeover, other people's programs.
+//! Leaks are counted behind XDP, never by the filter itself.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Result, ensure};
+use gateway_common::Reason;
+use gateway_tests::{
+    inject::Bound,
+    lab::{FLOOD_V4, FLOOD_V6, INTERFACE, Lab},
+    netns::{remove, unique},
+    skip,
+    wait::{pause, until},
+};
+use gateway_userspace::{
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter},
+};
+use ipnet::IpNet;
+
+/// Time for frames on their way to arrive.
+const SETTLE: Duration = Duration::from_millis(200);
+const FLOW: u16 = 7;
+
+/// A folder of pins that goes with the test.
+struct Pins(PathBuf);
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        for folder in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            drop(remove(&folder.path()));
+        }
+        drop(remove(&self.0));
+    }
+}
+
+impl Pins {
+    fn new() -> Self {
+        Self(PathBuf::from("/sys/fs/bpf").join(unique()))
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+}
+
+fn config(pins: &Pins) -> Kernel {
+    let plenty = Rate { count: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 };
+    Kernel {
+        enabled: true,
+        interfaces: vec![INTERFACE.to_owned()],
+        attach: Attach::Native,
+        mode: Mode::Enforce,
+        protect: Vec::new(),
+        trusted_proxies: Vec::new(),
+        shared: Vec::new(),
+        allow_limit: plenty,
+        packets: plenty,
+        limit_inserts: 1000,
+        capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
+        answers: Answers {
+            ethernet_truncated: Answer::Drop,
+            vlan_depth: Answer::Drop,
+            ether_type_unknown: Answer::Pass,
+            ipv4_malformed: Answer::Drop,
+            ipv6_malformed: Answer::Drop,
+            extension_depth: Answer::Drop,
+            extension_malformed: Answer::Drop,
+            later_fragment: Answer::Pass,
+            transport_malformed: Answer::Drop,
+            limit_inserts: Answer::Pass,
+        },
+        events: 10,
+        pins: pins.0.clone(),
+    }
+}
+
+fn banned() -> Vec<(IpNet, KernelBan)> {
+    let forever = KernelBan { left: None, reason: Reason::Operator, source: BanSource::Cli };
+    [FLOOD_V4, FLOOD_V6].iter().filter_map(|net| Some((net.parse().ok()?, forever))).collect()
+}
+
+/// A process's whole life up to serving: open, restore the bans, attach.
+fn start(lab: &Lab, config: &Kernel) -> Result<Filter> {
+    lab.inside.run(|| {
+        let mut filter = Filter::open(config)?;
+        filter.reconcile(&banned(), &[])?;
+        filter.attach()?;
+        Ok(filter)
+    })
+}
+
+fn leaked(lab: &Lab, flow: u16) -> Result<u64> {
+    lab.send_each_framing(flow)?;
+    pause(SETTLE);
+    Ok(lab.receiver.frames(flow))
+}
+
+#[test]
+fn a_native_filter_drops_every_framing_and_outlives_its_process() -> Result<()> {
+    if skip::without_root("a_native_filter_drops_every_framing_and_outlives_its_process")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    ensure!(leaked(&lab, 1)? > 0, "without a filter frames arrive");
+    let filter = start(&lab, &config(&pins))?;
+    let status = lab.inside.run(|| Ok(filter.status()))?;
+    let interface = status.interfaces.first().map(|found| found.attached.clone());
+    ensure!(interface.as_deref() == Some("native"), "{interface:?}");
+    ensure!(leaked(&lab, 2)? == 0);
+    drop(filter);
+    ensure!(leaked(&lab, 3)? == 0, "the pins hold it");
+    Ok(())
+}
+
+#[test]
+fn takeovers_leave_no_gap_whatever_changed() -> Result<()> {
+    if skip::without_root("takeovers_leave_no_gap_whatever_changed")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let mut config = config(&pins);
+    let mut filter = start(&lab, &config)?;
+    let flood = lab.flood(FLOW, Bound { frames: 400_000, per_second: 40_000 })?;
+    for round in 0..8 {
+        // Even rounds change the capacity, and so the folder; odd ones reuse the maps.
+        config.capacity.hosts += 100 * (1 - round % 2);
+        drop(filter);
+        filter = start(&lab, &config)?;
+        ensure!(pins.folders().len() == 1, "{:?}", pins.folders());
+    }
+    let sent = flood.stop()?;
+    pause(SETTLE);
+    let through = lab.receiver.arrived(FLOW);
+    ensure!(sent > 10_000, "only {sent} frames were sent");
+    ensure!(through.frames == 0, "{} of {sent} leaked: {:?}", through.frames, through.marks);
+    Ok(())
+}
+
+#[test]
+fn a_reused_filter_remembers_bans_hits_and_panic() -> Result<()> {
+    if skip::without_root("a_reused_filter_remembers_bans_hits_and_panic")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    let mut filter = start(&lab, &config)?;
+    lab.send_each_framing(FLOW)?;
+    pause(SETTLE);
+    let net: IpNet = FLOOD_V4.parse()?;
+    let hits = filter.ban_hits(net)?;
+    ensure!(hits > 0);
+    filter.set_panic(true)?;
+    drop(filter);
+    let mut filter = start(&lab, &config)?;
+    ensure!(filter.ban_hits(net)? == hits);
+    ensure!(filter.status().mode == "panic pass");
+    ensure!(leaked(&lab, 8)? > 0, "panic passes");
+    filter.set_panic(false)?;
+    ensure!(filter.remove_ban(net)?, "bits are counted as before");
+    let v4_only = 8;
+    ensure!(leaked(&lab, 9)? == v4_only);
+    Ok(())
+}
+
+#[test]
+fn a_taken_slot_is_left_to_its_owner() -> Result<()> {
+    if skip::without_root("a_taken_slot_is_left_to_its_owner")? {
+        return Ok(());
+    }
+    let (lab, owner, other) = (Lab::build()?, Pins::new(), Pins::new());
+    let filter = start(&lab, &config(&owner))?;
+    let id = lab.inside.run(|| Ok(filter.status()))?.interfaces.first().map(|i| i.program_id);
+    for attach in [Attach::Native, Attach::Generic, Attach::Auto] {
+        let second = Kernel { attach, ..config(&other) };
+        let refused = start(&lab, &second).err();
+        let refused = refused.and_then(|error| error.downcast::<KernelError>().ok());
+        ensure!(
+            matches!(&refused, Some(KernelError::Taken { id: taken, program, .. })
+                if Some(*taken) == id && program == "gateway"),
+            "{refused:?}"
+        );
+    }
+    ensure!(leaked(&lab, FLOW)? == 0, "the owner still filters");
+    Ok(())
+}
+
+#[test]
+fn half_written_folders_are_rebuilt_and_lost_maps_replaced() -> Result<()> {
+    if skip::without_root("half_written_folders_are_rebuilt_and_lost_maps_replaced")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    let opened = lab.inside.run(|| Ok(Filter::open(&config)?))?;
+    drop(opened);
+    ensure!(pins.folders().len() == 1, "opened, never attached");
+    drop(start(&lab, &config)?);
+    ensure!(leaked(&lab, 1)? == 0);
+    let folder = pins.folders().pop().unwrap_or_default();
+    std::fs::remove_file(folder.join("BAN4_PREFIX"))?;
+    drop(start(&lab, &config)?);
+    ensure!(leaked(&lab, 2)? == 0);
+    ensure!(pins.folders().len() == 1, "the damaged folder is gone: {:?}", pins.folders());
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_comes_back_is_filtered_again() -> Result<()> {
+    if skip::without_root("an_interface_that_comes_back_is_filtered_again")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = Kernel { attach: Attach::Auto, ..config(&pins) };
+    drop(start(&lab, &config)?);
+    lab.inside.ip(&["link", "delete", INTERFACE])?;
+    lab.inside.ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "other0"])?;
+    let filter = start(&lab, &config)?;
+    let attached = until("the filter", Duration::from_secs(5), || {
+        let status = lab.inside.run(|| Ok(filter.status())).ok()?;
+        status.interfaces.first().map(|found| found.attached.clone())
+    })?;
+    ensure!(attached == "native", "{attached}");
+    Ok(())
+}
+
+#[test]
+fn an_interface_taken_out_of_the_configuration_is_released() -> Result<()> {
+    if skip::without_root("an_interface_taken_out_of_the_configuration_is_released")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let mut config = config(&pins);
+    drop(start(&lab, &config)?);
+    config.interfaces = vec!["lo".to_owned()];
+    config.attach = Attach::Generic;
+    drop(start(&lab, &config)?);
+    ensure!(leaked(&lab, FLOW)? > 0);
+    Ok(())
+}
+
+#[test]
+fn generic_mode_filters_too_and_says_so() -> Result<()> {
+    if skip::without_root("generic_mode_filters_too_and_says_so")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let filter = start(&lab, &Kernel { attach: Attach::Generic, ..config(&pins) })?;
+    let status = lab.inside.run(|| Ok(filter.status()))?;
+    let attached = status.interfaces.first().map(|found| found.attached.as_str());
+    ensure!(attached == Some("generic"), "{attached:?}");
+    ensure!(leaked(&lab, FLOW)? == 0);
+    Ok(())
+}
