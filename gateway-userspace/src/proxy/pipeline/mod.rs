@@ -16,7 +16,7 @@ pub(crate) mod stages;
 use std::{rc::Rc, sync::Arc};
 
 use gateway_common::Reason;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use self::{
@@ -135,6 +135,9 @@ pub(crate) async fn serve(
                 harden::apply(&mut exchange.context, response.headers_mut());
             }
         }
+    }
+    if exchange.context.head.method == Method::HEAD {
+        respond::without_body(&mut response);
     }
     exchange.answered(response.status());
     response.map(|payload| ResponseBody::new(payload, exchange))

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 
 use super::{body::Payload, decision::Refusal, identifiers::RequestId};
@@ -31,6 +31,15 @@ pub(crate) fn refusal(refusal: &Refusal, id: &RequestId) -> Response<Payload> {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Makes a response of ours one to HEAD: the length stays, the body goes. hyper would send it in
+/// h2, which clients take as a breach of protocol.
+pub(crate) fn without_body(response: &mut Response<Payload>) {
+    if let Payload::Own(bytes) = response.body_mut() {
+        let length = std::mem::take(bytes).len();
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
 }
 
 /// The problem document. Titles are of the table: plain text without quotes.

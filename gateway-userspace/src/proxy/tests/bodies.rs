@@ -8,13 +8,14 @@ use gateway_common::Reason;
 use http::Method;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    client::{Body, full},
+    client::{Body, full, handshake},
     lab::{Identified, Lab, config},
     origin::{Origin, Speaks},
 };
-use crate::proxy::testing;
+use crate::{ipc::message::Query, proxy::testing};
 
 fn streamed(count: usize, endless: bool) -> Body {
     let chunk = || Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; 1024])));
@@ -123,4 +124,34 @@ async fn a_client_that_goes_away_is_recorded_and_no_strike() {
     lab.no_strike();
     let log = lab.finish();
     assert_eq!((log.len(), &log[0]["reason"]), (1, &"client_gone".into()));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let origin = Origin::start(Speaks::First, &Identified::new()).await;
+    let mut impatient = config();
+    impatient.suppliers = vec![testing::supplier("echo", origin.kind())];
+    impatient.proxy.timeouts.stall = Duration::from_millis(300);
+    let mut lab = Lab::start(impatient);
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    let mut stream = handshake(lab.address, tls).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(lab.instance().answer(&Query::Status)["requests_in_flight"], 0);
+    lab.no_strike();
+    let log = lab.finish();
+    assert_eq!((log.len(), &log[0]["reason"]), (1, &"client_gone".into()));
+}
+
+#[tokio::test]
+async fn an_answer_to_head_is_whole_without_a_body() {
+    let lab = Lab::start(config());
+    for mut client in [lab.h1().await, lab.h2().await] {
+        let request = client.request(Method::HEAD, "/").body(full("")).unwrap();
+        let answer = client.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    }
+    for line in lab.finish() {
+        assert_eq!((&line["status"], &line["reason"]), (&200.into(), &serde_json::Value::Null));
+    }
 }

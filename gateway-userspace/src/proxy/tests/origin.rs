@@ -132,6 +132,7 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<Body>
         "/never" => std::future::pending().await,
         "/stall" => streamed(stream::iter([chunk("begin")]).chain(stream::pending())),
         "/long" => streamed(stream::iter((0..64).map(|_| chunk(vec![b'x'; 16 * 1024])))),
+        "/endless" => streamed(stream::repeat_with(|| chunk(vec![b'x'; 64 * 1024]))),
         "/trailers" => {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static("0"));
