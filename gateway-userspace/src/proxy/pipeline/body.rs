@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -129,6 +129,11 @@ pub struct ResponseBody {
 impl ResponseBody {
     pub(crate) fn new(payload: Payload, exchange: Box<Exchange>) -> Self {
         Self { payload, exchange }
+    }
+
+    /// When it has to be read.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.exchange.deadline()
     }
 }
 

@@ -1,7 +1,13 @@
 //! The record of one exchange. It is written when it is dropped: after the last byte, or when the
 //! client goes away, at whatever point that is.
 
-use std::{borrow::Cow, cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gateway_common::Reason;
 
@@ -48,6 +54,12 @@ impl Exchange {
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// When it has to be over, the last byte of the response read.
+    pub(crate) fn deadline(&self) -> Instant {
+        let usual = self.worker.shared.config.proxy.timeouts.request;
+        self.context.arrived + self.route.as_ref().map_or(usual, |route| route.timeout)
     }
 
     /// The response head is decided.

@@ -36,10 +36,7 @@ fn of_supplier(
 }
 
 /// Each target has its own: ALPN is its protocol's, and a session of one is none of another.
-fn settings(
-    roots: &Arc<RootCertStore>,
-    protocol: Protocol,
-) -> Result<Arc<ClientConfig>, TlsError> {
+fn settings(roots: &Arc<RootCertStore>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Setup { source })?

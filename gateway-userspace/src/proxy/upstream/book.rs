@@ -211,8 +211,7 @@ impl Entry {
     }
 
     fn resolved(&self, addresses: &[SocketAddr], also: &[SocketAddr]) -> FromProxy {
-        let mut addresses: Vec<IpAddr> =
-            addresses.iter().chain(also).map(SocketAddr::ip).collect();
+        let mut addresses: Vec<IpAddr> = addresses.iter().chain(also).map(SocketAddr::ip).collect();
         addresses.sort_unstable();
         addresses.dedup();
         FromProxy::Resolved { name: self.name(), addresses }
@@ -235,8 +234,7 @@ pub(super) mod tests {
         let address = "192.0.2.1:80".parse().unwrap();
         let mut target = target(address, crate::config::model::Protocol::Auto);
         target.host = Host::Name(name.to_owned());
-        let mut supplier =
-            testing::supplier("ledger", SupplierKind::Http(vec![target.clone()]));
+        let mut supplier = testing::supplier("ledger", SupplierKind::Http(vec![target.clone()]));
         supplier.local = local;
         Entry::new(&supplier, &target)
     }

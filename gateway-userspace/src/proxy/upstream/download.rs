@@ -109,7 +109,10 @@ impl Download {
         UpstreamError::Timeout { target: Arc::clone(&self.target), wait }
     }
 
-    fn end_with(&mut self, error: UpstreamError) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+    fn end_with(
+        &mut self,
+        error: UpstreamError,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         self.hold = None;
         Poll::Ready(Some(Err(error)))
     }

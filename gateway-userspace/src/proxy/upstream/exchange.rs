@@ -2,12 +2,12 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
-use bytes::Bytes;
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::TrySendError};
 

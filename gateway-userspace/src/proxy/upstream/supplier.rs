@@ -69,7 +69,8 @@ impl Supplier {
                 Err(setback) => setback,
             };
             may_repeat &= matches!(setback, Setback::Unsent(_));
-            request = again(setback, spare, tries).inspect_err(|_| count(&target.counts().failed))?;
+            request =
+                again(setback, spare, tries).inspect_err(|_| count(&target.counts().failed))?;
             count(&target.counts().retried);
         }
     }

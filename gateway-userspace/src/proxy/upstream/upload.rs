@@ -61,7 +61,8 @@ impl Body for Upload {
             Poll::Ready(Some(Ok(frame))) => {
                 let count = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.remaining = this.remaining.map(|bytes| bytes.saturating_sub(count));
-                let last = this.remaining == Some(0) || body.is_end_stream();
+                // hyper asks no more after trailers either.
+                let last = frame.is_trailers() || this.remaining == Some(0) || body.is_end_stream();
                 progress.enter(if last { Turn::Sent } else { Turn::Supplier });
                 Poll::Ready(Some(Ok(frame)))
             }

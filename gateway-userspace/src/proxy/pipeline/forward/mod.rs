@@ -47,7 +47,7 @@ impl Suppliers {
         body: RequestBody,
     ) -> Result<Response<Payload>, Refusal> {
         let request = self.request(exchange, route, body)?;
-        let deadline = exchange.context.arrived + route.timeout;
+        let deadline = exchange.deadline();
         let started = clock::now();
         let outcome = self.upstreams.send(route.supplier, request, deadline).await;
         let waited = clock::now().saturating_duration_since(started);

@@ -20,7 +20,7 @@ fn assert_waited_for(error: &UpstreamError, expected: Wait) {
 #[test]
 fn a_supplier_that_is_down_is_unreachable() {
     on_worker(async {
-        let lab = Lab::of(target(nowhere().await, Protocol::Http1));
+        let lab = Lab::of(target(nowhere().await, Protocol::Http1)).await;
         let error = lab.refusal("/").await;
         assert!(matches!(error, UpstreamError::Unreachable { .. }), "{error}");
         assert_eq!(error.reason(), Reason::SupplierUnreachable);
@@ -34,7 +34,7 @@ fn a_slow_answer_is_given_up_at_the_first_byte_timeout() {
         for (origin, protocol) in
             [(Origin::http1().await, Protocol::Http1), (Origin::h2c().await, Protocol::Http2)]
         {
-            let lab = Lab::of(target(origin.address, protocol));
+            let lab = Lab::of(target(origin.address, protocol)).await;
             let start = clock::now();
             assert_waited_for(&lab.refusal("/slow").await, Wait::Head);
             assert_between(since(start), FIRST_BYTE, FIRST_BYTE * 3);
@@ -47,7 +47,7 @@ fn a_slow_answer_is_given_up_at_the_first_byte_timeout() {
 fn the_deadline_ends_all_waits() {
     on_worker(async {
         let origin = Origin::http1().await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let soon = || clock::now() + STALL / 3;
         let slow = request(Method::GET, "/slow", nothing());
         let error = lab.upstreams.send(0, slow, soon()).await.unwrap_err();
@@ -55,7 +55,7 @@ fn the_deadline_ends_all_waits() {
 
         let stalled = request(Method::GET, "/stalled", nothing());
         let response = lab.upstreams.send(0, stalled, soon()).await.unwrap();
-        assert_waited_for(&*body_fault(response).await, Wait::Deadline);
+        assert_waited_for(&body_fault(response).await, Wait::Deadline);
         assert_eq!(lab.figure("taken"), 0);
     });
 }
@@ -66,10 +66,10 @@ fn a_response_that_stops_half_way_is_given_up() {
         for (origin, protocol) in
             [(Origin::http1().await, Protocol::Http1), (Origin::h2c().await, Protocol::Http2)]
         {
-            let lab = Lab::of(target(origin.address, protocol));
+            let lab = Lab::of(target(origin.address, protocol)).await;
             let response = lab.get("/stalled").await.unwrap();
             let start = clock::now();
-            assert_waited_for(&*body_fault(response).await, Wait::Body);
+            assert_waited_for(&body_fault(response).await, Wait::Body);
             assert_between(since(start), STALL, STALL * 3);
             assert_eq!(lab.figure("taken"), 0);
         }
@@ -80,7 +80,7 @@ fn a_response_that_stops_half_way_is_given_up() {
 fn a_supplier_that_reads_nothing_is_given_up() {
     on_worker(async {
         let origin = Origin::deaf().await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let endless = request(Method::POST, "/", full(vec![0; 32 << 20]));
         let start = clock::now();
         let error = lab.send(endless).await.unwrap_err();
@@ -94,9 +94,9 @@ fn a_supplier_that_reads_nothing_is_given_up() {
 fn an_h2_supplier_that_opens_no_window_is_given_up() {
     on_worker(async {
         let origin = Origin::h2c().await;
-        let lab = Lab::of(target(origin.address, Protocol::Http2));
+        let lab = Lab::of(target(origin.address, Protocol::Http2)).await;
         let parts = stream::iter((0..64).map(|_| Ok(Frame::data(Bytes::from(vec![0; 1 << 16])))));
-        let body: OutboundBody = BodyExt::boxed_unsync(StreamBody::new(parts));
+        let body: AnyBody = BodyExt::boxed_unsync(StreamBody::new(parts));
         let start = clock::now();
         let error = lab.send(request(Method::POST, "/slow", body)).await.unwrap_err();
         assert_waited_for(&error, Wait::Upload);
@@ -110,7 +110,7 @@ fn a_long_upload_is_no_slow_answer() {
         for (origin, protocol) in
             [(Origin::http1().await, Protocol::Http1), (Origin::h2c().await, Protocol::Http2)]
         {
-            let lab = Lab::of(target(origin.address, protocol));
+            let lab = Lab::of(target(origin.address, protocol)).await;
             let (feed, body) = fed();
             let upload = lab.send(request(Method::POST, "/taken", body));
             let trickle = async move {
@@ -129,7 +129,7 @@ fn a_long_upload_is_no_slow_answer() {
 fn a_client_that_sends_no_body_is_to_blame_itself() {
     on_worker(async {
         let origin = Origin::http1().await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let (_feed, body) = fed();
         let soon = clock::now() + STALL * 2;
         let sending = request(Method::POST, "/taken", body);
@@ -146,7 +146,7 @@ fn the_error_of_a_client_body_comes_back_as_it_was() {
         for (origin, protocol) in
             [(Origin::http1().await, Protocol::Http1), (Origin::h2c().await, Protocol::Http2)]
         {
-            let lab = Lab::of(target(origin.address, protocol));
+            let lab = Lab::of(target(origin.address, protocol)).await;
             let (feed, body) = fed();
             feed.send(Ok(data("12"))).await.unwrap();
             feed.send(Err(Box::new(TooLarge))).await.unwrap();
@@ -170,7 +170,7 @@ fn answers_that_are_not_http_are_malformed() {
     on_worker(async {
         for case in CASES {
             let origin = Origin::scripted(Vec::leak(vec![&*Vec::leak(vec![*case])])).await;
-            let lab = Lab::of(target(origin.address, Protocol::Http1));
+            let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
             let error = lab.refusal("/").await;
             assert_eq!(error.reason(), Reason::SupplierMalformed, "{case:?}: {error:?}");
         }
@@ -185,7 +185,7 @@ fn a_response_head_has_a_bound_in_bytes_and_in_fields() {
         for head in [long, many] {
             let head: &'static str = String::leak(head);
             let origin = Origin::scripted(Vec::leak(vec![&*Vec::leak(vec![head])])).await;
-            let lab = Lab::of(target(origin.address, Protocol::Http1));
+            let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
             let error = lab.refusal("/").await;
             assert_eq!(error.reason(), Reason::SupplierMalformed, "{error:?}");
         }
@@ -198,7 +198,7 @@ fn a_protocol_switch_nobody_asked_for_is_malformed() {
                           Connection: upgrade\r\n\r\n";
     on_worker(async {
         let origin = Origin::scripted(&[&[SWITCH]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let error = lab.refusal("/").await;
         assert_eq!(error.reason(), Reason::SupplierMalformed, "{error:?}");
     });
@@ -214,11 +214,11 @@ fn a_body_cut_short_is_an_error_and_no_end() {
     on_worker(async {
         for case in CASES {
             let origin = Origin::scripted(Vec::leak(vec![&*Vec::leak(vec![*case])])).await;
-            let lab = Lab::of(target(origin.address, Protocol::Http1));
+            let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
             let response = lab.get("/").await.unwrap();
             let fault = body_fault(response).await;
             assert!(
-                matches!(*fault, UpstreamError::Lost { .. } | UpstreamError::Malformed { .. }),
+                matches!(fault, UpstreamError::Lost { .. } | UpstreamError::Malformed { .. }),
                 "{case:?}: {fault:?}"
             );
             assert_eq!(lab.figure("taken"), 0);

@@ -8,7 +8,7 @@ use super::{origin::Origin, *};
 
 async fn lab() -> (Origin, Lab) {
     let origin = Origin::http1().await;
-    let lab = Lab::of(target(origin.address, Protocol::Auto));
+    let lab = Lab::of(target(origin.address, Protocol::Auto)).await;
     (origin, lab)
 }
 
@@ -29,7 +29,7 @@ fn reuses_one_connection_for_every_kind_of_exchange() {
         assert_eq!(origin.seen.connections.get(), 1);
         assert_eq!(origin.seen.requests(), 25);
         assert_eq!((lab.figure("dialed"), lab.figure("reused")), (1, 24));
-        assert_eq!((lab.figure("taken"), lab.figure("idle")), (1, 1));
+        assert_eq!((lab.figure("taken"), lab.state().1), (1, 1));
     });
 }
 
@@ -51,7 +51,7 @@ fn a_body_dropped_half_way_closes_its_connection() {
         let mut response = lab.get("/stalled").await.unwrap();
         let first = response.body_mut().frame().await.unwrap().unwrap();
         assert_eq!(first.into_data().unwrap(), "one");
-        assert_eq!((lab.figure("taken"), lab.figure("idle")), (1, 0));
+        assert_eq!((lab.figure("taken"), lab.state().1), (1, 0));
         drop(response);
         assert_eq!(lab.figure("taken"), 0);
         origin.seen.open_at_most(0).await;
@@ -66,7 +66,7 @@ fn refuses_more_requests_at_once_than_it_may_have_connections() {
         let origin = Origin::http1().await;
         let mut narrow = supplier(vec![target(origin.address, Protocol::Http1)]);
         narrow.connections = 2;
-        let lab = Lab::new(&[narrow]);
+        let lab = Lab::new(&[narrow]).await;
         let one = lab.get("/stalled").await.unwrap();
         let two = lab.get("/stalled").await.unwrap();
         let refused = lab.refusal("/hello").await;
@@ -85,7 +85,7 @@ fn sends_again_once_what_a_dead_connection_swallowed() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     on_worker(async {
         let origin = Origin::scripted(&[&[OK, ""], &[OK, ""], &[OK]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         assert_eq!(lab.text("/a").await, "ok");
         assert_eq!(lab.text("/b").await, "ok");
         let heads = origin.seen.requests.borrow().clone();
@@ -108,7 +108,7 @@ fn never_repeats_what_may_do_harm_twice() {
             request(Method::PUT, "/b", full("x")),
         ] {
             let origin = Origin::scripted(&[&[OK, ""], &[OK]]).await;
-            let lab = Lab::of(target(origin.address, Protocol::Http1));
+            let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
             assert_eq!(lab.text("/a").await, "ok");
             let error = lab.send(again).await.unwrap_err();
             assert!(matches!(error, UpstreamError::Lost { .. }), "{error}");
@@ -123,13 +123,13 @@ fn never_repeats_once_the_answer_began_or_on_a_new_connection() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     on_worker(async {
         let begun = Origin::scripted(&[&[OK, "HTTP/1.1 2"], &[OK]]).await;
-        let lab = Lab::of(target(begun.address, Protocol::Http1));
+        let lab = Lab::of(target(begun.address, Protocol::Http1)).await;
         assert_eq!(lab.text("/a").await, "ok");
         assert_eq!(lab.refusal("/b").await.reason(), Reason::SupplierUnreachable);
         assert_eq!(begun.seen.requests(), 2);
 
         let fresh = Origin::scripted(&[&[""], &[OK]]).await;
-        let lab = Lab::of(target(fresh.address, Protocol::Http1));
+        let lab = Lab::of(target(fresh.address, Protocol::Http1)).await;
         assert_eq!(lab.refusal("/a").await.reason(), Reason::SupplierUnreachable);
         assert_eq!(fresh.seen.requests(), 1);
     });
@@ -140,7 +140,7 @@ fn a_connection_closed_at_rest_costs_no_request_not_even_one_with_a_body() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     on_worker(async {
         let origin = Origin::scripted(&[&[OK], &[OK], &[OK]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         assert_eq!(lab.text("/a").await, "ok");
         origin.seen.open_at_most(0).await;
         let post = lab.send(request(Method::POST, "/b", full("x"))).await.unwrap();
@@ -155,7 +155,7 @@ fn honours_a_supplier_that_closes_after_each_answer() {
     const UNTIL_CLOSE: &str = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
     on_worker(async {
         let origin = Origin::scripted(&[&[LAST], &[UNTIL_CLOSE], &[LAST]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         assert_eq!(lab.text("/a").await, "ok");
         assert_eq!(lab.text("/b").await, "until the end");
         assert_eq!(lab.text("/c").await, "ok");
@@ -190,7 +190,7 @@ fn passes_over_informational_answers() {
                           Link: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     on_worker(async {
         let origin = Origin::scripted(&[&[HINTED]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let response = lab.get("/").await.unwrap();
         assert_eq!(response.status(), 200);
         assert!(!response.headers().contains_key(header::LINK));
@@ -216,7 +216,7 @@ fn leaves_one_length_where_a_supplier_sends_several() {
     const TWICE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok";
     on_worker(async {
         let origin = Origin::scripted(&[&[BOTH, TWICE]]).await;
-        let lab = Lab::of(target(origin.address, Protocol::Http1));
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
         let both = lab.get("/").await.unwrap();
         assert!(!both.headers().contains_key(header::CONTENT_LENGTH));
         assert_eq!(text(both).await, "hello");
@@ -246,13 +246,11 @@ fn closes_connections_that_nobody_uses() {
     on_worker(async {
         let (origin, lab) = lab().await;
         assert_eq!(lab.text("/hello").await, "hello");
-        let Some(super::super::Upstream::Http(supplier)) = lab.upstreams.all.first() else {
-            panic!("not an HTTP supplier");
-        };
+        let supplier = lab.supplier();
         supplier.sweep();
-        assert_eq!(lab.figure("idle"), 1, "used since the sweep before");
+        assert_eq!(lab.state().1, 1, "used since the sweep before");
         supplier.sweep();
-        assert_eq!(lab.figure("idle"), 0);
+        assert_eq!(lab.state().1, 0);
         origin.seen.open_at_most(0).await;
         tokio::task::yield_now().await;
         assert_eq!(lab.text("/hello").await, "hello");

@@ -7,7 +7,7 @@ use super::{origin::Origin, *};
 
 async fn lab() -> (Origin, Lab) {
     let origin = Origin::h2c().await;
-    let lab = Lab::of(target(origin.address, Protocol::Http2));
+    let lab = Lab::of(target(origin.address, Protocol::Http2)).await;
     (origin, lab)
 }
 
@@ -40,7 +40,7 @@ fn refuses_more_streams_than_it_may_have() {
         let origin = Origin::h2c().await;
         let mut narrow = supplier(vec![target(origin.address, Protocol::Http2)]);
         narrow.connections = 2;
-        let lab = Lab::new(&[narrow]);
+        let lab = Lab::new(&[narrow]).await;
         let one = lab.get("/stalled").await.unwrap();
         let _two = lab.get("/stalled").await.unwrap();
         assert_eq!(lab.refusal("/hello").await.reason(), Reason::SupplierBusy);
@@ -100,7 +100,7 @@ fn dials_anew_when_the_connection_has_died() {
 fn an_http1_supplier_behind_h2_prior_knowledge_is_an_error() {
     on_worker(async {
         let origin = Origin::http1().await;
-        let lab = Lab::of(target(origin.address, Protocol::Http2));
+        let lab = Lab::of(target(origin.address, Protocol::Http2)).await;
         let reason = lab.refusal("/hello").await.reason();
         assert!(matches!(reason, Reason::SupplierMalformed | Reason::SupplierUnreachable));
     });
@@ -111,9 +111,7 @@ fn closes_a_shared_connection_that_nobody_uses() {
     on_worker(async {
         let (origin, lab) = lab().await;
         assert_eq!(lab.text("/hello").await, "hello");
-        let Some(super::super::Upstream::Http(supplier)) = lab.upstreams.all.first() else {
-            panic!("not an HTTP supplier");
-        };
+        let supplier = lab.supplier();
         supplier.sweep();
         supplier.sweep();
         origin.seen.open_at_most(0).await;

@@ -9,10 +9,10 @@ mod targets;
 mod tls;
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     future::Future,
-    net::{IpAddr, SocketAddr},
+    io::Write as _,
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -22,15 +22,27 @@ use futures_util::stream;
 use gateway_common::Reason;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use serde_json::Value;
 use tokio::{sync::mpsc, task::LocalSet, time::timeout};
 
-use super::{BoxError, InboundBody, OutboundBody, UpstreamError, Upstreams};
+use super::{
+    Book, BoxError, OutboundBody, Payload, Setup, Upstream, UpstreamError, Upstreams,
+    target as running,
+};
 use crate::{
     clock,
-    config::model::{Host, Protocol, Supplier, SupplierKind, Target, Timeouts},
+    config::model::{Config, Host, Protocol, Supplier, SupplierKind, Target, Timeouts},
+    proxy::{
+        outbox::Asks,
+        secrets::Secrets,
+        testing,
+        tls::{SupplierTls, TlsError, suppliers as tls_settings},
+    },
 };
+
+/// A body that could go anywhere, as tests also serve it.
+type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Longer than any test should take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,39 +58,46 @@ fn on_worker(test: impl Future<Output = ()>) {
     runtime.block_on(whole).expect("the test hangs");
 }
 
-/// Suppliers and what they reported.
+/// Suppliers and what is known of them.
 struct Lab {
     upstreams: Upstreams,
-    resolved: mpsc::Receiver<(String, Vec<IpAddr>)>,
+    book: Book,
 }
 
 impl Lab {
-    fn new(suppliers: &[Supplier]) -> Self {
-        Self::trusting(suppliers, &HashMap::new()).unwrap()
+    async fn new(suppliers: &[Supplier]) -> Self {
+        Self::trusting(suppliers, &[]).await.unwrap()
     }
 
-    fn trusting(
-        suppliers: &[Supplier],
-        authorities: &HashMap<PathBuf, Vec<u8>>,
-    ) -> Result<Self, UpstreamError> {
-        let (reports, resolved) = mpsc::channel(8);
-        let upstreams = Upstreams::of(suppliers, &timeouts(), authorities, reports)?;
-        Ok(Self { upstreams, resolved })
+    async fn trusting(suppliers: &[Supplier], files: &[(&str, &[u8])]) -> Result<Self, TlsError> {
+        let mut config = testing::config();
+        config.suppliers = suppliers.to_vec();
+        config.proxy.timeouts = timeouts();
+        let tls = tls_settings(&config, &secrets(files))?;
+        Ok(Self::start(&config, &tls).await)
+    }
+
+    async fn start(config: &Config, tls: &SupplierTls) -> Self {
+        let book = Book::new(&config.suppliers);
+        let (asks, _told) = Asks::new();
+        book.prepare(&asks).await;
+        let setup = Setup::new(config, tls, &book).unwrap();
+        Self { upstreams: Upstreams::new(&setup), book }
     }
 
     /// One supplier with one target.
-    fn of(target: Target) -> Self {
-        Self::new(&[supplier(vec![target])])
+    async fn of(target: Target) -> Self {
+        Self::new(&[supplier(vec![target])]).await
     }
 
     async fn send(
         &self,
-        request: Request<OutboundBody>,
-    ) -> Result<Response<InboundBody>, UpstreamError> {
+        request: Request<Option<OutboundBody>>,
+    ) -> Result<Response<Payload>, UpstreamError> {
         self.upstreams.send(0, request, clock::now() + PATIENCE).await
     }
 
-    async fn get(&self, path: &str) -> Result<Response<InboundBody>, UpstreamError> {
+    async fn get(&self, path: &str) -> Result<Response<Payload>, UpstreamError> {
         self.send(request(Method::GET, path, nothing())).await
     }
 
@@ -93,12 +112,38 @@ impl Lab {
 
     /// A number from the status of the first target.
     fn figure(&self, name: &str) -> u64 {
-        self.target(0)[name].as_u64().unwrap()
+        self.target(0)["counts"][name].as_u64().unwrap()
     }
 
     fn target(&self, index: usize) -> Value {
-        self.upstreams.status()["suppliers"][0]["targets"][index].clone()
+        self.book.status()[index].clone()
     }
+
+    /// The first target as the worker sees it: what it speaks, and its connections at rest.
+    fn state(&self) -> (Protocol, usize) {
+        self.running().state()
+    }
+
+    fn running(&self) -> &running::Target {
+        self.supplier().targets.first().unwrap()
+    }
+
+    fn supplier(&self) -> &super::Supplier {
+        match self.upstreams.all.first() {
+            Some(Upstream::Http(supplier)) => supplier,
+            Some(Upstream::Echo(_)) | None => panic!("not an HTTP supplier"),
+        }
+    }
+}
+
+fn secrets(files: &[(&str, &[u8])]) -> Secrets {
+    let mut secrets = Secrets::default();
+    for (path, bytes) in files {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        secrets.add((*path).to_owned(), &file).unwrap();
+    }
+    secrets
 }
 
 fn timeouts() -> Timeouts {
@@ -125,19 +170,21 @@ fn supplier(targets: Vec<Target>) -> Supplier {
     }
 }
 
-fn target(address: SocketAddr, protocol: Protocol) -> Target {
+pub(super) fn target(address: SocketAddr, protocol: Protocol) -> Target {
     Target { tls: false, host: Host::Address(address.ip()), port: address.port(), protocol }
 }
 
-fn request(method: Method, path: &str, body: OutboundBody) -> Request<OutboundBody> {
+fn request(method: Method, path: &str, body: AnyBody) -> Request<Option<OutboundBody>> {
+    let body = Some(body).filter(|body| !http_body::Body::is_end_stream(body));
+    let body = body.map(|body| -> OutboundBody { Box::pin(body) });
     Request::builder().method(method).uri(path).body(body).unwrap()
 }
 
-fn nothing() -> OutboundBody {
+fn nothing() -> AnyBody {
     Empty::new().map_err(never).boxed_unsync()
 }
 
-fn full(bytes: impl Into<Bytes>) -> OutboundBody {
+fn full(bytes: impl Into<Bytes>) -> AnyBody {
     Full::new(bytes.into()).map_err(never).boxed_unsync()
 }
 
@@ -146,7 +193,7 @@ fn never(never: Infallible) -> BoxError {
 }
 
 /// A body that the test feeds.
-fn fed() -> (mpsc::Sender<Result<Frame<Bytes>, BoxError>>, OutboundBody) {
+fn fed() -> (mpsc::Sender<Result<Frame<Bytes>, BoxError>>, AnyBody) {
     let (feed, frames) = mpsc::channel(4);
     let frames = stream::unfold(frames, |mut frames: mpsc::Receiver<_>| async move {
         frames.recv().await.map(|frame| (frame, frames))
@@ -164,15 +211,14 @@ fn trailers(value: &'static str) -> Frame<Bytes> {
     Frame::trailers(trailers)
 }
 
-async fn text(response: Response<InboundBody>) -> String {
+async fn text(response: Response<Payload>) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 /// The error a body ends with, past the frames before it.
-async fn body_fault(response: Response<InboundBody>) -> Box<UpstreamError> {
-    let error = response.into_body().collect().await.expect_err("an error");
-    error.downcast().expect("an error of the upstream")
+async fn body_fault(response: Response<Payload>) -> UpstreamError {
+    response.into_body().collect().await.expect_err("an error")
 }
 
 fn assert_between(elapsed: Duration, least: Duration, most: Duration) {

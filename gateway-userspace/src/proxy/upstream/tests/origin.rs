@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{BoxError, OutboundBody, data, fed, full, nothing, trailers};
+use super::{AnyBody, BoxError, data, fed, full, nothing, trailers};
 
 /// An origin on a port of its own.
 pub(super) struct Origin {
@@ -173,10 +173,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Local {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    seen: Rc<Seen>,
-) -> Result<Response<OutboundBody>, BoxError> {
+async fn answer(request: Request<Incoming>, seen: Rc<Seen>) -> Result<Response<AnyBody>, BoxError> {
     let line = format!("{} {}", request.method(), request.uri().path());
     seen.requests.borrow_mut().push(line);
     let path = request.uri().path().to_owned();
@@ -210,7 +207,7 @@ async fn answer(
     Ok(Response::new(body))
 }
 
-fn status(status: StatusCode) -> Response<OutboundBody> {
+fn status(status: StatusCode) -> Response<AnyBody> {
     Response::builder().status(status).body(nothing()).unwrap()
 }
 
@@ -225,7 +222,7 @@ fn name_of(request: &Request<Incoming>) -> String {
 }
 
 /// Three frames, each in its own tick.
-fn streamed(with_trailers: bool) -> OutboundBody {
+fn streamed(with_trailers: bool) -> AnyBody {
     let (feed, body) = fed();
     spawn_local(async move {
         for part in ["one ", "two ", "three"] {
@@ -242,7 +239,7 @@ fn streamed(with_trailers: bool) -> OutboundBody {
 }
 
 /// One frame, and nothing more.
-fn stalled() -> OutboundBody {
+fn stalled() -> AnyBody {
     let (feed, body) = fed();
     spawn_local(async move {
         feed.send(Ok(data("one"))).await.ok();

@@ -4,6 +4,7 @@ use super::{
     origin::{Origin, nowhere},
     *,
 };
+use crate::ipc::message::FromProxy;
 
 #[test]
 fn takes_targets_in_turn() {
@@ -12,7 +13,8 @@ fn takes_targets_in_turn() {
         let lab = Lab::new(&[supplier(vec![
             target(one.address, Protocol::Http1),
             target(two.address, Protocol::Http1),
-        ])]);
+        ])])
+        .await;
         for _ in 0..6 {
             assert_eq!(lab.text("/hello").await, "hello");
         }
@@ -27,13 +29,15 @@ fn a_target_that_is_down_costs_no_request_and_is_left_alone_for_a_while() {
         let lab = Lab::new(&[supplier(vec![
             target(nowhere().await, Protocol::Http1),
             target(up.address, Protocol::Http1),
-        ])]);
+        ])])
+        .await;
         for _ in 0..6 {
             let post = request(Method::POST, "/taken", full("12"));
             assert_eq!(text(lab.send(post).await.unwrap()).await, "2");
         }
         assert_eq!(lab.figure("dial_failed"), 1);
         assert_eq!(lab.target(0)["resting"], true);
+        assert_eq!(lab.target(1)["counts"]["answered"], 6);
         assert_eq!(up.seen.requests(), 6);
     });
 }
@@ -47,7 +51,7 @@ fn a_full_target_gives_way_to_the_next() {
             target(two.address, Protocol::Http1),
         ]);
         narrow.connections = 1;
-        let lab = Lab::new(&[narrow]);
+        let lab = Lab::new(&[narrow]).await;
         let held = lab.get("/stalled").await.unwrap();
         assert_eq!(lab.text("/hello").await, "hello");
         assert_eq!(lab.text("/hello").await, "hello");
@@ -63,35 +67,33 @@ fn refuses_local_addresses_unless_they_are_meant() {
         for host in [Host::Address(origin.address.ip()), Host::Name("localhost".to_owned())] {
             let port = origin.address.port();
             let here = Target { tls: false, host, port, protocol: Protocol::Http1 };
-            let mut remote = supplier(vec![here]);
-            remote.local = false;
-            let mut lab = Lab::new(&[remote]);
-            let error = lab.refusal("/hello").await;
+            let mut supplier = supplier(vec![here]);
+            assert_eq!(Lab::new(&[supplier.clone()]).await.text("/hello").await, "hello");
+            supplier.local = false;
+            let error = Lab::new(&[supplier]).await.refusal("/hello").await;
             assert_eq!(error.reason(), Reason::SupplierUnreachable, "{error:?}");
-            assert!(lab.resolved.try_recv().is_err(), "an address nobody may use was reported");
         }
-        assert_eq!(origin.seen.connections.get(), 0);
+        assert_eq!(origin.seen.connections.get(), 2);
     });
 }
 
 #[test]
-fn reports_addresses_literal_ones_at_start_and_names_when_they_resolve() {
+fn reports_every_target_also_to_a_guard_that_comes_later() {
     on_worker(async {
         let origin = Origin::http1().await;
         let ip = origin.address.ip();
-        let mut literal = Lab::of(target(origin.address, Protocol::Http1));
-        assert_eq!(literal.resolved.try_recv().unwrap(), (ip.to_string(), vec![ip]));
-
-        let host = Host::Name("localhost".to_owned());
-        let port = origin.address.port();
-        let mut named = Lab::of(Target { tls: false, host, port, protocol: Protocol::Http1 });
-        assert!(named.resolved.try_recv().is_err());
-        assert_eq!(named.text("/hello").await, "hello");
-        let (name, addresses) = named.resolved.try_recv().unwrap();
-        assert_eq!(name, "localhost");
-        assert!(addresses.contains(&ip));
-        assert_eq!(named.text("/hello").await, "hello");
-        assert!(named.resolved.try_recv().is_err(), "nothing changed");
+        let literal = target(origin.address, Protocol::Http1);
+        let named = Target { host: Host::Name("localhost".to_owned()), ..literal.clone() };
+        let book = Book::new(&[supplier(vec![literal, named])]);
+        let (asks, mut told) = Asks::new();
+        assert!(book.prepare(&asks).await);
+        let first: Vec<FromProxy> = (0..2).map(|_| told.try_recv().unwrap()).collect();
+        assert_eq!(first[0], FromProxy::Resolved { name: ip.to_string(), addresses: vec![ip] });
+        let FromProxy::Resolved { name, addresses } = &first[1] else { panic!("{first:?}") };
+        assert!(name == "localhost" && addresses.contains(&ip));
+        assert!(book.prepare(&asks).await);
+        assert!(told.try_recv().is_err(), "nothing changed");
+        assert_eq!(book.report(), first);
     });
 }
 
@@ -99,7 +101,7 @@ fn reports_addresses_literal_ones_at_start_and_names_when_they_resolve() {
 fn a_name_without_an_address_is_unreachable() {
     on_worker(async {
         let host = Host::Name("no-such-host.invalid".to_owned());
-        let lab = Lab::of(Target { tls: false, host, port: 80, protocol: Protocol::Http1 });
+        let lab = Lab::of(Target { tls: false, host, port: 80, protocol: Protocol::Http1 }).await;
         assert_eq!(lab.refusal("/").await.reason(), Reason::SupplierUnreachable);
     });
 }
@@ -107,7 +109,7 @@ fn a_name_without_an_address_is_unreachable() {
 #[test]
 fn an_index_without_a_supplier_is_our_own_fault() {
     on_worker(async {
-        let lab = Lab::new(&[]);
+        let lab = Lab::new(&[]).await;
         assert_eq!(lab.refusal("/").await.reason(), Reason::Internal);
     });
 }

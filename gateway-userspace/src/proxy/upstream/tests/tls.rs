@@ -8,7 +8,7 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::PrivateKeyDer;
 
 use super::{origin::Origin, *};
-use crate::proxy::upstream::error::TlsError;
+use crate::proxy::upstream::SetupError;
 
 /// An authority, and an origin with a certificate of it.
 struct Trusted {
@@ -40,12 +40,15 @@ async fn trusted_as(alpn: &[&[u8]], names: &[&str]) -> Trusted {
     Trusted { origin, authority: issuer.pem().into_bytes() }
 }
 
-fn lab(trusted: &Trusted, host: Host, protocol: Protocol) -> Lab {
+async fn lab(trusted: &Trusted, host: Host, protocol: Protocol) -> Lab {
     let port = trusted.origin.address.port();
-    let mut supplier = supplier(vec![Target { tls: true, host, port, protocol }]);
+    with_targets(trusted, vec![Target { tls: true, host, port, protocol }]).await
+}
+
+async fn with_targets(trusted: &Trusted, targets: Vec<Target>) -> Lab {
+    let mut supplier = supplier(targets);
     supplier.ca = Some(PathBuf::from("ca.pem"));
-    let files = HashMap::from([(PathBuf::from("ca.pem"), trusted.authority.clone())]);
-    Lab::trusting(&[supplier], &files).unwrap()
+    Lab::trusting(&[supplier], &[("ca.pem", &trusted.authority)]).await.unwrap()
 }
 
 fn localhost() -> Host {
@@ -56,13 +59,13 @@ fn localhost() -> Host {
 fn agrees_on_h2_and_opens_one_connection_for_many() {
     on_worker(async {
         let trusted = trusted(&[b"h2", b"http/1.1"]).await;
-        let lab = lab(&trusted, localhost(), Protocol::Auto);
+        let lab = lab(&trusted, localhost(), Protocol::Auto).await;
         let texts = join_all((0..6).map(|_| lab.text("/streamed"))).await;
         assert!(texts.iter().all(|text| text == "one two three"));
         let named = lab.text("/named").await;
         assert_eq!(named, format!("https localhost:{} None", trusted.origin.address.port()));
         assert_eq!(trusted.origin.seen.connections.get(), 1);
-        assert_eq!(lab.target(0)["protocol"], "h2");
+        assert_eq!(lab.state().0, Protocol::Http2);
     });
 }
 
@@ -71,15 +74,15 @@ fn agrees_on_http1_and_pools() {
     on_worker(async {
         for alpn in [&[b"http/1.1" as &[u8]] as &[&[u8]], &[]] {
             let trusted = trusted(alpn).await;
-            let lab = lab(&trusted, localhost(), Protocol::Auto);
+            let lab = lab(&trusted, localhost(), Protocol::Auto).await;
             let texts = join_all((0..4).map(|_| lab.text("/hello"))).await;
             assert!(texts.iter().all(|text| text == "hello"));
             for _ in 0..4 {
                 assert_eq!(lab.text("/hello").await, "hello");
             }
             assert!(trusted.origin.seen.connections.get() <= 4);
-            assert_eq!(lab.figure("idle"), trusted.origin.seen.connections.get() as u64);
-            assert_eq!(lab.target(0)["protocol"], "http/1.1");
+            assert_eq!(lab.state().1, trusted.origin.seen.connections.get());
+            assert_eq!(lab.state().0, Protocol::Http1);
         }
     });
 }
@@ -88,11 +91,11 @@ fn agrees_on_http1_and_pools() {
 fn speaks_the_configured_version_only() {
     on_worker(async {
         let both = trusted(&[b"h2", b"http/1.1"]).await;
-        let http1 = lab(&both, localhost(), Protocol::Http1);
+        let http1 = lab(&both, localhost(), Protocol::Http1).await;
         assert_eq!(http1.text("/hello").await, "hello");
-        assert_eq!(http1.target(0)["protocol"], "http/1.1");
+        assert_eq!(http1.state().0, Protocol::Http1);
         let old = trusted(&[b"http/1.1"]).await;
-        let http2 = lab(&old, localhost(), Protocol::Http2);
+        let http2 = lab(&old, localhost(), Protocol::Http2).await;
         assert_eq!(http2.refusal("/hello").await.reason(), Reason::SupplierUnreachable);
     });
 }
@@ -102,7 +105,7 @@ fn verifies_an_address_as_a_name() {
     on_worker(async {
         let trusted = trusted(&[b"h2"]).await;
         let address = Host::Address(trusted.origin.address.ip());
-        assert_eq!(lab(&trusted, address, Protocol::Auto).text("/hello").await, "hello");
+        assert_eq!(lab(&trusted, address, Protocol::Auto).await.text("/hello").await, "hello");
     });
 }
 
@@ -113,7 +116,7 @@ fn sends_nothing_to_one_it_cannot_verify() {
         foreign.authority = trusted(&[]).await.authority;
         let misnamed = trusted_as(&[b"h2"], &["other.example"]).await;
         for trusted in [foreign, misnamed] {
-            let error = lab(&trusted, localhost(), Protocol::Auto).refusal("/hello").await;
+            let error = lab(&trusted, localhost(), Protocol::Auto).await.refusal("/hello").await;
             assert_eq!(error.reason(), Reason::SupplierUnreachable, "{error:?}");
             assert_eq!(trusted.origin.seen.requests(), 0);
         }
@@ -121,13 +124,40 @@ fn sends_nothing_to_one_it_cannot_verify() {
 }
 
 #[test]
-fn a_missing_or_empty_authority_file_is_an_error_at_start() {
-    let mut supplier = supplier(vec![target("127.0.0.1:1".parse().unwrap(), Protocol::Auto)]);
-    supplier.ca = Some(PathBuf::from("ca.pem"));
-    let missing = Lab::trusting(&[supplier.clone()], &HashMap::new()).err().unwrap();
-    assert!(matches!(missing, UpstreamError::Authorities { source: TlsError::Missing, .. }));
-    let files = HashMap::from([(PathBuf::from("ca.pem"), b"no certificate".to_vec())]);
-    let empty = Lab::trusting(&[supplier], &files).err().unwrap();
-    assert!(matches!(empty, UpstreamError::Authorities { source: TlsError::Empty, .. }));
-    assert_eq!(empty.reason(), Reason::Internal);
+fn each_target_of_a_supplier_speaks_its_own_version() {
+    on_worker(async {
+        let both = trusted(&[b"h2", b"http/1.1"]).await;
+        let port = both.origin.address.port();
+        let target = |protocol| Target { tls: true, host: localhost(), port, protocol };
+        let lab = with_targets(&both, vec![target(Protocol::Http1), target(Protocol::Http2)]).await;
+        for _ in 0..2 {
+            assert_eq!(lab.text("/hello").await, "hello");
+        }
+        let spoken: Vec<_> = lab.supplier().targets.iter().map(|one| one.state().0).collect();
+        assert_eq!(spoken, [Protocol::Http1, Protocol::Http2]);
+    });
+}
+
+#[test]
+fn what_cannot_be_verified_is_an_error_at_start() {
+    on_worker(async {
+        let target = target("127.0.0.1:1".parse().unwrap(), Protocol::Auto);
+        let mut supplier = supplier(vec![Target { tls: true, ..target.clone() }]);
+        supplier.ca = Some(PathBuf::from("ca.pem"));
+        let missing = Lab::trusting(&[supplier.clone()], &[]).await.err().unwrap();
+        assert!(matches!(missing, TlsError::Missing { .. }), "{missing:?}");
+        for text in [
+            b"no certificate".as_slice(),
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            let broken = Lab::trusting(&[supplier.clone()], &[("ca.pem", text)]).await;
+            assert!(broken.is_err());
+        }
+        let mut config = testing::config();
+        let host = Host::Name("not a name".to_owned());
+        config.suppliers = vec![super::supplier(vec![Target { tls: true, host, ..target }])];
+        let tls = tls_settings(&config, &secrets(&[])).unwrap();
+        let fault = Setup::new(&config, &tls, &Book::new(&config.suppliers)).unwrap_err();
+        assert!(matches!(fault, SetupError::Name { .. }), "{fault:?}");
+    });
 }
