@@ -162,13 +162,13 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<Body>
         }
         _ => {
             let (head, body) = request.into_parts();
-            let heard = body.collect().await.unwrap_or_default();
-            told(&Request::from_parts(head, ()), connection, heard)
+            let received = body.collect().await.unwrap_or_default();
+            told(&Request::from_parts(head, ()), connection, received)
         }
     }
 }
 
-fn told<B>(request: &Request<B>, connection: usize, heard: Collected<Bytes>) -> Response<Body> {
+fn told<B>(request: &Request<B>, connection: usize, received: Collected<Bytes>) -> Response<Body> {
     let fields = |map: &HeaderMap| -> serde_json::Map<String, Value> {
         map.iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("?").into()))
@@ -179,9 +179,9 @@ fn told<B>(request: &Request<B>, connection: usize, heard: Collected<Bytes>) -> 
         "uri": request.uri().to_string(),
         "version": format!("{:?}", request.version()),
         "headers": fields(request.headers()),
-        "trailers": heard.trailers().map(fields),
+        "trailers": received.trailers().map(fields),
         "connection": connection,
-        "body_bytes": heard.to_bytes().len(),
+        "body_bytes": received.to_bytes().len(),
     });
     streamed(stream::iter([chunk(text.to_string())]))
 }

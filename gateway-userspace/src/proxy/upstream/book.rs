@@ -240,13 +240,10 @@ pub(super) mod tests {
     }
 
     fn told(asks: &mut tokio::sync::mpsc::Receiver<FromProxy>) -> Option<Vec<IpAddr>> {
-        match asks.try_recv().ok()? {
-            FromProxy::Resolved { name, addresses } => {
-                assert_eq!(name, "several.example");
-                Some(addresses)
-            }
-            other => panic!("{other:?}"),
-        }
+        let told = asks.try_recv().ok()?;
+        let FromProxy::Resolved { name, addresses } = told else { panic!("{told:?}") };
+        assert_eq!(name, "several.example");
+        Some(addresses)
     }
 
     #[test]

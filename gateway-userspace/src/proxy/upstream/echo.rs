@@ -41,7 +41,7 @@ impl Echo {
         deadline: Instant,
     ) -> Result<Response<Payload>, UpstreamError> {
         let (head, body) = request.into_parts();
-        let heard = timeout_at(deadline.into(), listen(body))
+        let told = timeout_at(deadline.into(), listen(body))
             .await
             .unwrap_or_else(|_elapsed| Err(Box::new(ClientStalled)))
             .map_err(|source| UpstreamError::RequestBody { source })?;
@@ -50,10 +50,10 @@ impl Echo {
             "path": head.uri.path(),
             "query": head.uri.query(),
             "headers": self.show(&head.headers),
-            "body_bytes": heard.length,
-            "body": String::from_utf8_lossy(&heard.start),
-            "body_truncated": heard.length > heard.start.len() as u64,
-            "trailers": heard.trailers.as_ref().map(|trailers| self.show(trailers)),
+            "body_bytes": told.length,
+            "body": String::from_utf8_lossy(&told.start),
+            "body_truncated": told.length > told.start.len() as u64,
+            "trailers": told.trailers.as_ref().map(|trailers| self.show(trailers)),
         });
         Ok(respond(&answer))
     }

@@ -180,6 +180,7 @@ fn passes_trailers_both_ways() {
         let mut sending = request(Method::POST, "/taken", body);
         sending.headers_mut().insert(header::TRAILER, "grpc-status".parse().unwrap());
         assert_eq!(text(lab.send(sending).await.unwrap()).await, "27");
+        assert_eq!(lab.text("/hello").await, "hello");
         assert_eq!(origin.seen.connections.get(), 1);
     });
 }
