@@ -53,6 +53,9 @@ async fn trailers_pass_both_ways_from_each_version_to_each() {
             assert_eq!(answer.trailers.unwrap()["grpc-status"], "0", "{speaks:?}");
         }
         assert_eq!(origin.connections(), 1, "{speaks:?}");
+        for line in lab.finish() {
+            assert!(line["reason"].is_null(), "{line}");
+        }
     }
 }
 

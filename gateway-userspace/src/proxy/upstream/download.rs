@@ -150,7 +150,8 @@ impl Body for Download {
                 if let Err(late) = this.advance() {
                     return this.end_with(late);
                 }
-                if this.body.is_end_stream() {
+                // hyper's servers ask no more after trailers.
+                if frame.is_trailers() || this.body.is_end_stream() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
