@@ -28,17 +28,16 @@ use super::{
         connections::Connections,
     },
     outbox::Asks,
-    pipeline::Stages,
+    pipeline::{Stages, forward::Suppliers},
     record::Ledger,
     router::{Router, RouterError},
     secrets::Secrets,
     support::Support,
     tls::{self, TlsError},
-    upstream::{SupplierTls, Suppliers, addresses::Book},
+    upstream::{Book, Setup, SetupError},
     worker::{Shared, Worker},
 };
 use crate::{
-    clock,
     config::model::Config,
     ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query},
     telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory},
@@ -47,8 +46,9 @@ use crate::{
 /// Starting waits this long for suppliers' names, then serves what it can.
 const NAMES: Duration = Duration::from_secs(3);
 
-/// Pools close idle connections this often.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// A connection to a supplier is closed when it was not used for one to two of these. Shorter than
+/// the minute or more that servers usually keep theirs, so that mostly we are the one who closes.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How long the access log may take to be written out at the end.
 const LOG: Duration = Duration::from_secs(2);
@@ -87,8 +87,8 @@ pub enum StartError {
     Listener { address: SocketAddr },
     #[error(transparent)]
     AccessLog(#[from] AccessLogError),
-    #[error("a supplier's target is not a name TLS can ask for")]
-    Target,
+    #[error(transparent)]
+    Supplier(#[from] SetupError),
     #[error("starting the thread {name}")]
     Thread {
         name: String,
@@ -124,6 +124,7 @@ impl Instance {
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let shared = share(parts.config, parts.keys, parts.access_log, queue)?;
+        let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
         let (admin, public): (Vec<_>, Vec<_>) =
@@ -136,7 +137,7 @@ impl Instance {
         };
         let support = Some(support_thread(support, stopped.clone())?);
         let mut instance = Self { shared, kernel, asks, stop, workers: Vec::new(), support };
-        instance.start_workers(public, &server, &client, &stopped)?;
+        instance.start_workers(public, &server, &setup, &stopped)?;
         Ok((instance, Outbox { asks: waiting_asks, feedback: waiting_feedback }))
     }
 
@@ -203,7 +204,7 @@ impl Instance {
         &mut self,
         mut sockets: Vec<ListenerSocket>,
         server: &[(SocketAddr, Arc<ServerConfig>)],
-        client: &SupplierTls,
+        setup: &Setup,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let workers = self.shared.config.proxy.workers.max(1);
@@ -218,7 +219,7 @@ impl Instance {
                 index: usize::from(index),
                 shared: Arc::clone(&self.shared),
                 listeners,
-                tls: client.clone(),
+                setup: setup.clone(),
             };
             self.workers.push(start.spawn(stopped.clone())?);
         }
@@ -244,7 +245,7 @@ fn share(
         stages: Stages::from_config(&config, Arc::clone(&known)),
         keys: known,
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
-        book: Book::new(&config),
+        book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },
         config,
@@ -270,21 +271,17 @@ struct WorkerStart {
     index: usize,
     shared: Arc<Shared>,
     listeners: Vec<(TcpListener, Arc<ServerConfig>, usize)>,
-    tls: SupplierTls,
+    setup: Setup,
 }
 
 impl WorkerStart {
     fn spawn(self, stopped: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
-        // Names are checked here, where there is somebody to tell.
-        if Suppliers::new(&self.shared, &self.tls).is_none() {
-            return Err(StartError::Target);
-        }
         let name = format!("worker-{}", self.index);
         spawn(&name, move |runtime| LocalSet::new().block_on(runtime, self.run(stopped)))
     }
 
     async fn run(self, stopped: watch::Receiver<bool>) {
-        let Some(suppliers) = Suppliers::new(&self.shared, &self.tls) else { return };
+        let suppliers = Suppliers::new(&self.shared.config, &self.setup);
         let worker = Worker::new(self.shared, suppliers);
         let mut accepting = tokio::task::JoinSet::new();
         for (listener, tls, place) in self.listeners {
@@ -306,7 +303,7 @@ impl WorkerStart {
                         return;
                     }
                 }
-                _ = sweep.tick() => worker.suppliers.sweep(clock::now()),
+                _ = sweep.tick() => worker.suppliers.sweep(),
                 _ = stopped.changed() => {}
             }
         }

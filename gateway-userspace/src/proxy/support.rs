@@ -38,9 +38,9 @@ impl Support {
         }
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
         drop(local.spawn_local(async move {
-            shared.book.prepare(&asks).await;
+            let complete = shared.book.prepare(&asks).await;
             drop(ready);
-            shared.book.keep(&asks).await;
+            shared.book.keep(&asks, complete).await;
         }));
         let shared = self.shared;
         drop(local.spawn_local(async move {

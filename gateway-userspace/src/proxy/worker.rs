@@ -8,10 +8,10 @@ use super::{
     feedback::{Feedback, Trusted},
     identity::keys::Keys,
     net::connections::Connections,
-    pipeline::{Stages, context::Peer, identifiers::Generator},
+    pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
     record::Ledger,
     router::Router,
-    upstream::{Suppliers, addresses::Book},
+    upstream::Book,
 };
 use crate::{clock, config::model::Config};
 

@@ -33,12 +33,8 @@ use super::{
 use crate::{
     clock,
     proxy::{
-        pipeline::{
-            self,
-            body::{BodyError, ResponseBody},
-            context::Peer,
-            respond,
-        },
+        pipeline::{self, body::ResponseBody, context::Peer, respond},
+        upstream::UpstreamError,
         worker::Worker,
     },
 };
@@ -139,8 +135,9 @@ async fn answer(
     vigil: &Rc<Vigil>,
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
-    let busy = vigil.begin();
+    let mut busy = vigil.begin();
     let response = pipeline::serve(worker, peer, request).await;
+    busy.until(response.body().deadline());
     Ok(response.map(|body| Held { body, _busy: busy }))
 }
 
@@ -152,12 +149,12 @@ struct Held {
 
 impl Body for Held {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = UpstreamError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -263,7 +260,9 @@ fn judge(end: &End) -> Option<(Reason, String)> {
             return Some((Reason::HeadTimeout, "proxy.timeouts.head".to_owned()));
         }
         // Not to read is no attack by itself: the exchange was recorded as broken off.
-        End::Lapsed(Lapse::Idle | Lapse::Stalled) | End::Closed(Ok(())) => return None,
+        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue) | End::Closed(Ok(())) => {
+            return None;
+        }
         End::Closed(Err(error)) => error,
     };
     if error.is_parse_too_large() {

@@ -2,12 +2,15 @@
 //! hyper's own head timer counts idle time too and cannot tell the two apart; this can.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use crate::{clock, config::model::Timeouts};
+
+/// What a response that is late has to end by itself, before its connection is closed.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub(crate) enum Lapse {
     Head,
     /// The peer does not read what it asked for.
     Stalled,
+    /// The peer reads so slowly that the time of its request is over. hyper polls no body while
+    /// it waits for the peer, least of all in h2, so no timer in a body could end this.
+    Overdue,
 }
 
 /// The state of one connection, shared between its stream and its requests.
@@ -32,11 +38,16 @@ pub(crate) struct Vigil {
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
     blocked_since: Cell<Option<Instant>>,
+    /// When the responses under way have to be read; as many as there are streams.
+    deadlines: RefCell<Vec<Instant>>,
 }
 
 /// A request that keeps its connection from being idle.
 #[derive(Debug)]
-pub(crate) struct Busy(Rc<Vigil>);
+pub(crate) struct Busy {
+    vigil: Rc<Vigil>,
+    deadline: Option<Instant>,
+}
 
 impl Vigil {
     pub(crate) fn new(timeouts: &Timeouts, first: bool, now: Instant) -> Rc<Self> {
@@ -49,6 +60,7 @@ impl Vigil {
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
+            deadlines: RefCell::default(),
         })
     }
 
@@ -72,7 +84,7 @@ impl Vigil {
     pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.head_since.set(None);
         self.in_flight.set(self.in_flight.get() + 1);
-        Busy(Rc::clone(self))
+        Busy { vigil: Rc::clone(self), deadline: None }
     }
 
     /// When patience ends, if nothing changes, and what ends it.
@@ -82,19 +94,33 @@ impl Vigil {
             Some(since) => (since + self.head, Lapse::Head),
             None => (self.idle_since.get() + self.idle, Lapse::Idle),
         });
-        match (stalled, waiting) {
-            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
-            (one, None) | (None, one) => one,
-        }
+        let first = self.deadlines.borrow().iter().min().copied();
+        let overdue = first.map(|deadline| (deadline + GRACE, Lapse::Overdue));
+        [stalled, waiting, overdue].into_iter().flatten().min_by_key(|(end, _)| *end)
+    }
+}
+
+impl Busy {
+    /// The response is on its way and has to be read by then.
+    pub(crate) fn until(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+        self.vigil.deadlines.borrow_mut().push(deadline);
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let left = self.0.in_flight.get().saturating_sub(1);
-        self.0.in_flight.set(left);
+        let vigil = &self.vigil;
+        if let Some(deadline) = self.deadline {
+            let mut deadlines = vigil.deadlines.borrow_mut();
+            if let Some(place) = deadlines.iter().position(|other| *other == deadline) {
+                deadlines.swap_remove(place);
+            }
+        }
+        let left = vigil.in_flight.get().saturating_sub(1);
+        vigil.in_flight.set(left);
         if left == 0 {
-            self.0.idle_since.set(clock::now());
+            vigil.idle_since.set(clock::now());
         }
     }
 }
@@ -128,5 +154,20 @@ mod tests {
         assert!(matches!(vigil.next(), Some((_, Lapse::Stalled))));
         vigil.wrote(false);
         assert_eq!(vigil.next(), None);
+    }
+
+    #[test]
+    fn a_response_that_is_not_read_in_its_time_ends_its_connection() {
+        let timeouts = testing::config().proxy.timeouts;
+        let now = clock::now();
+        let vigil = Vigil::new(&timeouts, false, now);
+        let (mut late, mut early) = (vigil.begin(), vigil.begin());
+        late.until(now + timeouts.idle);
+        early.until(now);
+        assert_eq!(vigil.next(), Some((now + GRACE, Lapse::Overdue)));
+        drop(early);
+        assert_eq!(vigil.next(), Some((now + timeouts.idle + GRACE, Lapse::Overdue)));
+        drop(late);
+        assert!(matches!(vigil.next(), Some((_, Lapse::Idle))));
     }
 }

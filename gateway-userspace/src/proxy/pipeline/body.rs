@@ -15,7 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{exchange::Exchange, patience::Patience};
-use crate::{clock, proxy::upstream::body::SupplierBody};
+pub use crate::proxy::upstream::Payload;
+use crate::proxy::upstream::UpstreamError;
 
 /// Why a request body ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -28,73 +29,60 @@ pub(crate) enum BodyFault {
     Client(#[source] hyper::Error),
 }
 
-/// What the other side of an exchange may know of a request body.
-#[derive(Debug)]
-pub(crate) struct BodyState {
-    pub(crate) bytes: Cell<u64>,
-    pub(crate) fault: Cell<Option<Reason>>,
-    pub(crate) ended: Cell<bool>,
-    /// The last time a part went to the supplier.
-    pub(crate) moved: Cell<Instant>,
+impl BodyFault {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge => Reason::BodyTooLarge,
+            Self::Timeout => Reason::BodyTimeout,
+            Self::Client(_) => Reason::ClientGone,
+        }
+    }
 }
 
-impl BodyState {
-    pub(crate) fn new(now: Instant) -> Rc<Self> {
-        Rc::new(Self {
-            bytes: Cell::new(0),
-            fault: Cell::new(None),
-            ended: Cell::new(false),
-            moved: Cell::new(now),
-        })
+/// What a failed exchange is called: a fault of the request body is the client's, wherever it
+/// surfaced.
+pub(super) fn reason(error: &UpstreamError) -> Reason {
+    if let UpstreamError::RequestBody { source } = error
+        && let Some(fault) = source.downcast_ref::<BodyFault>()
+    {
+        return fault.reason();
     }
+    error.reason()
 }
 
 /// A request body that counts, and ends in a fault past its cap or the client's time.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     incoming: Option<Incoming>,
-    state: Rc<BodyState>,
+    bytes: Rc<Cell<u64>>,
     cap: u64,
     patience: Patience,
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, state: Rc<BodyState>, cap: u64, wait: Duration) -> Self {
+    /// `bytes` is where the length so far is noted.
+    pub(crate) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, cap: u64, wait: Duration) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        state.ended.set(incoming.is_none());
-        Self { incoming, state, cap, patience: Patience::new(wait) }
-    }
-
-    /// The same absence of a body, for a second attempt.
-    pub(crate) fn empty(state: Rc<BodyState>) -> Self {
-        Self { incoming: None, state, cap: 0, patience: Patience::new(Duration::ZERO) }
+        Self { incoming, bytes, cap, patience: Patience::new(wait) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.incoming.is_none()
     }
 
-    fn fail(
-        &mut self,
-        reason: Reason,
-        fault: BodyFault,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         self.incoming = None;
-        self.state.fault.set(Some(reason));
         Poll::Ready(Some(Err(fault)))
     }
 
     fn count(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         self.patience.renew();
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let total = self.state.bytes.get().saturating_add(length);
-        self.state.bytes.set(total);
+        let total = self.bytes.get().saturating_add(length);
+        self.bytes.set(total);
         if total > self.cap {
-            return self.fail(Reason::BodyTooLarge, BodyFault::TooLarge);
+            return self.fail(BodyFault::TooLarge);
         }
-        self.state.moved.set(clock::now());
-        // Past the declared length hyper asks no more.
-        self.state.ended.set(self.is_end_stream());
         Poll::Ready(Some(Ok(frame)))
     }
 }
@@ -110,18 +98,14 @@ impl Body for RequestBody {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => self.count(frame),
-            Poll::Ready(Some(Err(error))) => {
-                self.fail(Reason::ClientGone, BodyFault::Client(error))
-            }
+            Poll::Ready(Some(Err(error))) => self.fail(BodyFault::Client(error)),
             Poll::Ready(None) => {
                 self.incoming = None;
-                self.state.ended.set(true);
-                self.state.moved.set(clock::now());
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 ready!(self.patience.poll_lost(cx));
-                self.fail(Reason::BodyTimeout, BodyFault::Timeout)
+                self.fail(BodyFault::Timeout)
             }
         }
     }
@@ -135,14 +119,6 @@ impl Body for RequestBody {
     }
 }
 
-/// Where a response body comes from.
-#[derive(Debug)]
-pub enum Payload {
-    /// Written by the gateway; empty once sent.
-    Own(Bytes),
-    Supplier(Box<SupplierBody>),
-}
-
 /// A response body on its way to the client; its end, or its drop, ends the exchange.
 #[derive(Debug)]
 pub struct ResponseBody {
@@ -154,44 +130,38 @@ impl ResponseBody {
     pub(crate) fn new(payload: Payload, exchange: Box<Exchange>) -> Self {
         Self { payload, exchange }
     }
+
+    /// When it has to be read.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.exchange.deadline()
+    }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = UpstreamError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let frame = match &mut this.payload {
-            Payload::Own(bytes) if bytes.is_empty() => None,
-            Payload::Own(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Payload::Supplier(body) => ready!(Pin::new(body.as_mut()).poll_frame(cx)),
-        };
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        let frame = ready!(Pin::new(&mut self.payload).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                this.exchange.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+                self.exchange.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
             }
-            Some(Err(error)) => this.exchange.broke(error.reason()),
-            None => this.exchange.completed(),
+            Some(Err(error)) => self.exchange.broke(reason(error)),
+            None => self.exchange.completed(),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.payload {
-            Payload::Own(bytes) => bytes.is_empty(),
-            Payload::Supplier(body) => body.is_end_stream(),
-        }
+        self.payload.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.payload {
-            Payload::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Payload::Supplier(body) => body.size_hint(),
-        }
+        self.payload.size_hint()
     }
 }
 
@@ -200,26 +170,6 @@ impl Drop for ResponseBody {
         // hyper does not poll a body whose end it knows from its length.
         if self.is_end_stream() {
             self.exchange.completed();
-        }
-    }
-}
-
-/// Why a response body ends before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    #[error("the supplier broke off")]
-    Supplier(#[source] hyper::Error),
-    #[error("the supplier stopped sending")]
-    Stalled,
-    #[error("the route's time is over")]
-    Late,
-}
-
-impl BodyError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Supplier(_) => Reason::SupplierMalformed,
-            Self::Stalled | Self::Late => Reason::SupplierTimeout,
         }
     }
 }

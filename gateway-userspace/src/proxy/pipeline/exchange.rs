@@ -1,11 +1,17 @@
 //! The record of one exchange. It is written when it is dropped: after the last byte, or when the
 //! client goes away, at whatever point that is.
 
-use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gateway_common::Reason;
 
-use super::{body::BodyState, context::RequestContext, decision::Refusal};
+use super::{context::RequestContext, decision::Refusal};
 use crate::{
     clock,
     proxy::{router::Route, worker::Worker},
@@ -18,7 +24,8 @@ pub(crate) struct Exchange {
     worker: Rc<Worker>,
     pub(crate) context: RequestContext,
     pub(crate) route: Option<Arc<Route>>,
-    pub(crate) body: Rc<BodyState>,
+    /// Of the request body, so far.
+    pub(crate) bytes_in: Rc<Cell<u64>>,
     /// Which supplier was asked, and how long until its response head.
     pub(crate) supplier: Option<(usize, Duration)>,
     status: u16,
@@ -33,7 +40,7 @@ impl Exchange {
         worker.shared.ledger.metrics.request_started();
         Box::new(Self {
             worker: Rc::clone(worker),
-            body: BodyState::new(context.arrived),
+            bytes_in: Rc::default(),
             context,
             route: None,
             supplier: None,
@@ -47,6 +54,12 @@ impl Exchange {
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// When it has to be over, the last byte of the response read.
+    pub(crate) fn deadline(&self) -> Instant {
+        let usual = self.worker.shared.config.proxy.timeouts.request;
+        self.context.arrived + self.route.as_ref().map_or(usual, |route| route.timeout)
     }
 
     /// The response head is decided.
@@ -97,7 +110,7 @@ impl Drop for Exchange {
             status: self.status,
             reason: self.reason,
             detail: Some(&*self.detail).filter(|detail| !detail.is_empty()),
-            bytes_in: self.body.bytes.get(),
+            bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out,
             duration: clock::now().saturating_duration_since(context.arrived),
             supplier_duration: self.supplier.map(|(_, duration)| duration),

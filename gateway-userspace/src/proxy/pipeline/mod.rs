@@ -6,6 +6,7 @@ pub mod body;
 pub mod context;
 pub mod decision;
 pub(crate) mod exchange;
+pub(crate) mod forward;
 pub(crate) mod identifiers;
 pub(crate) mod patience;
 pub(crate) mod respond;
@@ -187,7 +188,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
         }
     }
     let wait = shared.config.proxy.timeouts.body;
-    let body = RequestBody::new(incoming, Rc::clone(&exchange.body), route.body_bytes, wait);
+    let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
     let response = worker.suppliers.send(exchange, &route, body).await?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);

@@ -15,8 +15,6 @@ use crate::clock;
 #[derive(Debug)]
 pub(crate) struct Patience {
     wait: Duration,
-    /// No wait goes past this.
-    until: Option<std::time::Instant>,
     armed: bool,
     /// Made once, at the first wait: most bodies never wait.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -24,11 +22,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(wait: Duration) -> Self {
-        Self { wait, until: None, armed: false, sleep: None }
-    }
-
-    pub(crate) fn until(wait: Duration, until: std::time::Instant) -> Self {
-        Self { until: Some(until), ..Self::new(wait) }
+        Self { wait, armed: false, sleep: None }
     }
 
     /// Something arrived.
@@ -40,11 +34,8 @@ impl Patience {
     pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let rearm = !self.armed;
         self.armed = true;
-        let (wait, until) = (self.wait, self.until);
-        let deadline = || {
-            let own = clock::now() + wait;
-            Instant::from_std(until.map_or(own, |until| until.min(own)))
-        };
+        let wait = self.wait;
+        let deadline = || Instant::from_std(clock::now() + wait);
         let sleep = match &mut self.sleep {
             Some(sleep) => {
                 if rearm {

@@ -36,7 +36,9 @@ pub(crate) fn refusal(refusal: &Refusal, id: &RequestId) -> Response<Payload> {
 /// Makes a response of ours one to HEAD: the length stays, the body goes. hyper would send it in
 /// h2, which clients take as a breach of protocol.
 pub(crate) fn without_body(response: &mut Response<Payload>) {
-    if let Payload::Own(bytes) = response.body_mut() {
+    if let Payload::Own(bytes) = response.body_mut()
+        && !bytes.is_empty()
+    {
         let length = std::mem::take(bytes).len();
         response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }

@@ -9,4 +9,5 @@ mod lab;
 mod origin;
 pub(in crate::proxy) mod plain_client;
 mod requests;
+mod streams;
 mod suppliers;

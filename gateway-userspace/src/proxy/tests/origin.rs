@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Collected, StreamBody, combinators::BoxBody};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -141,19 +141,19 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<Body>
             response
         }
         "/close" => {
-            let mut response = told(&request, connection, 0);
+            let mut response = told(&request, connection, Collected::default());
             response.headers_mut().insert("connection", HeaderValue::from_static("close"));
             response
         }
         "/revealing" => {
-            let mut response = told(&request, connection, 0);
+            let mut response = told(&request, connection, Collected::default());
             for name in ["server", "x-powered-by", "keep-alive"] {
                 response.headers_mut().insert(name, HeaderValue::from_static("secret/1.2"));
             }
             response
         }
         "/redirect" => {
-            let mut response = told(&request, connection, 0);
+            let mut response = told(&request, connection, Collected::default());
             *response.status_mut() = StatusCode::FOUND;
             response
                 .headers_mut()
@@ -162,25 +162,26 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<Body>
         }
         _ => {
             let (head, body) = request.into_parts();
-            let bytes = body.collect().await.map_or(0, |body| body.to_bytes().len());
-            told(&Request::from_parts(head, ()), connection, bytes)
+            let received = body.collect().await.unwrap_or_default();
+            told(&Request::from_parts(head, ()), connection, received)
         }
     }
 }
 
-fn told<B>(request: &Request<B>, connection: usize, bytes: usize) -> Response<Body> {
-    let headers: serde_json::Map<String, Value> = request
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("?").into()))
-        .collect();
+fn told<B>(request: &Request<B>, connection: usize, received: Collected<Bytes>) -> Response<Body> {
+    let fields = |map: &HeaderMap| -> serde_json::Map<String, Value> {
+        map.iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("?").into()))
+            .collect()
+    };
     let text = json!({
         "method": request.method().as_str(),
         "uri": request.uri().to_string(),
         "version": format!("{:?}", request.version()),
-        "headers": headers,
+        "headers": fields(request.headers()),
+        "trailers": received.trailers().map(fields),
         "connection": connection,
-        "body_bytes": bytes,
+        "body_bytes": received.to_bytes().len(),
     });
     streamed(stream::iter([chunk(text.to_string())]))
 }

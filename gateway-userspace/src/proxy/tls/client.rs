@@ -6,34 +6,48 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{TlsError, provider, server::certificates};
 use crate::{
-    config::model::{Config, Protocol, Supplier, SupplierKind},
-    proxy::{secrets::Secrets, upstream::SupplierTls},
+    config::model::{Config, Protocol, Supplier, SupplierKind, Target},
+    proxy::secrets::Secrets,
 };
 
-/// A settings object for each supplier that has a TLS target, in the order of the configuration.
+/// Settings for each target that speaks TLS, by supplier, in the order of the configuration. All
+/// workers use the same, and so each other's session tickets.
+pub(crate) type SupplierTls = Vec<Vec<Option<Arc<ClientConfig>>>>;
+
+/// How to shake hands with suppliers.
 pub(crate) fn suppliers(config: &Config, secrets: &Secrets) -> Result<SupplierTls, TlsError> {
-    config.suppliers.iter().map(|supplier| one(supplier, secrets)).collect()
+    config.suppliers.iter().map(|supplier| of_supplier(supplier, secrets)).collect()
 }
 
-fn one(supplier: &Supplier, secrets: &Secrets) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    let SupplierKind::Http(targets) = &supplier.kind else { return Ok(None) };
-    let mut with_tls = targets.iter().filter(|target| target.tls).peekable();
-    let Some(protocol) = with_tls.peek().map(|target| target.protocol) else { return Ok(None) };
-    let roots = match &supplier.ca {
+fn of_supplier(
+    supplier: &Supplier,
+    secrets: &Secrets,
+) -> Result<Vec<Option<Arc<ClientConfig>>>, TlsError> {
+    let SupplierKind::Http(targets) = &supplier.kind else { return Ok(Vec::new()) };
+    if !targets.iter().any(|target| target.tls) {
+        return Ok(vec![None; targets.len()]);
+    }
+    let roots = Arc::new(match &supplier.ca {
         Some(path) => authorities(path, secrets)?,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-    };
+    });
+    let of_target = |target: &Target| target.tls.then(|| settings(&roots, target.protocol));
+    targets.iter().map(|target| of_target(target).transpose()).collect()
+}
+
+/// Each target has its own: ALPN is its protocol's, and a session of one is none of another.
+fn settings(roots: &Arc<RootCertStore>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Setup { source })?
-        .with_root_certificates(roots)
+        .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
     config.alpn_protocols = match protocol {
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
-    Ok(Some(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 fn authorities(path: &Path, secrets: &Secrets) -> Result<RootCertStore, TlsError> {

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub(crate) use client::suppliers;
+pub(crate) use client::{SupplierTls, suppliers};
 pub(crate) use server::listeners;
 
 /// What is wrong with certificates and keys. Each says which file and what to do.

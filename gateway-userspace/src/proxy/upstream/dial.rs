@@ -1,185 +1,233 @@
-//! Opens a connection to a target: TCP, TLS where asked, and the HTTP version that both speak.
+//! Opens a connection to a target: addresses in turn, TCP, TLS, and HTTP by what ALPN agreed on.
 
-use std::{cell::Cell, future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    task::{AbortHandle, spawn_local},
+    time::timeout_at,
 };
 use tokio_rustls::TlsConnector;
+use tracing::debug;
 
-use super::pool::Permit;
-use crate::{
-    config::model::{Host, Protocol, Target},
-    proxy::{net::local::LocalExecutor, pipeline::body::RequestBody, worker::Shared},
+use super::{
+    book::Entry,
+    error::DialError,
+    upload::Upload,
+    wire::{Received, Wire},
 };
+use crate::{clock, config::model::Protocol, proxy::net::local::LocalExecutor};
 
-/// Bytes of a response head, at most.
-const HEAD_BYTES: usize = 64 * 1024;
+/// Addresses tried for one connection: a dead one must not cost the request, nor twenty of them.
+const MAX_ADDRESSES: u32 = 3;
+/// Bytes of a response head or of trailers. hyper's own bound on fields, 100, stands: it keeps the
+/// parsed fields on the stack.
+const MAX_HEAD: usize = 64 * 1024;
+/// Bytes read ahead of the client, at most, on one HTTP/1.1 connection.
+const MAX_BUFFER: usize = 256 * 1024;
+/// Bytes a supplier may send ahead of a slow client, per h2 stream and per connection.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// A silent h2 connection with requests under way is asked for a sign of life this often.
+const PING: Duration = Duration::from_secs(15);
+const PING_ANSWER: Duration = Duration::from_secs(10);
 
-/// Fields of a response head, at most.
-const HEAD_FIELDS: usize = 256;
-
-/// An h2 connection that does not answer a ping is given up.
-const PING_EVERY: Duration = Duration::from_secs(15);
-const PING_WAIT: Duration = Duration::from_secs(10);
-
-/// Flow control for h2 suppliers: room for one long download without waiting for updates.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DialFault {
-    #[error("all connections of the supplier are in use")]
-    Busy,
-    #[error("the target's name does not resolve to a permitted address")]
-    NoAddress,
-    #[error("connecting failed: {0}")]
-    Connect(io::ErrorKind),
-    #[error("TLS failed: {0}")]
-    Tls(io::Error),
-    #[error("the target does not speak the configured protocol")]
-    Protocol,
-    #[error("the HTTP handshake failed")]
-    Handshake(#[source] hyper::Error),
+/// What opening a connection needs to know of a target.
+pub(super) struct Dialer {
+    pub(super) entry: Arc<Entry>,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(super) connect: Duration,
+    pub(super) stall: Duration,
+    /// Which address is first the next time.
+    pub(super) turn: Cell<usize>,
 }
 
-/// A connection, by the version it speaks.
-pub(crate) enum Connected {
-    Http1(http1::SendRequest<RequestBody>),
-    /// With the streams the supplier allows, kept up to date.
-    Http2(http2::SendRequest<RequestBody>, Rc<Cell<usize>>),
-}
-
-/// How to reach one target.
-#[derive(Debug)]
-pub(crate) struct Dialer {
-    shared: Arc<Shared>,
-    /// The target's place in the address book.
-    place: usize,
-    protocol: Protocol,
-    tls: Option<Tls>,
-}
-
-struct Tls {
-    connector: TlsConnector,
-    name: ServerName<'static>,
+/// A connection just opened.
+pub(super) enum Dialed {
+    Http1 { sender: http1::SendRequest<Upload>, driver: AbortHandle, received: Received },
+    Http2(http2::SendRequest<Upload>),
 }
 
 impl Dialer {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        place: usize,
-        target: &Target,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Option<Self> {
-        let tls = match tls {
-            Some(config) => {
-                let name = match &target.host {
-                    Host::Name(name) => ServerName::try_from(name.clone()).ok()?,
-                    Host::Address(address) => ServerName::from(*address),
-                };
-                Some(Tls { connector: TlsConnector::from(config), name })
-            }
-            None => None,
-        };
-        Some(Self { shared, place, protocol: target.protocol, tls })
+    /// Opens a connection within `timeouts.connect`, all included.
+    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+        let until = clock::now() + self.connect;
+        match timeout_at(until.into(), self.open(until)).await {
+            Ok(dialed) => dialed,
+            Err(_elapsed) => Err(DialError::Timeout),
+        }
     }
 
-    /// Tries the target's addresses in turn. The caller bounds the time.
-    pub(crate) async fn connect(&self, permit: Permit) -> Result<Connected, DialFault> {
-        let addresses = self.shared.book.addresses(self.place);
-        let mut fault = DialFault::NoAddress;
-        for address in addresses.iter() {
-            match open(*address).await {
-                Ok(stream) => return self.speak(stream, permit).await,
-                Err(error) => fault = DialFault::Connect(error.kind()),
+    async fn open(&self, until: Instant) -> Result<Dialed, DialError> {
+        let addresses = self.entry.addresses();
+        if addresses.is_empty() {
+            return Err(DialError::NoAddress { name: self.entry.name() });
+        }
+        let (wire, version) = self.connect_any(&addresses, until).await?;
+        match version {
+            Protocol::Http2 => start_http2(wire).await,
+            Protocol::Auto | Protocol::Http1 => start_http1(wire).await,
+        }
+    }
+
+    /// The first of the addresses that connects; each has an equal part of the time left.
+    async fn connect_any(
+        &self,
+        addresses: &[SocketAddr],
+        until: Instant,
+    ) -> Result<(Wire, Protocol), DialError> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+        let count = u32::try_from(addresses.len()).map_or(MAX_ADDRESSES, |n| n.min(MAX_ADDRESSES));
+        let mut failure = DialError::Timeout;
+        for (left, address) in (1..=count).rev().zip(addresses.iter().cycle().skip(first)) {
+            let now = clock::now();
+            let end = now + until.saturating_duration_since(now) / left;
+            match timeout_at(end.into(), self.connect_to(*address)).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => failure = error,
+                Err(_elapsed) => failure = DialError::Timeout,
             }
         }
-        Err(fault)
+        Err(failure)
     }
 
-    async fn speak(&self, stream: TcpStream, permit: Permit) -> Result<Connected, DialFault> {
-        let Some(tls) = &self.tls else {
-            // Without TLS there is no negotiation: h2 only where it is configured.
-            let two = self.protocol == Protocol::Http2;
-            return handshake(stream, two, permit).await;
+    async fn connect_to(&self, address: SocketAddr) -> Result<(Wire, Protocol), DialError> {
+        let stream = TcpStream::connect(address)
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| DialError::Connect { address, source })?;
+        let Some((config, name)) = &self.tls else {
+            return Ok((Wire::plain(stream, self.stall), self.protocol));
         };
-        let stream =
-            tls.connector.connect(tls.name.clone(), stream).await.map_err(DialFault::Tls)?;
-        let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        if !two && self.protocol == Protocol::Http2 {
-            return Err(DialFault::Protocol);
+        let stream = TlsConnector::from(Arc::clone(config))
+            .connect(name.clone(), stream)
+            .await
+            .map_err(|source| DialError::Handshake { address, source })?;
+        let agreed_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let version = match (self.protocol, agreed_h2) {
+            (_, true) => Protocol::Http2,
+            (Protocol::Http2, false) => return Err(DialError::Alpn),
+            (Protocol::Auto | Protocol::Http1, false) => Protocol::Http1,
+        };
+        Ok((Wire::tls(stream, self.stall), version))
+    }
+}
+
+async fn start_http1(wire: Wire) -> Result<Dialed, DialError> {
+    let received = wire.received();
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_BUFFER)
+        .max_header_size(MAX_HEAD)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    let driver = spawn_local(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "supplier connection ended");
         }
-        handshake(stream, two, permit).await
-    }
+    });
+    Ok(Dialed::Http1 { sender, driver: driver.abort_handle(), received })
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn handshake<S>(stream: S, two: bool, permit: Permit) -> Result<Connected, DialFault>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let io = TokioIo::new(stream);
-    if two {
-        let (sender, connection) = second().handshake(io).await.map_err(DialFault::Handshake)?;
-        let offered = Rc::new(Cell::new(connection.current_max_send_streams()));
-        let seen = Rc::clone(&offered);
-        let mut connection = Box::pin(connection);
-        let watched = poll_fn(move |cx| {
-            let polled = connection.as_mut().poll(cx);
-            seen.set(connection.current_max_send_streams());
-            polled
-        });
-        drive(watched, permit);
-        return Ok(Connected::Http2(sender, offered));
-    }
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES).max_headers(HEAD_FIELDS);
-    let (sender, connection) = builder.handshake(io).await.map_err(DialFault::Handshake)?;
-    drive(connection, permit);
-    Ok(Connected::Http1(sender))
-}
-
-fn second() -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
+async fn start_http2(wire: Wire) -> Result<Dialed, DialError> {
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT)
-        .keep_alive_while_idle(false);
-    builder
-}
-
-/// The worker's `LocalSet` owns the task; it ends with its last sender, or with the connection.
-fn drive<F>(connection: F, permit: Permit)
-where
-    F: Future<Output = hyper::Result<()>> + 'static,
-{
-    let task = async move {
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING_ANSWER)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    // Ends when the last sender is gone and the last stream is over.
+    drop(spawn_local(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a supplier's connection ended");
+            debug!(%error, "supplier connection ended");
         }
-        drop(permit);
-    };
-    drop(tokio::task::spawn_local(task));
+    }));
+    Ok(Dialed::Http2(sender))
 }
 
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::{net::TcpListener, task::LocalSet};
+
+    use super::*;
+    use crate::proxy::upstream::book::tests::entry;
+
+    const CONNECT: Duration = Duration::from_millis(900);
+
+    fn dialer(port: u16, last_bytes: &[u8]) -> Dialer {
+        let address = |last: &u8| SocketAddr::from(([127, 0, 0, *last], port));
+        let addresses: Vec<SocketAddr> = last_bytes.iter().map(address).collect();
+        Dialer {
+            entry: entry(&addresses),
+            protocol: Protocol::Http1,
+            tls: None,
+            connect: CONNECT,
+            stall: CONNECT,
+            turn: Cell::new(0),
+        }
+    }
+
+    /// A listener whose queue is full: it answers no SYN.
+    async fn black_hole(address: SocketAddr) -> (Socket, Vec<TcpStream>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(0).unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) =
+            timeout_at((clock::now() + CONNECT / 9).into(), TcpStream::connect(address)).await
+        {
+            queued.push(stream.unwrap());
+            assert!(queued.len() < 8, "the queue never fills");
+        }
+        (socket, queued)
+    }
+
+    #[tokio::test]
+    async fn dead_addresses_cost_time_but_not_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
+        LocalSet::new()
+            .run_until(async {
+                let silent_first = dialer(port, &[2, 1]);
+                let start = clock::now();
+                assert!(silent_first.dial().await.is_ok());
+                assert!(clock::now() - start < CONNECT * 2 / 3);
+                // The next connection starts with the other address.
+                let start = clock::now();
+                assert!(silent_first.dial().await.is_ok());
+                assert!(clock::now() - start < CONNECT / 3);
+                // Refused, refused, and the last that is tried.
+                assert!(dialer(port, &[3, 4, 1]).dial().await.is_ok());
+                assert!(dialer(port, &[3, 4, 5, 1]).dial().await.is_err());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn gives_up_at_the_connect_timeout() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
+        let start = clock::now();
+        assert!(matches!(dialer(port, &[2]).dial().await, Err(DialError::Timeout)));
+        let elapsed = clock::now() - start;
+        assert!(CONNECT <= elapsed && elapsed < CONNECT * 2, "{elapsed:?}");
     }
 }

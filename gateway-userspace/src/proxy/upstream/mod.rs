@@ -1,198 +1,98 @@
-//! Suppliers: where requests go. Each worker has its own pools, so that no request waits for a
-//! lock; the addresses behind names are shared.
+//! Suppliers: from a finished request to a response that is still on its way.
+//!
+//! What all workers have in common is checked and named once: the `setup`, and the `book` of
+//! addresses. Beyond that each worker has its own [`Upstreams`], without locks. In the order of a
+//! request: `supplier` chooses a `target`, which has a connection at rest (`pool`) or opens one
+//! (`dial`, `wire`); `exchange` sends on it (`upload`) and hands the response back (`download`).
 
-pub(crate) mod addresses;
-pub(crate) mod body;
+mod address;
+mod book;
+mod counts;
 mod dial;
+mod download;
 mod echo;
-mod forward;
+mod error;
+mod exchange;
+mod flight;
+mod link;
+mod patience;
 mod pool;
-mod send;
+mod setup;
+mod supplier;
+mod target;
+mod upload;
+mod wire;
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
+#[cfg(test)]
+mod tests;
 
-use gateway_common::Reason;
-use http::{
-    HeaderName, HeaderValue, Response,
-    uri::{Authority, Scheme},
+use std::{fmt, pin::Pin, time::Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+
+pub(crate) use self::{book::Book, setup::Setup};
+pub use self::{
+    download::{Download, Payload},
+    error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},
 };
-use rustls::ClientConfig;
+use self::{echo::Echo, setup::Prepared, supplier::Supplier};
 
-use self::{
-    dial::Dialer,
-    forward::{Destination, Outgoing},
-    pool::Pool,
-    send::Sending,
-};
-use super::worker::Shared;
-use crate::{
-    clock,
-    config::model::{self, Host, IdentityMethod, SupplierKind, Target},
-    proxy::{
-        pipeline::{
-            body::{Payload, RequestBody},
-            decision::Refusal,
-            exchange::Exchange,
-        },
-        router::Route,
-    },
-};
+/// A request body on its way to a supplier. It never leaves its worker's thread.
+pub(crate) type OutboundBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
-/// TLS settings towards one supplier, by its place in the configuration.
-pub(crate) type SupplierTls = Vec<Option<Arc<ClientConfig>>>;
-
-/// One worker's suppliers, in the order of the configuration.
-#[derive(Debug)]
-pub(crate) struct Suppliers {
-    list: Vec<Supplier>,
-    /// By identity name: the field that carries its credential.
-    credentials: Vec<(String, HeaderName)>,
-    credential_fields: Vec<HeaderName>,
+/// All suppliers, as one worker sees them. To be used inside its `LocalSet`.
+pub(crate) struct Upstreams {
+    /// At the supplier's place in the configuration.
+    all: Vec<Upstream>,
 }
 
-#[derive(Debug)]
-enum Supplier {
-    Http(Http),
-    Echo,
+/// By kind.
+enum Upstream {
+    Http(Supplier),
+    Echo(Echo),
 }
 
-/// A supplier spoken to over HTTP.
-#[derive(Debug)]
-pub(crate) struct Http {
-    targets: Vec<(Rc<Pool>, Destination)>,
-    turn: Cell<usize>,
-}
-
-impl Suppliers {
-    /// The pools of one worker; `None` where a target's name cannot be asked for.
-    pub(crate) fn new(shared: &Arc<Shared>, tls: &SupplierTls) -> Option<Self> {
-        let mut place = 0;
-        let mut list = Vec::new();
-        for (supplier, tls) in shared.config.suppliers.iter().zip(tls) {
-            list.push(match &supplier.kind {
-                SupplierKind::Echo => Supplier::Echo,
-                SupplierKind::Http(targets) => {
-                    let http = Http::new(shared, supplier, targets, place, tls.as_ref())?;
-                    place += targets.len();
-                    Supplier::Http(http)
-                }
-            });
-        }
-        let credentials: Vec<_> = shared.config.identities.iter().filter_map(credential).collect();
-        let credential_fields = credentials.iter().map(|(_, field)| field.clone()).collect();
-        Some(Self { list, credentials, credential_fields })
+impl Upstreams {
+    /// The suppliers of one worker; connects to none.
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let upstream = |prepared: &Prepared| match prepared {
+            Prepared::Http(targets) => Upstream::Http(Supplier::new(targets, &setup.timeouts)),
+            Prepared::Echo(echo) => Upstream::Echo(echo.clone()),
+        };
+        Self { all: setup.suppliers.iter().map(upstream).collect() }
     }
 
-    /// Sends a request to its route's supplier and returns its response, or why there is none.
+    /// Sends a request to the supplier with this index in the configuration and waits for the
+    /// response head. The request has an origin-form URI and its final headers; Host, scheme and
+    /// authority are set here. Redirects are answers like any other.
     pub(crate) async fn send(
         &self,
-        exchange: &mut Exchange,
-        route: &Route,
-        body: RequestBody,
-    ) -> Result<Response<Payload>, Refusal> {
-        let started = clock::now();
-        let outcome = self.answer(exchange, route, body).await;
-        let waited = clock::now().saturating_duration_since(started);
-        exchange.supplier = Some((route.supplier, waited));
-        outcome
-    }
-
-    /// Closes idle connections.
-    pub(crate) fn sweep(&self, now: Instant) {
-        for (pool, _) in self.list.iter().flat_map(Supplier::targets) {
-            pool.sweep(now);
+        supplier: usize,
+        request: Request<Option<OutboundBody>>,
+        deadline: Instant,
+    ) -> Result<Response<Payload>, UpstreamError> {
+        match self.all.get(supplier) {
+            Some(Upstream::Http(supplier)) => supplier.send(request, deadline).await,
+            Some(Upstream::Echo(echo)) => echo.send(request, deadline).await,
+            None => Err(UpstreamError::Unknown { index: supplier }),
         }
     }
 
-    async fn answer(
-        &self,
-        exchange: &mut Exchange,
-        route: &Route,
-        body: RequestBody,
-    ) -> Result<Response<Payload>, Refusal> {
-        let outgoing = self.outgoing(exchange, route)?;
-        let shared = Arc::clone(&exchange.worker().shared);
-        match self.list.get(route.supplier) {
-            Some(Supplier::Http(supplier)) => {
-                let timeouts = &shared.config.proxy.timeouts;
-                let deadline = exchange.context.arrived + route.timeout;
-                let state = &exchange.body;
-                Box::pin(Sending { supplier, timeouts, state, deadline }.run(outgoing, body)).await
+    /// Closes connections that were not used since the sweep before.
+    pub(crate) fn sweep(&self) {
+        for upstream in &self.all {
+            match upstream {
+                Upstream::Http(supplier) => supplier.sweep(),
+                Upstream::Echo(_) => {}
             }
-            Some(Supplier::Echo) => {
-                echo::answer(&outgoing, body, &exchange.body, &self.credential_fields).await
-            }
-            None => Err(Refusal::new(Reason::Internal, "the route's supplier is unknown")),
-        }
-    }
-
-    fn outgoing(&self, exchange: &mut Exchange, route: &Route) -> Result<Outgoing, Refusal> {
-        let of_route = |(name, _): &&(String, HeaderName)| Some(name) == route.identity.as_ref();
-        let used = self.credentials.iter().find(of_route).map(|(_, field)| field);
-        forward::outgoing(&mut exchange.context, used, &self.credential_fields)
-            .ok_or_else(|| Refusal::new(Reason::PathInvalid, "the path cannot be forwarded"))
-    }
-}
-
-impl Supplier {
-    fn targets(&self) -> &[(Rc<Pool>, Destination)] {
-        match self {
-            Self::Http(http) => &http.targets,
-            Self::Echo => &[],
         }
     }
 }
 
-impl Http {
-    fn new(
-        shared: &Arc<Shared>,
-        supplier: &model::Supplier,
-        targets: &[Target],
-        first: usize,
-        tls: Option<&Arc<ClientConfig>>,
-    ) -> Option<Self> {
-        let one = |(offset, target): (usize, &Target)| {
-            let tls = target.tls.then(|| tls.cloned()).flatten();
-            if target.tls && tls.is_none() {
-                return None;
-            }
-            let dialer = Dialer::new(Arc::clone(shared), first + offset, target, tls)?;
-            Some((Pool::new(dialer, supplier.connections), destination(target)?))
-        };
-        let targets: Option<Vec<_>> = targets.iter().enumerate().map(one).collect();
-        targets
-            .filter(|targets| !targets.is_empty())
-            .map(|targets| Self { targets, turn: Cell::new(0) })
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstreams").field("count", &self.all.len()).finish_non_exhaustive()
     }
-
-    pub(crate) fn targets(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// The target whose turn it is.
-    pub(crate) fn next(&self) -> Option<(&Rc<Pool>, &Destination)> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        self.targets.get(turn % self.targets.len().max(1)).map(|(pool, to)| (pool, to))
-    }
-}
-
-fn credential(identity: &model::Identity) -> Option<(String, HeaderName)> {
-    let IdentityMethod::ApiKey { header } = &identity.method;
-    Some((identity.name.clone(), HeaderName::from_bytes(header.as_bytes()).ok()?))
-}
-
-fn destination(target: &Target) -> Option<Destination> {
-    let host = match &target.host {
-        Host::Name(name) => name.clone(),
-        Host::Address(std::net::IpAddr::V4(v4)) => v4.to_string(),
-        Host::Address(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
-    };
-    let usual = if target.tls { 443 } else { 80 };
-    let text = if target.port == usual { host } else { format!("{host}:{}", target.port) };
-    Some(Destination {
-        scheme: if target.tls { Scheme::HTTPS } else { Scheme::HTTP },
-        host: HeaderValue::from_str(&text).ok()?,
-        authority: Authority::try_from(text).ok()?,
-    })
 }

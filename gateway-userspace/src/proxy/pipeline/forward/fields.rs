@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri,
     header::{CONTENT_LENGTH, EXPECT, HOST, TE},
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::PathAndQuery,
 };
 
 use crate::proxy::{
     hop_by_hop,
     identity::keys,
-    pipeline::{body::RequestBody, context::RequestContext, identifiers::REQUEST_ID},
+    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
 };
 
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
@@ -37,35 +37,16 @@ static OURS: [HeaderName; 10] = [
     HeaderName::from_static("x-original-url"),
 ];
 
-/// A request to a supplier, before it is known which version carries it.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) method: Method,
-    pub(crate) headers: HeaderMap,
-    pub(crate) path: PathAndQuery,
-    /// The caller takes trailers: gRPC needs to say so.
-    trailers: bool,
-}
-
-/// Where it goes.
-#[derive(Debug)]
-pub(crate) struct Destination {
-    pub(crate) scheme: Scheme,
-    pub(crate) authority: Authority,
-    pub(crate) host: HeaderValue,
-}
-
 /// Takes the fields out of the context and makes them the supplier's. `credentials` are the fields
-/// that identities read.
-pub(crate) fn outgoing(
+/// that identities read. `None` where the path cannot be forwarded.
+pub(super) fn request(
     context: &mut RequestContext,
     credential: Option<&HeaderName>,
     credentials: &[HeaderName],
-) -> Option<Outgoing> {
+) -> Option<Request<()>> {
     let path = path(context)?;
     let mut headers = std::mem::take(&mut context.head.headers);
-    let trailers =
-        headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let trailers = takes_trailers(&headers);
     hop_by_hop::strip(&mut headers);
     // hyper frames the body anew, and answers `Expect` when the body is asked for.
     for name in [&CONTENT_LENGTH, &EXPECT, &HOST] {
@@ -74,60 +55,23 @@ pub(crate) fn outgoing(
     strip_claims(&mut headers);
     strip_credentials(&mut headers, credential, credentials);
     identify(&mut headers, context);
-    Some(Outgoing { method: context.head.method.clone(), headers, path, trailers })
+    if trailers {
+        // We take them too; gRPC servers refuse who does not say so.
+        headers.insert(TE, TRAILERS.clone());
+    }
+    let mut request = Request::new(());
+    request.method_mut().clone_from(&context.head.method);
+    *request.uri_mut() = Uri::from(path);
+    *request.headers_mut() = headers;
+    Some(request)
 }
 
-impl Outgoing {
-    /// Back from a connection that closed before it was used.
-    pub(crate) fn recover(request: Request<RequestBody>) -> (Self, RequestBody) {
-        let (head, body) = request.into_parts();
-        let mut headers = head.headers;
-        let trailers = headers.remove(TE).is_some();
-        let path = head.uri.path_and_query().cloned();
-        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        (Self { method: head.method, headers, path, trailers }, body)
-    }
-
-    /// The same again, for a second attempt.
-    pub(crate) fn spare(&self) -> Self {
-        Self {
-            method: self.method.clone(),
-            headers: self.headers.clone(),
-            path: self.path.clone(),
-            trailers: self.trailers,
-        }
-    }
-
-    /// As an HTTP/1.1 message.
-    pub(crate) fn first(self, to: &Destination, body: RequestBody) -> Request<RequestBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from(self.path);
-        *request.headers_mut() = self.headers;
-        request.headers_mut().insert(HOST, to.host.clone());
-        request
-    }
-
-    /// As an h2 message.
-    pub(crate) fn second(
-        self,
-        to: &Destination,
-        body: RequestBody,
-    ) -> Option<Request<RequestBody>> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(to.scheme.clone());
-        parts.authority = Some(to.authority.clone());
-        parts.path_and_query = Some(self.path);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = Uri::from_parts(parts).ok()?;
-        *request.headers_mut() = self.headers;
-        if self.trailers {
-            request.headers_mut().insert(TE, TRAILERS.clone());
-        }
-        Some(request)
-    }
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn path(context: &RequestContext) -> Option<PathAndQuery> {

@@ -1,0 +1,217 @@
+//! The response body on its way to the client. It holds the connection it comes from: read to its
+//! end, the connection goes back to the pool; dropped before, the connection closes (HTTP/1.1) or
+//! the stream is reset (h2).
+
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep_until};
+
+use super::{
+    UpstreamError,
+    error::Wait,
+    link::Http1,
+    pool::Place,
+    upload::{Progress, Turn},
+};
+use crate::clock;
+
+/// What a body keeps busy.
+pub(super) enum Hold {
+    Connection(Http1),
+    Stream { _place: Place },
+}
+
+/// A response body on its way to the client.
+#[derive(Debug)]
+pub enum Payload {
+    /// Written by the gateway; empty once sent.
+    Own(Bytes),
+    Supplier(Box<Download>),
+}
+
+/// A response body from a supplier.
+pub struct Download {
+    body: Incoming,
+    /// `None` once the body is over, well or badly.
+    hold: Option<Hold>,
+    upload: Option<Rc<Progress>>,
+    target: Arc<str>,
+    stall: Duration,
+    deadline: Instant,
+    /// When the last frame came; kept only while `timer` is set.
+    last: Instant,
+    /// Set the first time the body has to be waited for: most never are.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Download {
+    pub(super) fn new(
+        body: Incoming,
+        hold: Hold,
+        upload: Option<Rc<Progress>>,
+        target: Arc<str>,
+        stall: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let (last, timer) = (deadline, None);
+        Self { body, hold: Some(hold), upload, target, stall, deadline, last, timer }
+    }
+
+    /// The body is whole: the connection is free for the next request.
+    fn finish(&mut self) {
+        if let Some(Hold::Connection(connection)) = self.hold.take() {
+            release(connection, self.upload.as_deref());
+        }
+    }
+
+    /// Notes that a frame came, and whether it came in time.
+    fn advance(&mut self) -> Result<(), UpstreamError> {
+        let now = clock::now();
+        self.last = now;
+        if now < self.deadline { Ok(()) } else { Err(self.late(Wait::Deadline)) }
+    }
+
+    /// Waits until the next frame is overdue.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<UpstreamError> {
+        loop {
+            let now = clock::now();
+            let timer = match &mut self.timer {
+                Some(timer) => timer,
+                none => {
+                    self.last = now;
+                    let until = (now + self.stall).min(self.deadline);
+                    none.insert(Box::pin(sleep_until(until.into())))
+                }
+            };
+            ready!(timer.as_mut().poll(cx));
+            let overdue = self.last + self.stall;
+            if now >= self.deadline {
+                return Poll::Ready(self.late(Wait::Deadline));
+            }
+            if now >= overdue {
+                return Poll::Ready(self.late(Wait::Body));
+            }
+            timer.as_mut().reset(overdue.min(self.deadline).into());
+        }
+    }
+
+    fn late(&self, wait: Wait) -> UpstreamError {
+        UpstreamError::Timeout { target: Arc::clone(&self.target), wait }
+    }
+
+    fn end_with(
+        &mut self,
+        error: UpstreamError,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        self.hold = None;
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn fault(&self, error: hyper::Error) -> UpstreamError {
+        match self.upload.as_ref().and_then(|upload| upload.take_failure()) {
+            Some(source) => UpstreamError::RequestBody { source },
+            None => UpstreamError::of_exchange(&self.target, error),
+        }
+    }
+}
+
+/// Gives a connection back whose response is read. One whose request is still being sent cannot
+/// be used again and, as nobody would wait for it, ends here.
+pub(super) fn release(connection: Http1, upload: Option<&Progress>) {
+    if upload.is_none_or(|upload| upload.turn().0 == Turn::Sent) {
+        connection.go_home();
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        let this = self.get_mut();
+        if this.hold.is_none() {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Err(late) = this.advance() {
+                    return this.end_with(late);
+                }
+                // hyper's servers ask no more after trailers.
+                if frame.is_trailers() || this.body.is_end_stream() {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let fault = this.fault(error);
+                this.end_with(fault)
+            }
+            Poll::Ready(None) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let overdue = ready!(this.poll_overdue(cx));
+                this.end_with(overdue)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.hold.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl std::fmt::Debug for Download {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match self.get_mut() {
+            Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Supplier(body) => Pin::new(body.as_mut()).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Supplier(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Supplier(body) => body.size_hint(),
+        }
+    }
+}

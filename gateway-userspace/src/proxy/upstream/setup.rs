@@ -1,0 +1,122 @@
+//! What all workers' suppliers are made from: checked and named once, from the configuration.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{
+    HeaderName, HeaderValue,
+    uri::{Authority, Scheme},
+};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+
+use super::{
+    SetupError,
+    book::{Book, Entry},
+    echo::Echo,
+    exchange::Name,
+};
+use crate::{
+    config::model::{
+        self, Config, Host, Identity, IdentityMethod, Protocol, SupplierKind, Timeouts,
+    },
+    proxy::tls::SupplierTls,
+};
+
+/// All suppliers, in the order of the configuration. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(super) suppliers: Arc<[Prepared]>,
+    pub(super) timeouts: Timeouts,
+}
+
+/// A supplier.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Http(Vec<PreparedTarget>),
+    Echo(Echo),
+}
+
+/// A target of a supplier.
+#[derive(Debug)]
+pub(super) struct PreparedTarget {
+    pub(super) name: Name,
+    pub(super) entry: Arc<Entry>,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Connections or streams of one worker, at most.
+    pub(super) bound: usize,
+}
+
+impl Setup {
+    /// `tls` is as `tls::suppliers` made it, and `book` for the same configuration.
+    pub(crate) fn new(config: &Config, tls: &SupplierTls, book: &Book) -> Result<Self, SetupError> {
+        let all = config.suppliers.iter().zip(tls).zip(book.suppliers());
+        let suppliers = all
+            .map(|((supplier, tls), entries)| match &supplier.kind {
+                SupplierKind::Echo => Ok(Prepared::Echo(Echo::new(credentials(config)))),
+                SupplierKind::Http(targets) => targets
+                    .iter()
+                    .zip(tls)
+                    .zip(entries)
+                    .map(|((target, tls), entry)| prepare(supplier, target, tls.as_ref(), entry))
+                    .collect::<Result<_, _>>()
+                    .map(Prepared::Http),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { suppliers, timeouts: config.proxy.timeouts.clone() })
+    }
+}
+
+/// The fields in which identities find credentials.
+fn credentials(config: &Config) -> Vec<HeaderName> {
+    let field = |identity: &Identity| match &identity.method {
+        IdentityMethod::ApiKey { header } => HeaderName::from_bytes(header.as_bytes()).ok(),
+    };
+    config.identities.iter().filter_map(field).collect()
+}
+
+fn prepare(
+    supplier: &model::Supplier,
+    target: &model::Target,
+    tls: Option<&Arc<ClientConfig>>,
+    entry: &Arc<Entry>,
+) -> Result<PreparedTarget, SetupError> {
+    let name = name(supplier, target)?;
+    let verified = |config: &Arc<ClientConfig>| Ok((Arc::clone(config), verified(&target.host)?));
+    let tls = tls.map(verified).transpose().map_err(|source| SetupError::Tls {
+        supplier: supplier.name.clone(),
+        target: name.label.to_string(),
+        source,
+    })?;
+    let bound = usize::try_from(supplier.connections).unwrap_or(usize::MAX);
+    Ok(PreparedTarget { name, entry: Arc::clone(entry), protocol: target.protocol, tls, bound })
+}
+
+/// What the target's certificate must be for.
+fn verified(host: &Host) -> Result<ServerName<'static>, rustls_pki_types::InvalidDnsNameError> {
+    match host {
+        Host::Name(name) => ServerName::try_from(name.clone()),
+        Host::Address(address) => Ok(ServerName::from(*address)),
+    }
+}
+
+/// The target's name without the port its scheme implies, which some servers do not expect in Host.
+fn name(supplier: &model::Supplier, target: &model::Target) -> Result<Name, SetupError> {
+    let host = match &target.host {
+        Host::Name(name) => name.clone(),
+        Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+        Host::Address(address) => address.to_string(),
+    };
+    let label: Arc<str> = format!("{host}:{}", target.port).into();
+    let implied = if target.tls { 443 } else { 80 };
+    let shown = if target.port == implied { host.as_str() } else { &*label };
+    let fault = |source: http::Error| SetupError::Name {
+        supplier: supplier.name.clone(),
+        target: label.to_string(),
+        source,
+    };
+    let authority = Authority::try_from(shown).map_err(|error| fault(error.into()))?;
+    let host = HeaderValue::from_str(shown).map_err(|error| fault(error.into()))?;
+    let scheme = if target.tls { Scheme::HTTPS } else { Scheme::HTTP };
+    Ok(Name { label, scheme, authority, host })
+}
