@@ -113,6 +113,18 @@ impl Lab {
         self.instance.as_ref().unwrap()
     }
 
+    /// Waits until no request is in flight: what serves one ends a moment after its connection.
+    pub(super) async fn settled(&self) -> Value {
+        for _ in 0..400 {
+            let status = self.instance().answer(&Query::Status);
+            if status["requests_in_flight"] == 0 {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("a request is still in flight: {}", self.instance().answer(&Query::Status));
+    }
+
     /// The reasons of the strikes so far, in order.
     pub(super) async fn strikes(&mut self, count: usize) -> Vec<Reason> {
         let mut strikes = Vec::new();
