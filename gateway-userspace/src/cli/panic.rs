@@ -7,7 +7,8 @@ use crate::control::Request;
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Command {
-    /// Let every packet pass, whatever is banned. Bans are kept and counted, not carried out.
+    /// Let every packet pass, whatever is banned. Bans are kept and hold again after `restore`; what
+    /// passes meanwhile is counted as `panic_pass` alone.
     Pass,
     /// Filter again as configured.
     Restore,

@@ -13,7 +13,7 @@ use tracing::info;
 use super::{address::source, bans::Sentence, kernel::filter::DropEvent, recent::Recent};
 use crate::control::{DropRecord, StrikeRecord};
 
-/// Sources remembered.
+/// Sources remembered, those that struck and those whose packets were dropped each.
 const SOURCES: u32 = 8192;
 
 /// Strikes, and drops, remembered of each.
@@ -25,17 +25,13 @@ const AWAITED: u32 = 1024;
 /// What is remembered.
 #[derive(Debug)]
 pub(super) struct Memory {
-    sources: Recent<IpNet, History>,
+    /// Apart from the drops: a flood from forged sources may not wash away who struck.
+    strikes: Recent<IpNet, VecDeque<Strike>>,
+    dropped: Recent<IpNet, VecDeque<DropEvent>>,
     awaited: Recent<IpNet, u64>,
     drops: u64,
     to_map: Latency,
     to_drop: Latency,
-}
-
-#[derive(Debug, Default)]
-struct History {
-    strikes: VecDeque<Strike>,
-    drops: VecDeque<DropEvent>,
 }
 
 #[derive(Debug)]
@@ -57,7 +53,8 @@ pub(super) struct Latency {
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            sources: Recent::new(SOURCES),
+            strikes: Recent::new(SOURCES),
+            dropped: Recent::new(SOURCES),
             awaited: Recent::new(AWAITED),
             drops: 0,
             to_map: Latency::default(),
@@ -68,8 +65,8 @@ impl Default for Memory {
 
 impl Memory {
     pub(super) fn struck(&mut self, net: IpNet, reason: Reason, weight: u32, now: Instant) {
-        let history = self.sources.entry(net, History::default);
-        push(&mut history.strikes, Strike { at: now, reason, weight });
+        let strikes = self.strikes.entry(net, VecDeque::new);
+        push(strikes, Strike { at: now, reason, weight });
     }
 
     /// A strike of `struck_ns` led to a ban that the map holds since `held_ns`.
@@ -91,7 +88,7 @@ impl Memory {
     pub(super) fn dropped(&mut self, event: DropEvent) {
         self.drops += 1;
         let net = source(event.source);
-        push(&mut self.sources.entry(net, History::default).drops, event);
+        push(self.dropped.entry(net, VecDeque::new), event);
         if !matches!(event.reason, Reason::BanHost | Reason::BanPrefix) {
             return;
         }
@@ -109,8 +106,8 @@ impl Memory {
             weight: strike.weight,
             seconds_ago: now.saturating_duration_since(strike.at).as_secs(),
         };
-        let history = self.sources.get(net);
-        history.map_or_else(Vec::new, |one| one.strikes.iter().rev().map(record).collect())
+        let strikes = self.strikes.get(net);
+        strikes.map_or_else(Vec::new, |strikes| strikes.iter().rev().map(record).collect())
     }
 
     /// The last sampled drops of a source, newest first. `now_ns` is `CLOCK_MONOTONIC`.
@@ -121,8 +118,8 @@ impl Memory {
             destination_port: event.destination_port,
             seconds_ago: Duration::from_nanos(now_ns.saturating_sub(event.at_ns)).as_secs(),
         };
-        let history = self.sources.get(net);
-        history.map_or_else(Vec::new, |one| one.drops.iter().rev().map(record).collect())
+        let drops = self.dropped.get(net);
+        drops.map_or_else(Vec::new, |drops| drops.iter().rev().map(record).collect())
     }
 
     /// Sampled drops that were heard of.
@@ -139,7 +136,7 @@ impl Memory {
     }
 
     pub(super) fn evicted(&self) -> u64 {
-        self.sources.evicted()
+        self.strikes.evicted() + self.dropped.evicted() + self.awaited.evicted()
     }
 }
 
@@ -191,6 +188,19 @@ mod tests {
         let strikes = memory.strikes(net, now + Duration::from_secs(3));
         assert_eq!(strikes.len(), EACH);
         assert_eq!((strikes[0].weight, strikes[0].seconds_ago), (99, 3));
+    }
+
+    #[test]
+    fn a_flood_from_forged_sources_does_not_wash_away_strikes() {
+        let (mut memory, now) = (Memory::default(), clock::now());
+        let net = "192.0.2.1/32".parse().unwrap();
+        memory.struck(net, Reason::CredentialUnknown, 20, now);
+        for forged in 0..=SOURCES {
+            let source = std::net::Ipv4Addr::from(0xC612_0000 + forged).into();
+            memory.dropped(DropEvent { source, ..drop_at(1, Reason::PacketLimit) });
+        }
+        assert_eq!(memory.strikes(net, now).len(), 1);
+        assert_eq!(memory.evicted(), 1);
     }
 
     fn sentence() -> Sentence {

@@ -8,8 +8,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tracing::info;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tracing::{info, warn};
 
 use super::error::GuardError;
 use crate::{config::model::Config, ipc::message::ListenerRole};
@@ -63,6 +63,18 @@ pub(super) fn open(
         info!(%address, ?role, workers, "listening");
     }
     Ok(sockets)
+}
+
+/// Opens anew what a broken proxy shut down: a proxy shares the sockets with the next one, which
+/// would accept nothing from them.
+pub(super) fn revive(listening: &mut [Listening]) -> Result<(), GuardError> {
+    for one in listening {
+        if !SockRef::from(&one.socket).is_listener().unwrap_or(false) {
+            warn!(address = %one.address, worker = one.worker, "a listening socket was shut down; it is opened anew");
+            one.socket = listen(one.address)?;
+        }
+    }
+    Ok(())
 }
 
 /// How many sockets the configuration asks for.
@@ -160,6 +172,23 @@ mod tests {
         let second = open(&config(address, 3), handed, true).unwrap();
         assert_eq!(inodes(&second)[..2], before);
         assert_eq!(second.len(), 3);
+    }
+
+    #[test]
+    fn a_socket_that_a_proxy_shut_down_is_opened_anew_and_the_others_stay() {
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        let mut sockets = open(&config(address, 2), Vec::new(), true).unwrap();
+        let inode = |one: &Listening| nix::sys::stat::fstat(one).unwrap().st_ino;
+        let before: Vec<u64> = sockets.iter().map(inode).collect();
+        SockRef::from(&sockets[0].socket).shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(!SockRef::from(&sockets[0].socket).is_listener().unwrap());
+
+        revive(&mut sockets).unwrap();
+        assert!(sockets.iter().all(|one| SockRef::from(&one.socket).is_listener().unwrap()));
+        assert_ne!(inode(&sockets[0]), before[0]);
+        assert_eq!(inode(&sockets[1]), before[1]);
     }
 
     #[test]

@@ -139,8 +139,11 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
             return true;
         }
         Adopted::Serving(serving) => {
-            info!(pid = serving.process.pid(), "proxy of another configuration drains");
-            parts.keeper.dismiss(serving).await;
+            info!(
+                pid = serving.process.pid(),
+                "proxy of another configuration serves until the next one does"
+            );
+            parts.keeper.succeed(serving);
         }
         Adopted::Drains(process) => parts.keeper.watch_drain(process),
         Adopted::Stuck(process) => {

@@ -185,7 +185,8 @@ impl PacketFilter for FakeKernel {
     }
 
     fn status(&self) -> KernelStatus {
-        KernelStatus::default()
+        let mode = if self.panic { "panic pass" } else { "enforce" };
+        KernelStatus { mode: mode.to_owned(), ..KernelStatus::default() }
     }
 
     fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {

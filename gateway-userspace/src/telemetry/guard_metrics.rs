@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 29] = [
+const MEANINGS: [(&str, &str); 31] = [
     ("allows", "Allowed prefixes"),
     (
         "ban_capacity",
@@ -22,6 +22,7 @@ const MEANINGS: [(&str, &str); 29] = [
     ("proxy_broken_total", "Connections to a proxy broken off for a frame it should not have sent"),
     ("proxy_messages_refused_total", "Messages from the proxy that the guard did not act on"),
     ("proxy_messages_total", "Messages from the proxy"),
+    ("proxy_queries_refused_total", "Questions not put to the proxy because too many were open"),
     ("proxy_restarts_total", "Times the proxy was started anew"),
     ("store_errors_total", "Writes to the store that failed"),
     ("store_lost_total", "Changes the store lost because its queue was full"),
@@ -33,6 +34,7 @@ const MEANINGS: [(&str, &str); 29] = [
     ("strikes_ignored_total", "Strikes that did not count"),
     ("strikes_total", "Strikes received from the proxy"),
     ("sweep_failures_total", "Sweeps of expired bans that the kernel refused"),
+    ("trust_evictions_total", "Sources that authenticated lately and had to go for others"),
     ("trusts_total", "Authenticated successes that the proxy reported"),
 ];
 

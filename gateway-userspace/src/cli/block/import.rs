@@ -93,8 +93,10 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-/// A list is a stranger's text: nothing that reads it may hold a capability.
+/// A list is a stranger's text: nothing that reads it may hold a capability, or get one back, as
+/// root does by running a program.
 fn drop_privileges() -> anyhow::Result<()> {
+    nix::sys::prctl::set_no_new_privs().context("setting no-new-privs before the list is read")?;
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).context("dropping capabilities before the list is read")?;
     }

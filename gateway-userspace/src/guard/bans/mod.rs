@@ -364,7 +364,7 @@ fn stands_against(present: &Ban, wanted: &Ban) -> bool {
         (Some(_), None) => false,
         (Some(present), Some(wanted)) => present >= wanted,
     };
-    present.source == BanSource::Cli || (lasts && present.source != BanSource::Strike)
+    present.source == BanSource::Cli || lasts
 }
 
 fn kernel_ban(ban: &Ban, left: Option<Duration>) -> KernelBan {

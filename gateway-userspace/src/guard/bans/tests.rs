@@ -82,6 +82,21 @@ fn the_operator_replaces_a_strike_ban_and_an_import_does_not_replace_the_operato
 }
 
 #[test]
+fn an_import_lengthens_a_strike_ban_and_does_not_shorten_it() {
+    let (mut list, mut kernel) = (list(), FakeKernel::default());
+    for _ in 0..5 {
+        strike(&mut list, &mut kernel, "198.18.0.1", WALL);
+    }
+    let host = net("198.18.0.1/32");
+    let import =
+        |seconds| Wanted { source: BanSource::Import, ..cli("198.18.0.1/32", Some(seconds)) };
+    assert_eq!(list.add(&mut kernel, import(5), WALL).unwrap(), Added::Known);
+    assert_eq!(list.table().get(host).unwrap().left(WALL), Some(Duration::from_mins(1)));
+    assert_eq!(list.add(&mut kernel, import(600), WALL).unwrap(), Added::Replaced);
+    assert_eq!(list.table().get(host).unwrap().left(WALL), Some(Duration::from_mins(10)));
+}
+
+#[test]
 fn an_expired_ban_leaves_kernel_list_and_store_and_the_relapse_is_remembered() {
     let (mut list, mut kernel) = (list(), FakeKernel::default());
     for _ in 0..5 {

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock::Wall,
-    control::{Allow, Ban, IMPORT_PORTION, Key, RefusedEntry, Request, Response},
+    control::{
+        Allow, Ban, IMPORT_PORTION, Key, LIST_PORTION, NOTE_BYTES, RefusedEntry, Request, Response,
+    },
     guard::{
         allows,
         bans::{self, Added, Wanted},
@@ -18,12 +20,6 @@ use crate::{
     },
     ipc::message::Query,
 };
-
-/// Bytes of a note.
-const NOTE_BYTES: usize = 256;
-
-/// Entries of one answer; a list that is longer comes in several.
-const LIST_PORTION: usize = 5_000;
 
 impl Core {
     /// Answers a command.
@@ -77,6 +73,9 @@ impl Core {
                 };
                 if let Some((allowed, _)) = self.allows.covering(net) {
                     message.extend([format!(", but {allowed} is allowed and passes all the same")]);
+                }
+                if let Some(why) = self.toothless() {
+                    message.extend(["; for now ", why]);
                 }
                 self.stored(done(message))
             }

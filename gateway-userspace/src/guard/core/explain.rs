@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
 
+use ipnet::IpNet;
+
 use super::Core;
 use crate::{
     clock,
@@ -9,12 +11,17 @@ use crate::{
     guard::{
         address::{canonical, source},
         events::Latency,
+        kernel::BanSource,
     },
     ipc::message::{GuardMetric, KernelReport},
 };
 
-/// What the filter calls its mode when it lets everything pass.
-const PANIC: &str = "panic pass";
+/// What the filter calls its modes that drop nothing, and what that means for a ban.
+const TOOTHLESS: [(&str, &str); 3] = [
+    ("panic pass", "every packet passes by operator's order (`gateway panic restore` ends it)"),
+    ("shadow", "kernel.mode is shadow: what would be dropped is counted and passes"),
+    ("off", "the packet filter is off: bans drop nothing"),
+];
 
 impl Core {
     pub(super) fn status(&self) -> Status {
@@ -70,9 +77,7 @@ impl Core {
         let (net, now) = (source(address), clock::now());
         let judge = self.bans.judge();
         let mut findings = Vec::new();
-        if self.kernel.0.status().mode == PANIC {
-            findings.push("every packet passes by operator's order".to_owned());
-        }
+        findings.extend(self.toothless().map(str::to_owned));
         if let Some((allowed, configured)) = self.allows.covering(address.into()) {
             let by = if configured { "kernel.protect" } else { "the operator" };
             findings.push(format!("{allowed} is allowed by {by}: no ban and no policy touches it"));
@@ -96,13 +101,28 @@ impl Core {
             let threshold = judge.settings().threshold;
             findings.push(format!("{net} has a strike score of {score:.0}; {threshold} bans"));
         }
-        if let Some(past) = judge.offenders().bans_of(net) {
-            findings.push(format!("{net} was banned for strikes {} times lately", past.bans));
-        }
+        findings.extend(self.past(net));
         if findings.is_empty() {
             findings.push("the guard has nothing against it".to_owned());
         }
         findings
+    }
+
+    /// Why bans drop nothing at the moment, if they do not.
+    pub(super) fn toothless(&self) -> Option<&'static str> {
+        let mode = self.kernel.0.status().mode;
+        TOOTHLESS.iter().find(|(name, _)| *name == mode).map(|(_, why)| *why)
+    }
+
+    /// The strike bans of `net` that are over and still count.
+    fn past(&self, net: IpNet) -> Option<String> {
+        let past = self.bans.judge().offenders().bans_of(net)?.bans;
+        let stands = self.bans.table().get(net).is_some_and(|ban| ban.source == BanSource::Strike);
+        match past.saturating_sub(u32::from(stands)) {
+            0 => None,
+            1 => Some(format!("{net} was banned for strikes once before")),
+            times => Some(format!("{net} was banned for strikes {times} times before")),
+        }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -136,6 +156,7 @@ impl Core {
             ("strike_sources", count(scores.len())),
             ("strike_source_capacity", count(scores.capacity())),
             ("strike_evictions_total", scores.evicted()),
+            ("trust_evictions_total", judge.trust_evicted()),
             ("offenders", count(judge.offenders().len())),
             ("offender_evictions_total", judge.offenders().evicted()),
             ("allows", count(self.allows.kernel_allows().len())),
@@ -150,6 +171,7 @@ impl Core {
             ("proxy_restarts_total", keeper.restarts),
             ("proxy_broken_total", keeper.broken),
             ("proxy_messages_total", keeper.messages),
+            ("proxy_queries_refused_total", self.counts.queries_refused),
             ("proxy_messages_refused_total", self.counts.messages_refused),
             ("control_requests_total", self.door.served.load(Ordering::Relaxed)),
             ("control_refused_total", self.door.refused.load(Ordering::Relaxed)),

@@ -18,13 +18,13 @@ use super::{
     accounts::Accounts,
     address::of_this_machine,
     allows::AllowList,
-    bans::{BanList, Judge, Offenders},
+    bans::{BanError, BanList, Judge, Offenders},
     control::Door,
     error::GuardError,
     events::Memory,
     kernel::PacketFilter,
     keys::KeyRing,
-    listeners::Listening,
+    listeners::{self, Listening},
     protect::Protected,
     store::{Change, Store, Stored},
     timekeeper::{Jump, Timekeeper},
@@ -44,6 +44,12 @@ const EVENTS: usize = 256;
 
 /// Warnings that `gateway status` shows.
 const WARNINGS: usize = 16;
+
+/// How often the addresses of one supplier are logged, at most.
+const RESOLVED_LOGGED: Duration = Duration::from_secs(10);
+
+/// Stored bans that are not restored, named one by one.
+const NAMED: usize = 4;
 
 /// Questions the proxy has not answered.
 const QUERIES: usize = 64;
@@ -73,6 +79,8 @@ pub(super) struct Core {
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
     failure_logged: Option<Instant>,
+    /// When a supplier's addresses were last logged; one entry a configured supplier.
+    resolved_logged: BTreeMap<String, Instant>,
 }
 
 /// The filter; its own type has no `Debug`.
@@ -93,6 +101,7 @@ struct Counts {
     clock_jumps: u64,
     sweep_failures: u64,
     messages_refused: u64,
+    queries_refused: u64,
 }
 
 /// What a core is made of before it serves.
@@ -119,10 +128,7 @@ impl State {
         let judge =
             Judge::new(&config.bans, &config.kernel.shared, Offenders::new(stored.offenders));
         let mut bans = BanList::new(judge, protected, config.kernel.capacity);
-        for refused in bans.restore(stored.bans, time.wall(clock::wall())) {
-            warn!(%refused, "a stored ban is not restored");
-            warnings.push(refused.to_string());
-        }
+        warnings.extend(not_restored(&bans.restore(stored.bans, time.wall(clock::wall()))));
         let kernel = &config.kernel;
         let allows = AllowList::new(&kernel.protect, stored.allows, kernel.capacity.allow);
         let identities = config.identities.iter().map(|one| one.name.clone()).collect();
@@ -176,6 +182,7 @@ impl Core {
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
+            resolved_logged: BTreeMap::new(),
         }
     }
 
@@ -194,6 +201,7 @@ impl Core {
 
     /// Starts a proxy on the sockets that are open.
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
+        listeners::revive(&mut self.listening)?;
         let keys = self.keys.all_for_proxy();
         let outfit = Outfit::gather(&self.config, &self.text, self.digest, &self.listening, keys)?;
         self.keeper.start(outfit)?;
@@ -290,6 +298,18 @@ impl Core {
         let changes = self.take_changes();
         self.store.submit(changes);
     }
+}
+
+/// A prefix that became protected may hold bans by the thousands: some are named, all counted.
+fn not_restored(refused: &[BanError]) -> Vec<String> {
+    let mut warnings: Vec<String> = refused.iter().take(NAMED).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = refused.len().checked_sub(NAMED) {
+        warnings.push(format!("{more} more stored bans are not restored for like reasons"));
+    }
+    for warning in &warnings {
+        warn!(%warning, "a stored ban is not restored");
+    }
+    warnings
 }
 
 /// Says what happened to the clock, to the log and for `gateway status`.

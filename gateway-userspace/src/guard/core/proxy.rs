@@ -6,7 +6,7 @@ use gateway_common::Reason;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::{Core, MINUTE, QUERIES};
+use super::{Core, MINUTE, QUERIES, RESOLVED_LOGGED};
 use crate::{
     clock,
     guard::{
@@ -38,7 +38,9 @@ impl Core {
     /// Asks the proxy; the receiver resolves with its JSON, or fails if it does not answer.
     pub(super) fn query(&mut self, query: Query) -> oneshot::Receiver<String> {
         let (answer, said) = oneshot::channel();
-        if self.keeper.is_serving() && self.queries.len() < QUERIES {
+        if self.queries.len() >= QUERIES {
+            self.counts.queries_refused += 1;
+        } else if self.keeper.is_serving() {
             self.next_query += 1;
             self.queries.insert(self.next_query, answer);
             self.keeper.tell(FromGuard::Query { id: self.next_query, query });
@@ -55,7 +57,7 @@ impl Core {
                 self.counts.trusts += 1;
                 self.bans.judge_mut().trust(source, now);
             }
-            FromProxy::Resolved { name, addresses } => self.resolved(&name, &addresses),
+            FromProxy::Resolved { name, addresses } => self.resolved(&name, &addresses, now),
             FromProxy::KernelCounters { id } => {
                 let report = self.report();
                 self.keeper.tell(FromGuard::KernelCounters { id, report });
@@ -102,13 +104,18 @@ impl Core {
         }
     }
 
-    fn resolved(&mut self, name: &str, addresses: &[IpAddr]) {
+    fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
         if !self.config.suppliers.iter().any(|supplier| supplier.name == name) {
             self.counts.messages_refused += 1;
             return;
         }
         let standing = self.bans.resolved(&mut *self.kernel.0, name, addresses);
-        info!(supplier = name, ?addresses, "supplier's addresses are protected");
+        // At most as often as names are asked for: else a broken proxy could fill the disk.
+        let lately = |at: Instant| now.saturating_duration_since(at) < RESOLVED_LOGGED;
+        if self.resolved_logged.get(name).is_none_or(|at| !lately(*at)) {
+            self.resolved_logged.insert(name.to_owned(), now);
+            info!(supplier = name, ?addresses, "supplier's addresses are protected");
+        }
         for net in standing {
             let text = format!(
                 "supplier {name} has an address within the ban on {net}; its answers are dropped until `gateway block rm {net}`"

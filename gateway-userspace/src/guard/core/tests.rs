@@ -31,7 +31,8 @@ fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
     let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
     let nets: Vec<IpNet> =
         (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + n).to_be_bytes()).into()).collect();
-    let note = "x".repeat(256);
+    // The longest that JSON makes of a byte.
+    let note = "\u{1}".repeat(256);
     let import = Request::BlockImport { nets: nets.clone(), ttl: None, note };
     let Outcome::Stored(Response::Imported { added: 10_000, .. }, _) = ask(&mut core, import)
     else {
@@ -139,6 +140,63 @@ fn drop_events_are_taken_in_bounded_steps() {
     assert!(!core.take_events());
     let why = core.why_address([192, 0, 2, 1].into());
     assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, 53));
+}
+
+#[test]
+fn a_prefix_that_became_protected_warns_of_its_many_bans_in_a_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let ban = crate::guard::bans::Ban {
+        source: crate::guard::kernel::BanSource::Import,
+        reason: gateway_common::Reason::Import,
+        since: Wall(1),
+        expires: None,
+        note: "".into(),
+    };
+    let nets = (0..50_u32).map(|n| IpNet::from(IpAddr::from((0x0A14_0000 + n).to_be_bytes())));
+    store.submit(nets.map(|net| Change::Ban(net, Some(ban.clone()))).collect());
+    drop(store);
+    let mut config = testing::config();
+    config.kernel.protect = vec![net("10.20.0.0/16")];
+    let state = State::restore(&config, Store::open(folder.path()).unwrap(), &[]);
+    assert_eq!(state.warnings.len(), NAMED + 1);
+    assert!(state.warnings[NAMED].contains("46 more"), "{:?}", state.warnings);
+}
+
+#[test]
+fn why_tells_earlier_bans_from_the_one_that_stands() {
+    let (_folder, mut core) = core();
+    let address: IpAddr = [198, 18, 0, 1].into();
+    let findings = |core: &Core| core.why_address(address).findings.join("\n");
+    strike_until_banned(&mut core, address);
+    assert!(findings(&core).contains("is banned for") && !findings(&core).contains("before"));
+    core.tick(Wall(clock::wall().0 + 61), clock::now() + Duration::from_secs(61));
+    assert!(findings(&core).contains("was banned for strikes once before"), "{}", findings(&core));
+}
+
+#[test]
+fn whoever_bans_or_asks_why_is_told_that_bans_drop_nothing() {
+    let (_folder, mut core) = core();
+    for (panic, told) in [(false, false), (true, true)] {
+        core.kernel = Kernel(Box::new(testing::FakeKernel { panic, ..Default::default() }));
+        let Outcome::Stored(Response::Done { message }, _) =
+            ask(&mut core, add("192.0.2.1/32", None))
+        else {
+            panic!("not banned");
+        };
+        assert_eq!(message.contains("every packet passes"), told, "{message}");
+        let why = core.why_address([192, 0, 2, 1].into());
+        assert_eq!(why.findings[0].contains("every packet passes"), told, "{:?}", why.findings);
+    }
+}
+
+fn strike_until_banned(core: &mut Core, source: IpAddr) {
+    let reason = gateway_common::Reason::CredentialUnknown.number();
+    for _ in 0..5 {
+        let strike = crate::guard::bans::Strike { source, reason, behind_proxy: false };
+        let (now, wall) = (clock::now(), core.wall());
+        core.bans.strike(&mut *core.kernel.0, strike, now, wall);
+    }
 }
 
 fn core() -> (tempfile::TempDir, Core) {

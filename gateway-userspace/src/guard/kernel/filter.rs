@@ -72,7 +72,7 @@ pub enum KernelError {
     )]
     NoInterface { name: String },
     #[error(
-        "interface {name} already has XDP program {id} ({program}); detach it with `ip link set dev {name} xdp off` or take {name} out of kernel.interfaces"
+        "interface {name} already has XDP program {id} ({program}); detach it with `ip link set dev {name} xdp off`, or, where a link holds it, with `bpftool link detach id ID` (`bpftool link` lists them) or by removing the link's pin; or take {name} out of kernel.interfaces"
     )]
     Taken { name: String, id: u32, program: String },
     #[error("attaching XDP to {name}")]

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
 use tracing::{error, info, warn};
 
 use super::{
@@ -56,6 +60,8 @@ pub(in crate::guard) struct Keeper {
     events: mpsc::Sender<Numbered>,
     tasks: JoinSet<()>,
     current: Option<Current>,
+    /// The order to drain, for a proxy that serves until the next one does.
+    predecessor: Option<oneshot::Sender<()>>,
     number: u64,
     failures: u32,
     restart_at: Option<Instant>,
@@ -99,6 +105,7 @@ impl Keeper {
             events,
             tasks: JoinSet::new(),
             current: None,
+            predecessor: None,
             number: 0,
             failures: 0,
             restart_at: None,
@@ -115,7 +122,10 @@ impl Keeper {
             .map_err(GuardError::system("starting the proxy process"))?;
         let pid = process.pid();
         let (session, current) = self.session(process, channel);
-        self.note_pid(pid);
+        // Until it serves, its predecessor is the one a later guard has to find.
+        if self.predecessor.is_none() {
+            self.note_pid(pid);
+        }
         self.current = Some(current);
         self.tasks.spawn(session.begin(pid, self.digest, outfit));
         Ok(())
@@ -138,12 +148,12 @@ impl Keeper {
         self.tasks.spawn(session.converse());
     }
 
-    /// Lets a proxy finish what it has; its sockets go on with another.
-    pub(in crate::guard) async fn dismiss(&mut self, serving: Serving) {
-        let Serving { process, channel, .. } = serving;
-        // One that does not hear it is ended when its time is over.
-        drop(send(&channel, Outgoing::plain(FromGuard::Drain)).await);
-        self.watch_drain(process);
+    /// Lets a proxy serve until the next one does, on the same sockets, and drain then. A start
+    /// that fails, for a key file that cannot be read, say, leaves the service as it was.
+    pub(in crate::guard) fn succeed(&mut self, serving: Serving) {
+        let (order, ordered) = oneshot::channel();
+        self.predecessor = Some(order);
+        self.tasks.spawn(outlive(serving, ordered, self.drain + GRACE));
     }
 
     /// Ends a draining proxy of an earlier guard when its time is over.
@@ -170,6 +180,7 @@ impl Keeper {
                 info!(pid = current.process.pid(), "proxy serves");
                 current.serving_since = Some(now);
                 self.ever_served = true;
+                self.relieve_predecessor();
                 Reaction::Serves
             }
             Event::Lost { why } => {
@@ -214,6 +225,7 @@ impl Keeper {
 
     /// Lets the proxy finish, and ends it when its time is over or `hurry` resolves.
     pub(in crate::guard) async fn stop(&mut self, hurry: impl Future<Output = ()>) {
+        self.relieve_predecessor();
         self.tell(FromGuard::Drain);
         let Some(mut current) = self.current.take() else { return };
         let end = current.process.end();
@@ -258,6 +270,17 @@ impl Keeper {
         }
     }
 
+    /// The proxy of this guard serves, or the guard stops: the one before it has done its work.
+    fn relieve_predecessor(&mut self) {
+        let Some(order) = self.predecessor.take() else { return };
+        if let Some(pid) = self.pid() {
+            self.note_pid(pid);
+        }
+        if order.send(()).is_err() {
+            warn!("the earlier proxy is gone already");
+        }
+    }
+
     fn session(&mut self, process: Process, channel: Channel) -> (Session, Current) {
         self.number += 1;
         let number = self.number;
@@ -296,10 +319,42 @@ impl Keeper {
 
     fn note_pid(&self, pid: u32) {
         // Without the file a later guard does not look for this proxy and starts its own.
-        if let Err(source) = fs::write(&self.pid_file, format!("{pid}\n")) {
+        let fresh = self.pid_file.with_extension("new");
+        // Whole or not there: half a number would be a proxy that nobody looks for, on our ports.
+        let noted =
+            fs::write(&fresh, format!("{pid}\n")).and_then(|()| fs::rename(&fresh, &self.pid_file));
+        if let Err(source) = noted {
             warn!(path = %self.pid_file.display(), %source, "the proxy's pid is not noted");
         }
     }
+}
+
+/// Waits for the order, and sees to it that it is followed. Without one, as when the guard fails,
+/// the connection ends and the proxy serves on, looking for the next guard.
+async fn outlive(serving: Serving, ordered: oneshot::Receiver<()>, patience: Duration) {
+    let Serving { process, channel, .. } = serving;
+    let end = process.end();
+    tokio::select! {
+        ordered = ordered => if ordered.is_err() { return },
+        () = unheard(&channel) => {}
+    }
+    let drains = async {
+        // One that does not hear it is ended when its time is over.
+        drop(send(&channel, Outgoing::plain(FromGuard::Drain)).await);
+        tokio::select! {
+            () = end.reached() => {}
+            () = unheard(&channel) => {}
+        }
+    };
+    if timeout(patience, drains).await.is_err() {
+        process.kill();
+    }
+}
+
+/// Takes what a proxy says, for nothing: one whose words pile up does not hear the order either.
+async fn unheard(channel: &Channel) {
+    while channel.receive::<FromProxy>().await.is_ok() {}
+    std::future::pending::<()>().await;
 }
 
 /// The wait before a start after so many failures in a row: none, then doubling.
@@ -312,6 +367,65 @@ fn wait(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_earlier_proxy_is_relieved_when_the_next_one_serves_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.pid");
+        fs::write(&file, "1\n").unwrap();
+        let (mut keeper, _events) = keeper(&file);
+        let (earlier, earlier_end) = serving();
+        keeper.succeed(earlier);
+        let (next, _next_end) = serving();
+        let pid = next.process.pid();
+        let (_session, current) = keeper.session(next.process, next.channel);
+        keeper.current = Some(current);
+        // More than a queue of the kernel holds: it must not be stuck with them.
+        for _ in 0..2000 {
+            earlier_end.send(&FromProxy::KernelCounters { id: 1 }, &[]).await.unwrap();
+        }
+        assert!(timeout(MOMENT, earlier_end.receive::<FromGuard>()).await.is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
+
+        let reaction = keeper.heed((keeper.number, Event::Serving), crate::clock::now());
+        assert!(matches!(reaction, Reaction::Serves));
+        assert_eq!(earlier_end.receive::<FromGuard>().await.unwrap().0, FromGuard::Drain);
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("{pid}\n"));
+    }
+
+    #[tokio::test]
+    async fn the_earlier_proxy_is_let_go_undrained_when_the_guard_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.pid");
+        let (mut keeper, _events) = keeper(&file);
+        let (earlier, earlier_end) = serving();
+        keeper.succeed(earlier);
+        tokio::task::yield_now().await;
+        drop(keeper);
+        let heard = earlier_end.receive::<FromGuard>().await;
+        assert!(matches!(heard, Err(crate::ipc::IpcError::Closed)), "{heard:?}");
+    }
+
+    const MOMENT: Duration = Duration::from_millis(50);
+
+    fn keeper(pid_file: &std::path::Path) -> (Keeper, mpsc::Receiver<Numbered>) {
+        let accounts =
+            Accounts { own: nix::unistd::geteuid(), root: false, proxy: None, control_group: None };
+        let (sender, events) = mpsc::channel(8);
+        let log = "info".to_owned();
+        let keeper =
+            Keeper::new(accounts, log, [0; 32], pid_file.to_owned(), Duration::ZERO, sender);
+        (keeper, events)
+    }
+
+    /// Stands for a proxy, with its end of the channel.
+    fn serving() -> (Serving, Channel) {
+        let (channel, end) = Channel::pair().unwrap();
+        let child = std::process::Command::new("sleep").arg("2").spawn().unwrap();
+        let process = Process::child(child).unwrap();
+        let serving = Serving { process, channel, configuration: [0; 32], sockets: Vec::new() };
+        (serving, Channel::from_fd(end).unwrap())
+    }
 
     #[test]
     fn the_first_restart_is_at_once_and_the_wait_grows_to_its_bound() {

@@ -59,9 +59,15 @@ fn restrict() -> Result<landlock::RestrictionStatus, RulesetError> {
 /// The files, and the folder of a `resolv.conf` that a service keeps elsewhere and replaces.
 fn resolver_files() -> Vec<PathBuf> {
     let kept = std::fs::canonicalize("/etc/resolv.conf").ok();
-    let folder = kept.as_deref().and_then(Path::parent).filter(|folder| folder.starts_with("/run"));
+    let folder = kept.as_deref().and_then(service_folder);
     let files = FILES.iter().map(PathBuf::from);
     files.chain(folder.map(Path::to_owned)).collect()
+}
+
+/// A folder below `/run`; never `/run` itself, with what every service keeps there.
+fn service_folder(file: &Path) -> Option<&Path> {
+    let run = Path::new("/run");
+    file.parent().filter(|folder| folder.starts_with(run) && *folder != run)
 }
 
 fn described(landlock: &LandlockStatus, ruleset: &RulesetStatus) -> String {
@@ -76,5 +82,21 @@ fn described(landlock: &LandlockStatus, ruleset: &RulesetStatus) -> String {
         }
         LandlockStatus::NotEnabled => "not enabled in this kernel".to_owned(),
         LandlockStatus::NotImplemented => "not in this kernel".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_resolver_is_opened_and_all_of_run_is_not() {
+        for (file, folder) in [
+            ("/run/systemd/resolve/stub-resolv.conf", Some("/run/systemd/resolve")),
+            ("/run/resolv.conf", None),
+            ("/etc/resolv.conf", None),
+        ] {
+            assert_eq!(service_folder(Path::new(file)), folder.map(Path::new));
+        }
     }
 }

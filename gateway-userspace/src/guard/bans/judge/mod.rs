@@ -120,6 +120,11 @@ impl Judge {
             .is_some_and(|at| now.saturating_duration_since(*at) < self.settings.trust)
     }
 
+    /// Trusted sources that had to go for others.
+    pub(crate) fn trust_evicted(&self) -> u64 {
+        self.trusted.evicted()
+    }
+
     /// The name of the rule that keeps `source` from strike bans, `None` if none does.
     pub(crate) fn is_shared(&self, source: IpNet) -> bool {
         self.shared.iter().any(|shared| overlap(*shared, source))
