@@ -43,7 +43,10 @@ pub(super) fn attach(
                 let why = "it filters an interface of another network namespace";
                 return Err(pins::foreign(&link.path, why));
             }
-            Some(link) => take_over(link, name, &pin, program)?,
+            Some(link) => {
+                take_over(link, name, &pin, program)?;
+                warn_of_mode(name, index, mode, &pin);
+            }
             None => attach_new(name, index, &pin, mode, program)?,
         }
     }
@@ -100,6 +103,25 @@ fn take_over(
     }
     tracing::info!(interface = name, "took over the XDP link");
     Ok(())
+}
+
+/// The operator asked for another mode than the link was made with.
+fn warn_of_mode(name: &str, index: u32, mode: Attach, pin: &Path) {
+    let attached = netlink::slot(index).map_or(Attached::Several, |slot| slot.attached);
+    let other = match mode {
+        Attach::Auto => false,
+        Attach::Native => attached == Attached::Generic,
+        Attach::Generic => attached == Attached::Native,
+    };
+    if other {
+        tracing::warn!(
+            interface = name,
+            attached = attached.name(),
+            "kernel.attach does not change a filter that is attached; stop gateway, `rm {}` and \
+             start again, which leaves a moment without a filter",
+            pin.display()
+        );
+    }
 }
 
 fn attach_new(

@@ -114,7 +114,7 @@ pub enum KernelError {
         source: std::io::Error,
     },
     #[error(
-        "CAP_BPF and CAP_NET_ADMIN are needed; run as root, or without the kernel part: `gateway run --kernel off`"
+        "CAP_SYS_ADMIN and CAP_NET_ADMIN are needed; run as root, or without the kernel part: `gateway run --kernel off`"
     )]
     NotPermitted,
 }
