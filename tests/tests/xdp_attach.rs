@@ -4,7 +4,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
-use gateway_common::Reason;
+use aya::maps::{Array, Map, MapData};
+use gateway_common::{
+    Reason,
+    maps::{self, Settings},
+};
 use gateway_tests::{
     inject::Bound,
     lab::{FLOOD_V4, FLOOD_V6, INTERFACE, Lab},
@@ -210,6 +214,45 @@ fn half_written_folders_are_rebuilt_and_lost_maps_replaced() -> Result<()> {
     Ok(())
 }
 
+/// Writes `words` over the first value of a pinned array.
+fn overwrite<const N: usize>(pins: &Pins, map: &str, word: u64) -> Result<()> {
+    let folder = pins.folders().pop().unwrap_or_default();
+    let data = MapData::from_pin(folder.join(map))?;
+    let mut array: Array<_, [u64; N]> = Array::try_from(Map::Array(data))?;
+    for index in 0..array.len() {
+        array.set(index, [word; N], 0)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn damaged_maps_are_put_right_at_the_next_start() -> Result<()> {
+    if skip::without_root("damaged_maps_are_put_right_at_the_next_start")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    for (round, word) in [(0, 0), (10, u64::MAX - 1), (20, 0x0202_0202_0202_0200)] {
+        drop(start(&lab, &config)?);
+        overwrite::<{ size_of::<Settings>() / 8 }>(&pins, maps::SETTINGS, word)?;
+        for map in [maps::BAN4_SUMMARY, maps::BAN6_SUMMARY, maps::SKETCH, maps::CELLS] {
+            overwrite::<1>(&pins, map, word)?;
+        }
+        let mut filter = start(&lab, &config)?;
+        // Bits of a damaged word may read as the operator's order, which no restart ends.
+        filter.set_panic(false)?;
+        ensure!(leaked(&lab, round + 1)? == 0, "{word:x}");
+        filter.put_allow(FLOOD_V4.parse()?)?;
+        filter.put_allow(FLOOD_V6.parse()?)?;
+        // The first packet puts the word right, those of the next tick are within the limit.
+        leaked(&lab, round + 2)?;
+        ensure!(leaked(&lab, round + 3)? > 0, "allowed, whatever the word of their limit held");
+        filter.remove_allow(FLOOD_V4.parse()?)?;
+        filter.remove_allow(FLOOD_V6.parse()?)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn an_interface_that_comes_back_is_filtered_again() -> Result<()> {
     if skip::without_root("an_interface_that_comes_back_is_filtered_again")? {
@@ -226,6 +269,58 @@ fn an_interface_that_comes_back_is_filtered_again() -> Result<()> {
         status.interfaces.first().map(|found| found.attached.clone())
     })?;
     ensure!(attached == "native", "{attached}");
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_comes_back_is_filtered_again_by_a_running_guard() -> Result<()> {
+    if skip::without_root("an_interface_that_comes_back_is_filtered_again_by_a_running_guard")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = Kernel { attach: Attach::Auto, ..config(&pins) };
+    let mut filter = start(&lab, &config)?;
+    lab.inside.ip(&["link", "delete", INTERFACE])?;
+    lab.inside.run(|| Ok(filter.tend()?))?;
+    lab.inside.ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "other0"])?;
+    for _ in 0..2 {
+        lab.inside.run(|| Ok(filter.tend()?))?;
+        let status = lab.inside.run(|| Ok(filter.status()))?;
+        let attached = status.interfaces.first().map(|found| found.attached.clone());
+        ensure!(attached.as_deref() == Some("native"), "{attached:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_gateway_takes_nothing_away_from_the_first() -> Result<()> {
+    if skip::without_root("a_second_gateway_takes_nothing_away_from_the_first")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    let first = start(&lab, &config)?;
+    let other = Kernel { interfaces: vec!["lo".to_owned()], attach: Attach::Generic, ..config };
+    let refused = start(&lab, &other).err();
+    let refused = refused.and_then(|error| error.downcast::<KernelError>().ok());
+    ensure!(matches!(refused, Some(KernelError::PinsInUse { .. })), "{refused:?}");
+    ensure!(leaked(&lab, FLOW)? == 0, "the first still filters");
+    drop(first);
+    Ok(())
+}
+
+#[test]
+fn a_link_of_another_namespace_is_not_taken_for_ours() -> Result<()> {
+    if skip::without_root("a_link_of_another_namespace_is_not_taken_for_ours")? {
+        return Ok(());
+    }
+    let (lab, elsewhere, pins) = (Lab::build()?, Lab::build()?, Pins::new());
+    let config = config(&pins);
+    drop(start(&lab, &config)?);
+    let refused = start(&elsewhere, &config).err();
+    let refused = refused.and_then(|error| error.downcast::<KernelError>().ok());
+    ensure!(matches!(refused, Some(KernelError::ForeignPin { .. })), "{refused:?}");
+    ensure!(leaked(&lab, FLOW)? == 0, "the first still filters");
     Ok(())
 }
 

@@ -25,11 +25,16 @@ pub struct Limit {
 
 const _: () = assert!(size_of::<Limit>() == 24);
 
+/// Longest burst, in time at the steady rate: 36 years.
+const LONGEST_NS: u64 = 1 << 60;
+
 impl Limit {
     /// A limit of one event per `interval_ns` and `burst` at once.
     pub const fn new(interval_ns: u64, burst: u32) -> Self {
         let interval_ns = if interval_ns == 0 { 1 } else { interval_ns };
         let burst_ns = interval_ns.saturating_mul(burst as u64);
+        // Points in time are sums with these: none may run past the end of the word.
+        let burst_ns = if burst_ns > LONGEST_NS { LONGEST_NS } else { burst_ns };
         let twentieth = burst_ns / 20;
         let slack_ns = if twentieth > interval_ns { twentieth } else { interval_ns };
         Self { interval_ns, burst_ns, slack_ns }
@@ -101,14 +106,17 @@ fn take_above(cell: &impl Cell, limit: &Limit, floor: u64, now: u64) -> Outcome 
     let ceiling = now + limit.burst_ns;
     let mut tat = cell.load();
     for _ in 0..TRIES {
-        // `min`: a word from a clock ahead of this one heals instead of refusing for ever.
         let next = tat.max(floor).min(ceiling) + limit.interval_ns;
-        if next > ceiling {
-            return Outcome::Over;
+        let (outcome, next) =
+            if next > ceiling { (Outcome::Over, ceiling) } else { (Outcome::Within, next) };
+        // This limit never writes past its ceiling: a word that is there was left by a longer burst
+        // of an earlier configuration, and would refuse until that one were over.
+        if outcome == Outcome::Over && tat <= ceiling {
+            return outcome;
         }
         let seen = cell.compare_exchange(tat, next);
         if seen == tat {
-            return Outcome::Within;
+            return outcome;
         }
         tat = seen;
     }

@@ -169,10 +169,31 @@ fn a_word_from_the_future_heals() {
     let cell = twin.allow_cell().unwrap();
     cell.compare_exchange(0, u64::MAX / 2);
     assert_eq!(take(&cell, &limit, START), Outcome::Over);
+    assert_eq!(take(&cell, &limit, START + limit.interval_ns), Outcome::Within);
+    assert_eq!(take(&cell, &limit, START + limit.interval_ns), Outcome::Over);
     let cell = twin.sketch(0).unwrap();
     cell.compare_exchange(0, u64::MAX / 2);
     assert!(advance(&cell, &limit, START));
     assert!(!advance(&cell, &limit, START + 2 * limit.burst_ns));
+}
+
+/// Whoever claims to be allowed can fill the word they share; the operator then shortens the burst.
+#[test]
+fn a_shorter_burst_holds_at_once() {
+    let (long, short) = (Limit::new(SECOND / 10, 100_000), Limit::new(SECOND / 20_000, 40_000));
+    let twin = Twin::new();
+    let cell = twin.allow_cell().unwrap();
+    while take(&cell, &long, START) == Outcome::Within {}
+    assert_eq!(take(&cell, &short, START), Outcome::Over);
+    assert_eq!(take(&cell, &short, START + short.interval_ns), Outcome::Within);
+}
+
+#[test]
+fn no_burst_runs_past_the_end_of_the_clock() {
+    let limit = Limit::new(u64::MAX / (1 << 20), u32::MAX);
+    let twin = Twin::new();
+    assert_eq!(take(&twin.allow_cell().unwrap(), &limit, START), Outcome::Within);
+    assert!(!advance(&twin.sketch(0).unwrap(), &limit, START));
 }
 
 #[test]

@@ -94,8 +94,16 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
     let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
     let own =
         of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
-    let state = State::restore(config, store, &own);
+    let mut state = State::restore(config, store, &own);
     let mut kernel = open_kernel(config)?;
+    if !config.kernel.enabled && Filter::is_left_attached(&config.kernel) {
+        let pins = config.kernel.pins.display();
+        let warning = format!(
+            "an earlier gateway's filter is attached still and drops packets; `rm -r {pins}` takes it off"
+        );
+        warn!("{warning}");
+        state.warnings.push(warning);
+    }
     state.reconcile(&mut *kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
     Ok((kernel, state))

@@ -239,6 +239,9 @@ impl Core {
             self.counts.sweep_failures += 1;
             error!(error = %super::chain(&error), "an expired ban is still in the map");
         }
+        if let Err(error) = self.kernel.0.tend() {
+            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        }
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -279,6 +282,7 @@ impl Core {
     /// Adds to what `gateway status` warns of, once.
     fn warn(&mut self, warning: String) {
         if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            error!("{warning}");
             self.warnings.push(warning);
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     filter::KernelError,
-    netlink::{self, Slot},
+    netlink::{self, Attached, Slot},
     pins::{self, Folder, Link},
     sys,
 };
@@ -39,7 +39,14 @@ pub(super) fn attach(
         let index = index_of(name)?;
         let pin = pins::link_path(&folder.path, name);
         match links.iter().find(|link| link.interface == index) {
-            Some(link) => take_over(link, name, &pin, program)?,
+            Some(link) if is_elsewhere(link) => {
+                let why = "it filters an interface of another network namespace";
+                return Err(pins::foreign(&link.path, why));
+            }
+            Some(link) => {
+                take_over(link, name, &pin, program)?;
+                warn_of_mode(name, index, mode, &pin);
+            }
             None => attach_new(name, index, &pin, mode, program)?,
         }
     }
@@ -51,6 +58,34 @@ pub(super) fn attach(
         }
     }
     pins::remove_others(folder)
+}
+
+/// Attaches to interfaces that went and came back: their links died with them.
+pub(super) fn tend(
+    folder: &Folder,
+    interfaces: &[String],
+    mode: Attach,
+    program: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    for name in interfaces {
+        // What is not there needs no filter.
+        let Ok(index) = index_of(name) else { continue };
+        if netlink::slot(index).is_ok_and(|slot| slot.attached == Attached::Not) {
+            if !folder.path.is_dir() {
+                let (path, name) = (folder.path.clone(), name.clone());
+                return Err(KernelError::PinsGone { path, name });
+            }
+            tracing::warn!(interface = name, "the interface is new and without a filter");
+            attach_new(name, index, &pins::link_path(&folder.path, name), mode, program)?;
+        }
+    }
+    Ok(())
+}
+
+/// Indexes of interfaces repeat from one network namespace to the next, ids of programs do not.
+fn is_elsewhere(link: &Link) -> bool {
+    netlink::slot(link.interface)
+        .is_ok_and(|slot| slot.attached != Attached::Several && slot.program != link.program)
 }
 
 /// The link keeps the mode it was made with: changing it would mean a moment without a filter.
@@ -68,6 +103,25 @@ fn take_over(
     }
     tracing::info!(interface = name, "took over the XDP link");
     Ok(())
+}
+
+/// The operator asked for another mode than the link was made with.
+fn warn_of_mode(name: &str, index: u32, mode: Attach, pin: &Path) {
+    let attached = netlink::slot(index).map_or(Attached::Several, |slot| slot.attached);
+    let other = match mode {
+        Attach::Auto => false,
+        Attach::Native => attached == Attached::Generic,
+        Attach::Generic => attached == Attached::Native,
+    };
+    if other {
+        tracing::warn!(
+            interface = name,
+            attached = attached.name(),
+            "kernel.attach does not change a filter that is attached; stop gateway, `rm {}` and \
+             start again, which leaves a moment without a filter",
+            pin.display()
+        );
+    }
 }
 
 fn attach_new(

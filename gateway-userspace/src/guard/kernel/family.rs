@@ -95,8 +95,13 @@ where
     }
 
     pub(super) fn reconcile(&mut self, wanted: Wanted<N>) -> Result<Reconciled, KernelError> {
-        let hosts = self.hosts.reconcile(&mut self.summary, wanted.hosts)?;
-        Ok(sum(hosts, self.prefixes.reconcile(&mut self.summary, wanted.prefixes)?))
+        // An address that moved from a ban of its own into one of its prefix, or back, is banned
+        // at every moment: both tables grow before either shrinks.
+        let (hosts, old_hosts) = self.hosts.add_wanted(&mut self.summary, wanted.hosts)?;
+        let (prefixes, old) = self.prefixes.add_wanted(&mut self.summary, wanted.prefixes)?;
+        self.hosts.remove_many::<_, BanValue, _>(&mut self.summary, &old_hosts)?;
+        self.prefixes.remove_many::<_, BanValue, _>(&mut self.summary, &old)?;
+        Ok(sum(hosts, prefixes))
     }
 }
 

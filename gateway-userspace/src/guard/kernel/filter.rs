@@ -88,6 +88,14 @@ pub enum KernelError {
     )]
     ForeignPin { path: PathBuf, why: String },
     #[error(
+        "another gateway works with the pins in {path}; stop it, or give this one another folder in kernel.pins"
+    )]
+    PinsInUse { path: PathBuf },
+    #[error(
+        "the pins folder {path} was removed, so {name} is not filtered; restart gateway to attach again"
+    )]
+    PinsGone { path: PathBuf, name: String },
+    #[error(
         "kernel.{key}: its burst must be {least} or more, two ticks of this kernel ({tick:?} each), or the rate would be cut"
     )]
     Burst { key: &'static str, least: u64, tick: Duration },
@@ -106,9 +114,23 @@ pub enum KernelError {
         source: std::io::Error,
     },
     #[error(
-        "CAP_BPF and CAP_NET_ADMIN are needed; run as root, or without the kernel part: `gateway run --kernel off`"
+        "CAP_SYS_ADMIN and CAP_NET_ADMIN are needed; run as root, or without the kernel part: `gateway run --kernel off`"
     )]
     NotPermitted,
+}
+
+/// Wider bans are taken for a slip of the finger: a /7 is 33 million addresses.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 16;
+
+/// Refuses a ban of half the world. Also without a kernel: what is stored must be restorable with
+/// one.
+pub(super) fn check_width(net: IpNet) -> Result<(), KernelError> {
+    let widest = match net {
+        IpNet::V4(_) => WIDEST_V4,
+        IpNet::V6(_) => WIDEST_V6,
+    };
+    if net.prefix_len() < widest { Err(KernelError::TooWide { net }) } else { Ok(()) }
 }
 
 /// One sampled drop, as it came up from the kernel.
@@ -150,6 +172,10 @@ pub trait PacketFilter {
     ) -> Result<Reconciled, KernelError>;
     /// Attaches to the interfaces or takes over the links pinned there. Called after `reconcile`.
     fn attach(&mut self) -> Result<(), KernelError>;
+    /// Attaches to interfaces that were made anew since, with no filter on them.
+    fn tend(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
     /// Everything passes (`true`), or back to the rules.
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
@@ -165,8 +191,8 @@ pub trait PacketFilter {
 pub struct Off;
 
 impl PacketFilter for Off {
-    fn put_ban(&mut self, _net: IpNet, _ban: &KernelBan) -> Result<(), KernelError> {
-        Ok(())
+    fn put_ban(&mut self, net: IpNet, _ban: &KernelBan) -> Result<(), KernelError> {
+        check_width(net)
     }
 
     fn remove_ban(&mut self, _net: IpNet) -> Result<bool, KernelError> {
@@ -215,5 +241,20 @@ impl PacketFilter for Off {
 
     fn next_event(&mut self) -> Option<DropEvent> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_ban_is_stored_that_a_kernel_would_refuse_later() {
+        let ban = KernelBan { left: None, reason: Reason::Operator, source: BanSource::Cli };
+        for (net, taken) in
+            [("0.0.0.0/0", false), ("10.0.0.0/8", true), ("2000::/3", false), ("2001::/16", true)]
+        {
+            assert_eq!(Off.put_ban(net.parse().unwrap(), &ban).is_ok(), taken, "{net}");
+        }
     }
 }

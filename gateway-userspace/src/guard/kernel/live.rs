@@ -19,7 +19,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     attach,
     family::{self, Allows, Bans, Wanted},
-    filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled},
+    filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, check_width},
     object::Object,
     pins::{self, Folder},
     preconditions,
@@ -29,10 +29,6 @@ use super::{
     ticks::Ticks,
 };
 use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
-
-/// Wider bans are taken for a slip of the finger: a /7 is 33 million addresses.
-const WIDEST_V4: u8 = 8;
-const WIDEST_V6: u8 = 16;
 
 /// The filter. Dropping it leaves the program attached: the link is pinned.
 #[derive(Debug)]
@@ -113,6 +109,11 @@ impl Filter {
             doing: "test-running the XDP program".to_owned(),
             source,
         })
+    }
+
+    /// True if a filter of an earlier gateway drops packets still, whatever this one does.
+    pub fn is_left_attached(config: &Kernel) -> bool {
+        pins::holds_links(&config.pins)
     }
 
     /// Length of a kernel tick: the grain of limits and expiries.
@@ -208,14 +209,6 @@ fn key6(net: Ipv6Net) -> PrefixKey<16> {
     PrefixKey { length: u32::from(net.prefix_len()), address: net.addr().octets() }
 }
 
-fn check_width(net: IpNet) -> Result<(), KernelError> {
-    let widest = match net {
-        IpNet::V4(_) => WIDEST_V4,
-        IpNet::V6(_) => WIDEST_V6,
-    };
-    if net.prefix_len() < widest { Err(KernelError::TooWide { net }) } else { Ok(()) }
-}
-
 impl PacketFilter for Filter {
     fn put_ban(&mut self, net: IpNet, ban: &KernelBan) -> Result<(), KernelError> {
         let net = canonical(net);
@@ -290,6 +283,11 @@ impl PacketFilter for Filter {
     fn attach(&mut self) -> Result<(), KernelError> {
         let program = self.program.as_fd();
         attach::attach(&self.folder, &self.config.interfaces, self.config.attach, program)
+    }
+
+    fn tend(&mut self) -> Result<(), KernelError> {
+        let program = self.program.as_fd();
+        attach::tend(&self.folder, &self.config.interfaces, self.config.attach, program)
     }
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {

@@ -4,7 +4,8 @@
 //! the link moved over.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::fd::{AsFd as _, OwnedFd},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -12,7 +13,10 @@ use std::{
 
 use aya::maps::{MapData, MapInfo};
 use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SETTINGS, SHAPES, Shape, flag};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
 
 use super::{filter::KernelError, sys};
 use crate::config::model::Capacity;
@@ -28,6 +32,8 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
     /// The maps in it are in use and hold the bans of before.
     pub(super) reused: bool,
+    /// Held while this process lives: whoever else worked here would take its maps and links away.
+    _lock: Flock<File>,
 }
 
 /// A link of ours that a former process pinned.
@@ -37,6 +43,8 @@ pub(super) struct Link {
     pub(super) descriptor: OwnedFd,
     /// Zero once the interface is gone.
     pub(super) interface: u32,
+    /// Which program it runs.
+    pub(super) program: u32,
 }
 
 /// Entries of a map under these capacities.
@@ -47,24 +55,40 @@ pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
 /// Finds or makes the folder to work in.
 pub(super) fn prepare(root: &Path, capacity: &Capacity) -> Result<Folder, KernelError> {
     make_folder(root)?;
+    let lock = lock(root)?;
     refuse_foreign(root)?;
+    let (path, reused) = choose(root, capacity)?;
+    Ok(Folder { root: root.to_owned(), path, reused, _lock: lock })
+}
+
+/// One guard at a time, whatever its run folder.
+fn lock(root: &Path) -> Result<Flock<File>, KernelError> {
+    let folder = File::open(root).map_err(|source| KernelError::System {
+        doing: format!("opening the folder {}", root.display()),
+        source,
+    })?;
+    Flock::lock(folder, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_folder, _errno)| KernelError::PinsInUse { path: root.to_owned() })
+}
+
+/// The folder to work in, and whether its maps are in use.
+fn choose(root: &Path, capacity: &Capacity) -> Result<(PathBuf, bool), KernelError> {
     let name = format!("v{LAYOUT_VERSION}-{:08x}", digest(capacity));
     for sibling in 0..SIBLINGS {
         let suffix = if sibling == 0 { String::new() } else { format!("-{sibling}") };
         let path = root.join(format!("{name}{suffix}"));
-        let root = root.to_owned();
         if !path.exists() {
             make_folder(&path)?;
-            return Ok(Folder { root, path, reused: false });
+            return Ok((path, false));
         }
         if links_in(&path)?.is_empty() {
             // Half-written: whoever made it died before it attached.
             remove_folder(&path)?;
             make_folder(&path)?;
-            return Ok(Folder { root, path, reused: false });
+            return Ok((path, false));
         }
         if is_reusable(&path, capacity)? {
-            return Ok(Folder { root, path, reused: true });
+            return Ok((path, true));
         }
     }
     Err(foreign(root, "too many folders of one layout; remove those without use"))
@@ -77,6 +101,15 @@ pub(super) fn links(root: &Path) -> Result<Vec<Link>, KernelError> {
         links.extend(links_in(&folder)?);
     }
     Ok(links)
+}
+
+/// True if a filter is attached by pins under `root`.
+pub(super) fn holds_links(root: &Path) -> bool {
+    let folders = list(root).unwrap_or_default();
+    folders
+        .iter()
+        .flat_map(|folder| list(folder).unwrap_or_default())
+        .any(|pin| file_name(&pin).starts_with(LINK_PREFIX))
 }
 
 /// True if the filter this one takes over from passes everything by the operator's order, which
@@ -160,7 +193,7 @@ fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-fn foreign(path: &Path, why: &str) -> KernelError {
+pub(super) fn foreign(path: &Path, why: &str) -> KernelError {
     KernelError::ForeignPin { path: path.to_owned(), why: why.to_owned() }
 }
 
@@ -218,7 +251,7 @@ fn open_link(path: PathBuf) -> Result<Link, KernelError> {
     if program != PROGRAM {
         return Err(foreign(&path, &format!("its program is {program}")));
     }
-    Ok(Link { path, descriptor, interface: info.interface })
+    Ok(Link { path, descriptor, interface: info.interface, program: info.program })
 }
 
 /// True if every map is there in exactly the shape we would make.
@@ -273,6 +306,7 @@ pub(super) fn check_file_system(root: &Path) -> Result<(), KernelError> {
         Ok(found) if found.uid() != nix::unistd::geteuid().as_raw() => {
             Err(foreign(root, "it belongs to another user"))
         }
+        Ok(found) if found.mode() & 0o022 != 0 => Err(foreign(root, "others can write to it")),
         _ => Ok(()),
     }
 }

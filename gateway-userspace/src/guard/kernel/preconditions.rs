@@ -16,10 +16,12 @@ pub(super) fn check(config: &Kernel) -> Result<(), KernelError> {
     config.interfaces.iter().try_for_each(|name| attach::index_of(name).map(drop))
 }
 
+/// `CAP_BPF` would do to load, but not to ask for the name of a program by its number: the next
+/// start would take its own pins for somebody else's.
 fn check_capabilities() -> Result<(), KernelError> {
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    let may_load = has(Capability::CAP_BPF) || has(Capability::CAP_SYS_ADMIN);
-    if may_load && has(Capability::CAP_NET_ADMIN) { Ok(()) } else { Err(KernelError::NotPermitted) }
+    let enough = has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN);
+    if enough { Ok(()) } else { Err(KernelError::NotPermitted) }
 }
 
 fn check_release() -> Result<(), KernelError> {
@@ -44,6 +46,19 @@ fn version(release: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn asks_for_every_capability_a_takeover_needs() {
+        for missing in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN] {
+            // Of this thread alone.
+            let refused = std::thread::spawn(move || {
+                caps::drop(None, CapSet::Effective, missing).unwrap();
+                check_capabilities()
+            });
+            let refused = refused.join().unwrap();
+            assert!(matches!(refused, Err(KernelError::NotPermitted)), "{missing}");
+        }
+    }
 
     #[test]
     fn reads_releases() {

@@ -37,7 +37,7 @@ impl Live {
         tick_ns: u64,
     ) -> Result<Self, KernelError> {
         let old = table.get(&0)?.unwrap_or_default();
-        let rows = if old.tick_ns == 0 { fresh_keys()? } else { old.rows };
+        let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
         let shadow = if config.mode == Mode::Shadow { flag::SHADOW } else { 0 };
         let kept = old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE);
         let base = Settings {
@@ -73,6 +73,11 @@ impl Live {
         }
         Ok(())
     }
+}
+
+/// Zero multipliers, of a fresh map or a damaged one, would send every source to one cell.
+fn are_keys(rows: &[RowKeys]) -> bool {
+    rows.iter().flat_map(|row| row.v4.into_iter().chain(row.v6)).all(|key| key & 1 == 1)
 }
 
 fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {

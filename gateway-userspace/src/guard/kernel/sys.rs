@@ -228,7 +228,12 @@ pub(super) fn update_batch<K: aya::Pod, V: aya::Pod>(
         element_flags: 0,
         flags: 0,
     };
-    batch(MAP_UPDATE_BATCH, &mut attributes)
+    match batch(MAP_UPDATE_BATCH, &mut attributes) {
+        // It failed before the first entry, and left the count as it was asked: short of memory
+        // for the key's own buffer, or not permitted.
+        (done, Some(error)) if done == count as usize => (0, Some(error)),
+        done => done,
+    }
 }
 
 /// Removes entries.

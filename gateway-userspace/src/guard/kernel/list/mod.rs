@@ -86,7 +86,9 @@ impl Value for BanValue {
         self.hits = old.hits;
         let same_end = (self.expires_ns == 0) == (old.expires_ns == 0)
             && self.expires_ns.abs_diff(old.expires_ns) <= SAME_END_NS;
-        !same_end || (self.reason, self.source) != (old.reason, old.source)
+        let same_kind =
+            (self.reason, self.source, self.length) == (old.reason, old.source, old.length);
+        !(same_end && same_kind)
     }
 }
 
@@ -198,6 +200,21 @@ impl<T> List<T> {
     where
         T: Entries<K, V>,
     {
+        let (result, surplus) = self.add_wanted(summary, wanted)?;
+        self.remove_many(summary, &surplus)?;
+        Ok(result)
+    }
+
+    /// The first half of [`Self::reconcile`]: returns what is left to remove, so that another table
+    /// can add what covers it before.
+    pub(super) fn add_wanted<K: Key, V: Value, W: Words>(
+        &mut self,
+        summary: &mut Counted<W>,
+        wanted: HashMap<K, V>,
+    ) -> Result<(Reconciled, Vec<K>), KernelError>
+    where
+        T: Entries<K, V>,
+    {
         if wanted.len() > self.entries.capacity() {
             return Err(self.entries.full());
         }
@@ -214,8 +231,7 @@ impl<T> List<T> {
             self.remove_many(summary, &std::mem::take(&mut plan.removed))?;
         }
         self.add_many(summary, &plan.added.0, &plan.added.1)?;
-        self.remove_many(summary, &plan.removed)?;
-        Ok(result)
+        Ok((result, plan.removed))
     }
 
     fn add_many<K: Key, V: Value, W: Words>(
@@ -236,7 +252,8 @@ impl<T> List<T> {
         written
     }
 
-    fn remove_many<K: Key, V: Value, W: Words>(
+    /// Removes entries that are there.
+    pub(super) fn remove_many<K: Key, V: Value, W: Words>(
         &mut self,
         summary: &mut Counted<W>,
         keys: &[K],

@@ -242,6 +242,19 @@ proptest! {
 }
 
 #[test]
+fn what_another_table_may_still_have_to_cover_is_removed_last() {
+    let twin = Twin::default();
+    let mut list = List::new(twin.clone());
+    let mut summary = Counted::new(BAN, BAN.v6_words(), twin.clone());
+    list.reconcile(&mut summary, wanted(&[(1, 6)])).unwrap();
+    let (result, surplus) = list.add_wanted(&mut summary, wanted(&[(2, 6)])).unwrap();
+    assert_eq!((result.added, result.removed), (1, 1));
+    assert_eq!(twin.0.borrow().entries.len(), 2, "nothing is gone yet");
+    list.remove_many::<_, BanValue, _>(&mut summary, &surplus).unwrap();
+    assert_eq!(twin.0.borrow().entries, wanted(&[(2, 6)]));
+}
+
+#[test]
 fn a_full_list_keeps_what_it_has_and_says_which_key_to_raise() {
     let twin = Twin::default();
     let mut list = List::new(twin.clone());
