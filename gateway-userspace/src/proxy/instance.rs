@@ -164,8 +164,9 @@ impl Instance {
         !*self.stop.borrow() && self.workers.iter().any(JoinHandle::is_finished)
     }
 
-    pub fn update_keys(&self, reset: bool, keys: Vec<ApiKey>) {
-        self.shared.keys.update(reset, keys);
+    /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
+    pub fn update_keys(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
+        self.shared.keys.update(reset, more, keys);
     }
 
     pub fn kernel_counters(&self, id: u64, report: KernelReport) {
@@ -238,7 +239,7 @@ fn share(
     let memory = RefusalMemory::new(Arc::clone(&metrics));
     let known = Arc::new(Keys::default());
     if let Some(keys) = keys {
-        known.update(true, keys);
+        known.update(true, false, keys);
     }
     let shared = Shared {
         router: Router::new(&config)?,
