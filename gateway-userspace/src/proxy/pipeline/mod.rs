@@ -179,6 +179,9 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     let context = &exchange.context;
     let found = shared.router.find(context.host(), context.path(), &context.head.method);
     let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
+    if shared.router.ambiguous(context.host(), context.path(), &context.head.method) {
+        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
+    }
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {

@@ -164,3 +164,15 @@ async fn the_access_log_has_one_line_a_request_and_no_query() {
     assert_eq!(log[1]["reason"], "credential_missing");
     assert!(!log.iter().any(|line| line.to_string().contains("secret")));
 }
+
+#[tokio::test]
+async fn a_path_parameter_does_not_lead_around_authentication() {
+    let mut lab = Lab::start(config());
+    for mut client in [lab.h1().await, lab.h2().await] {
+        for path in ["/keyed;x", "/keyed;jsessionid=1", "/keyed%3bx"] {
+            assert_eq!(client.get(path).await.status, 400, "{path}");
+            assert_eq!(lab.strikes(1).await, [Reason::PathInvalid]);
+        }
+        assert_eq!(client.get("/other;x").await.status, 200);
+    }
+}
