@@ -159,9 +159,11 @@ impl Instance {
         }
     }
 
-    /// A worker that ended without being told to.
+    /// A thread that ended without being told to: without the support thread names would grow
+    /// stale and no metrics be served, and nobody would know.
     pub fn crashed(&self) -> bool {
-        !*self.stop.borrow() && self.workers.iter().any(JoinHandle::is_finished)
+        let mut threads = self.workers.iter().chain(&self.support);
+        !*self.stop.borrow() && threads.any(JoinHandle::is_finished)
     }
 
     /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
