@@ -141,7 +141,8 @@ mod tests {
     fn a_length_beyond_the_frame_is_refused_before_memory_is_taken() {
         // `Keys` claiming 2^63 entries.
         let mut bytes =
-            encode(&FromGuard::Keys { reset: true, keys: Vec::<ApiKey>::new() }).unwrap();
+            encode(&FromGuard::Keys { reset: true, more: false, keys: Vec::<ApiKey>::new() })
+                .unwrap();
         bytes.pop();
         bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
         assert!(decode::<FromGuard>(&bytes).is_err());

@@ -9,7 +9,7 @@
 //! guard  Listener { address, role, worker }  + socket, one message a socket
 //! guard  Secret { path }                     + open file, one message a path
 //! guard  AccessLog                           + open file; left out where `log.access` is off
-//! guard  Keys { reset: true, .. }, then Keys { reset: false, .. } while there are more
+//! guard  Keys { reset: true, .. }, then Keys { reset: false, .. } while `more` follow
 //! guard  Start
 //! proxy  Serving                             when every worker accepts
 //! ```
@@ -34,7 +34,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Different versions do not talk: the older proxy drains.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -77,8 +77,9 @@ pub enum FromGuard {
     Secret { path: String },
     /// With one descriptor: where access log lines go.
     AccessLog,
-    /// API keys. `reset` forgets those known before.
-    Keys { reset: bool, keys: Vec<ApiKey> },
+    /// API keys. `reset` begins a list that replaces those known before; they hold until its last
+    /// message, the one without `more`.
+    Keys { reset: bool, more: bool, keys: Vec<ApiKey> },
     /// Everything is there: accept.
     Start,
     /// What the kernel counted, and what the guard knows of its own work.

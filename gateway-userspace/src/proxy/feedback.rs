@@ -63,10 +63,13 @@ impl Feedback {
         }
     }
 
-    fn trust(&self, source: IpAddr, metrics: &Metrics) {
-        if self.queue.try_send(FromProxy::Trust { source }).is_err() {
+    /// Whether it will be heard.
+    fn trust(&self, source: IpAddr, metrics: &Metrics) -> bool {
+        let sent = self.queue.try_send(FromProxy::Trust { source }).is_ok();
+        if !sent {
             metrics.strike(StrikeOutcome::Dropped);
         }
+        sent
     }
 
     fn weight(&self, reason: Reason) -> u32 {
@@ -101,8 +104,11 @@ impl Trusted {
             metrics.strike(StrikeOutcome::Dropped);
             return;
         }
-        self.until.insert(key, now + TRUST_EVERY);
-        feedback.trust(source, metrics);
+        // What a flood of strikes crowded out is said again with the next success: this word is all
+        // that keeps the source from a ban.
+        if feedback.trust(source, metrics) {
+            self.until.insert(key, now + TRUST_EVERY);
+        }
     }
 }
 
@@ -145,6 +151,19 @@ mod tests {
         let text = metrics.expose(None);
         assert!(text.contains("gateway_strikes_total{outcome=\"sent\"} 1"), "{text}");
         assert!(text.contains("gateway_strikes_total{outcome=\"dropped\"} 4"), "{text}");
+    }
+
+    #[test]
+    fn trust_that_found_no_room_is_said_again() {
+        let (feedback, mut waiting, metrics) = feedback(1);
+        let source: IpAddr = SOURCE.parse().unwrap();
+        feedback.strike(source, Reason::PathInvalid, false, &metrics);
+        let mut trusted = Trusted::default();
+        let now = clock::now();
+        trusted.report(source, now, &feedback, &metrics);
+        assert!(matches!(waiting.try_recv(), Ok(FromProxy::Strike { .. })));
+        trusted.report(source, now, &feedback, &metrics);
+        assert_eq!(waiting.try_recv(), Ok(FromProxy::Trust { source }));
     }
 
     #[test]

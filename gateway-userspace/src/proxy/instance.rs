@@ -159,13 +159,16 @@ impl Instance {
         }
     }
 
-    /// A worker that ended without being told to.
+    /// A thread that ended without being told to: without the support thread names would grow
+    /// stale and no metrics be served, and nobody would know.
     pub fn crashed(&self) -> bool {
-        !*self.stop.borrow() && self.workers.iter().any(JoinHandle::is_finished)
+        let mut threads = self.workers.iter().chain(&self.support);
+        !*self.stop.borrow() && threads.any(JoinHandle::is_finished)
     }
 
-    pub fn update_keys(&self, reset: bool, keys: Vec<ApiKey>) {
-        self.shared.keys.update(reset, keys);
+    /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
+    pub fn update_keys(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
+        self.shared.keys.update(reset, more, keys);
     }
 
     pub fn kernel_counters(&self, id: u64, report: KernelReport) {
@@ -238,7 +241,7 @@ fn share(
     let memory = RefusalMemory::new(Arc::clone(&metrics));
     let known = Arc::new(Keys::default());
     if let Some(keys) = keys {
-        known.update(true, keys);
+        known.update(true, false, keys);
     }
     let shared = Shared {
         router: Router::new(&config)?,

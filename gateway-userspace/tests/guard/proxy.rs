@@ -109,7 +109,7 @@ impl Proxy {
                 Ok((FromGuard::Query { id, query }, _)) => {
                     self.queried(channel, raw, id, query).await;
                 }
-                Ok((FromGuard::Keys { keys, reset }, _)) => {
+                Ok((FromGuard::Keys { keys, reset, more: _ }, _)) => {
                     self.keys = if reset { keys.len() } else { self.keys + keys.len() };
                 }
                 Ok(_) => {}

@@ -220,7 +220,7 @@ impl Keeper {
 
     /// Replaces a key, or adds one.
     pub(in crate::guard) fn tell_key(&mut self, key: ApiKey) {
-        self.tell(FromGuard::Keys { reset: false, keys: vec![key] });
+        self.tell(FromGuard::Keys { reset: false, more: false, keys: vec![key] });
     }
 
     /// Lets the proxy finish, and ends it when its time is over or `hurry` resolves.

@@ -64,13 +64,15 @@ impl Outfit {
     }
 }
 
-/// All keys in messages of a bearable size; the first one makes the proxy forget what it had.
+/// All keys in messages of a bearable size. The first begins the list and the last says so: until
+/// then the proxy goes by the keys it had.
 pub(super) fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
     let mut messages = Vec::new();
     let mut rest = keys.into_iter().peekable();
     while messages.is_empty() || rest.peek().is_some() {
         let keys = rest.by_ref().take(KEYS_OF_A_MESSAGE).collect();
-        messages.push(Outgoing::plain(FromGuard::Keys { reset: messages.is_empty(), keys }));
+        let more = rest.peek().is_some();
+        messages.push(Outgoing::plain(FromGuard::Keys { reset: messages.is_empty(), more, keys }));
     }
     messages
 }
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_travel_in_portions_and_only_the_first_resets() {
+    fn keys_travel_in_portions_from_a_first_to_a_last() {
         let key = ApiKey {
             id: "a".repeat(12),
             hash: [0; 32],
@@ -197,8 +199,8 @@ mod tests {
             assert_eq!(messages.len(), expected);
             for (at, message) in messages.iter().enumerate() {
                 assert!(crate::ipc::encode(&message.message).is_ok());
-                let first = matches!(&message.message, FromGuard::Keys { reset, .. } if *reset);
-                assert_eq!(first, at == 0);
+                let FromGuard::Keys { reset, more, .. } = &message.message else { panic!() };
+                assert_eq!((*reset, *more), (at == 0, at + 1 < expected));
             }
         }
     }

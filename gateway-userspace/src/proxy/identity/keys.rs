@@ -1,7 +1,10 @@
 //! API keys as the guard issued them: found by their public part, told apart by the digest of the
 //! whole. Readers take no lock; an update swaps the table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -45,15 +48,23 @@ pub(crate) enum Finding {
 /// All keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    table: ArcSwapOption<HashMap<Id, Arc<Key>>>,
+    table: ArcSwapOption<Table>,
+    /// A list that is still arriving. Only the conversation with the guard takes the lock.
+    arriving: Mutex<Option<Table>>,
 }
 
+type Table = HashMap<Id, Arc<Key>>;
+
 impl Keys {
-    /// Adds or replaces keys; `reset` forgets those known before.
-    pub(crate) fn update(&self, reset: bool, keys: Vec<ApiKey>) {
-        let mut table = match self.table.load_full() {
-            Some(known) if !reset => HashMap::clone(&known),
-            Some(_) | None => HashMap::with_capacity(keys.len()),
+    /// Adds or replaces keys; `reset` begins a list in place of those known before. Nothing of a
+    /// list counts while there is `more` of it: callers whose keys come last would be refused, and
+    /// struck, for the time between.
+    pub(crate) fn update(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
+        let mut arriving = self.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = match (arriving.take(), self.table.load().as_ref()) {
+            (Some(begun), _) if !reset => begun,
+            (None, Some(known)) if !reset => Table::clone(known),
+            (Some(_) | None, _) => Table::with_capacity(keys.len()),
         };
         for key in keys {
             if let Ok(id) = Id::try_from(key.id.as_bytes()) {
@@ -62,7 +73,11 @@ impl Keys {
                 tracing::error!(id = ?key.id, "an API key has an unlawful id; ignored");
             }
         }
-        self.table.store(Some(Arc::new(table)));
+        if more {
+            *arriving = Some(table);
+        } else {
+            self.table.store(Some(Arc::new(table)));
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -143,7 +158,7 @@ pub(crate) mod tests {
         let mut key = issued(KEY, "customers", "acme");
         change(&mut key);
         let keys = Keys::default();
-        keys.update(true, vec![key]);
+        keys.update(true, false, vec![key]);
         keys
     }
 
@@ -182,10 +197,36 @@ pub(crate) mod tests {
     fn an_update_keeps_or_resets_the_others() {
         let keys = keys(|_| ());
         let second = KEY.replace("abc", "xyz");
-        keys.update(false, vec![issued(&second, "customers", "beta")]);
+        keys.update(false, false, vec![issued(&second, "customers", "beta")]);
         assert_eq!(keys.len(), 2);
-        keys.update(true, vec![issued(&second, "customers", "beta")]);
+        keys.update(true, false, vec![issued(&second, "customers", "beta")]);
         assert_eq!(keys.find(KEY.as_bytes(), Wall(1)), Finding::Unknown);
+    }
+
+    #[test]
+    fn the_known_keys_hold_until_the_last_of_a_new_list() {
+        let keys = keys(|_| ());
+        let valid = |keys: &Keys, key: &str| {
+            matches!(keys.find(key.as_bytes(), Wall(1)), Finding::Valid(_))
+        };
+        let [second, third] = ["xyz", "uvw"].map(|id| KEY.replace("abc", id));
+        keys.update(true, true, vec![issued(&second, "customers", "beta")]);
+        assert!(valid(&keys, KEY) && !valid(&keys, &second));
+        keys.update(false, true, vec![issued(KEY, "customers", "acme")]);
+        keys.update(false, false, vec![issued(&third, "customers", "gamma")]);
+        assert!([KEY, &second, &third].into_iter().all(|key| valid(&keys, key)));
+
+        // A guard that died in the middle: the next one begins anew.
+        keys.update(true, true, vec![]);
+        keys.update(true, false, vec![issued(&third, "customers", "gamma")]);
+        assert!(!valid(&keys, KEY) && !valid(&keys, &second) && valid(&keys, &third));
+    }
+
+    #[test]
+    fn half_a_first_list_is_none() {
+        let keys = Keys::default();
+        keys.update(true, true, vec![issued(KEY, "customers", "acme")]);
+        assert_eq!(keys.find(KEY.as_bytes(), Wall(1)), Finding::NotLoaded);
     }
 
     proptest! {

@@ -73,11 +73,19 @@ fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {
     match worker.shared.connections.admit(peer) {
         Ok(place) => Some(place),
         Err(full) => {
-            let detail = match full {
-                Full::All => "proxy.connections",
-                Full::Source => "proxy.connections_per_source",
-            };
-            worker.refused_connection(peer, Reason::Connections, detail);
+            match full {
+                // Others fill the gateway: no evidence against whoever comes last.
+                Full::All => worker.shared.ledger.refused_connection(
+                    peer,
+                    Reason::Connections,
+                    "proxy.connections",
+                ),
+                Full::Source => worker.refused_connection(
+                    peer,
+                    Reason::Connections,
+                    "proxy.connections_per_source",
+                ),
+            }
             // A reset leaves nothing behind: a flood must not fill the table with TIME_WAIT.
             if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
                 tracing::debug!(%error, "SO_LINGER was refused");

@@ -50,6 +50,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 64;
 
+/// A header list this many times `proxy.head` is refused by the h2 library, which tells nobody: up
+/// to there the pipeline refuses, with a reason.
+const UNTOLD: u32 = 2;
+
 /// An h2 client that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WAIT: Duration = Duration::from_secs(10);
@@ -109,7 +113,7 @@ pub(super) async fn second<S>(
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(proxy.streams)
-        .max_header_list_size(proxy.head_bytes)
+        .max_header_list_size(proxy.head_bytes.saturating_mul(UNTOLD))
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(ERROR_RESETS)
         .keep_alive_interval(PING_EVERY)

@@ -27,7 +27,7 @@ use self::{
     stage::{Description, Edge, Responding, Routed},
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden, method_and_size, normalize,
+        client_limit::ClientLimit, harden, method_and_size, normalize::Normalize,
     },
 };
 use crate::{
@@ -75,6 +75,7 @@ pub fn describe() -> Vec<Line> {
 #[derive(Debug)]
 pub(crate) struct Stages {
     pub(crate) admission: Admission,
+    normalize: Normalize,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
@@ -84,6 +85,7 @@ impl Stages {
     pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
+            normalize: Normalize::from_config(&config.proxy),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
@@ -93,7 +95,7 @@ impl Stages {
     fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
         match stage {
             Edge::Admission => self.admission.check(context),
-            Edge::Normalize => normalize::check(context),
+            Edge::Normalize => self.normalize.check(context),
             Edge::AnonymousLimit => self.anonymous_limit.check(context),
         }
     }
@@ -179,6 +181,9 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     let context = &exchange.context;
     let found = shared.router.find(context.host(), context.path(), &context.head.method);
     let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
+    if shared.router.ambiguous(context.host(), context.path(), &context.head.method) {
+        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
+    }
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {

@@ -86,6 +86,15 @@ impl Router {
         entry.iter().find(|route| route.takes(method)).or_else(|| entry.first())
     }
 
+    /// Whether `path` means another route to a server that cuts path parameters (`/admin;x` is
+    /// `/admin` to servlet containers): such a server would serve what this route does not guard.
+    pub(crate) fn ambiguous(&self, host: &str, path: &str, method: &Method) -> bool {
+        let Some(cut) = without_parameters(path) else { return false };
+        let [as_sent, as_cut] = [path, cut.as_str()].map(|path| self.find(host, path, method));
+        // No route to compare is not found, not ambiguous.
+        as_sent.is_some() && as_sent.map(|route| route.index) != as_cut.map(|route| route.index)
+    }
+
     fn table(&mut self, host: Option<&str>) -> &mut matchit::Router<Entry> {
         match host {
             Some(host) => self.hosts.entry(host.to_owned()).or_default(),
@@ -153,6 +162,14 @@ fn compile(
     })
 }
 
+/// The path as a server reads it that cuts path parameters; `None` where there are none.
+fn without_parameters(path: &str) -> Option<String> {
+    path.contains(';').then(|| {
+        let segments = path.split('/').map(|segment| segment.split(';').next().unwrap_or(segment));
+        segments.collect::<Vec<_>>().join("/")
+    })
+}
+
 /// The path before a final `{*name}`.
 fn above_catch_all(path: &str) -> Option<&str> {
     let (parent, last) = path.rsplit_once('/')?;
@@ -210,6 +227,23 @@ mod tests {
         assert_eq!(none.allow, "GET, POST");
         assert!(table.find("h", "/b", &Method::GET).is_none());
         assert!(table.find("h", "/a/", &Method::GET).is_none());
+    }
+
+    #[test]
+    fn a_parameter_does_not_lead_around_a_route() {
+        let routes = vec![
+            route("rest", None, "/{*rest}", &[]),
+            route("admin", None, "/admin", &[]),
+            route("one", None, "/users/{id}", &[]),
+        ];
+        let table = Router::new(&model::Config { routes, ..testing::config() }).unwrap();
+        let ambiguous = |path: &str| table.ambiguous("h", path, &Method::GET);
+        for path in ["/admin;x", "/users;a/42"] {
+            assert!(ambiguous(path), "{path}");
+        }
+        for path in ["/admin", "/users/42;v=1", "/other;x/y", "/rest;a"] {
+            assert!(!ambiguous(path), "{path}");
+        }
     }
 
     #[test]

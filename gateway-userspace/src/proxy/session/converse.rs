@@ -94,7 +94,7 @@ async fn answer(
     message: FromGuard,
 ) -> Result<(), IpcError> {
     match message {
-        FromGuard::Keys { reset, keys } => instance.update_keys(reset, keys),
+        FromGuard::Keys { reset, more, keys } => instance.update_keys(reset, more, keys),
         FromGuard::KernelCounters { id, report } => instance.kernel_counters(id, report),
         FromGuard::Query { id, query } => {
             let whole = instance.answer(&query).to_string();

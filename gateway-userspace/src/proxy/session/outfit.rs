@@ -123,7 +123,7 @@ impl Outfit {
                 added.map_err(|source| ProxyError::Secret { path, source })?;
             }
             (FromGuard::AccessLog, Some(file)) => self.access_log = Some(file),
-            (FromGuard::Keys { reset, keys }, None) => self.take_keys(reset, keys)?,
+            (FromGuard::Keys { reset, more: _, keys }, None) => self.take_keys(reset, keys)?,
             (FromGuard::Drain, None) => {
                 return Err(ProxyError::Protocol { what: "to drain before there was a start" });
             }

@@ -13,8 +13,12 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::*;
 use crate::{
+    clock,
     ipc::message::{ListenerRole, Query},
-    proxy::tests::plain_client,
+    proxy::{
+        identity::keys::tests::{KEY, issued},
+        tests::plain_client,
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,6 +64,46 @@ async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_route_with_an_identity_serves_nobody_before_all_keys_are_there() {
+    // A proxy just restarted, whose guard says `Start` without a key list.
+    let guard = Guard::with_keys(None).await;
+    let field = format!("x-api-key: {KEY}\r\n");
+    let status = async |expected: &str| {
+        for field in ["", "x-api-key: nonsense\r\n"] {
+            let answer = plain_client::get_with(guard.address, "/keyed", field).await;
+            assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        }
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            let answer = plain_client::get_with(guard.address, "/keyed", &field).await;
+            if answer.starts_with(&format!("HTTP/1.1 {expected}")) {
+                return;
+            }
+            assert!(!answer.starts_with("HTTP/1.1 2") && clock::now() < deadline, "{answer}");
+        }
+    };
+    status("500").await;
+    let key = issued(KEY, "customers", "acme");
+    let list = |reset, more, keys| FromGuard::Keys { reset, more, keys };
+    let half = list(true, true, vec![key.clone()]);
+    guard.channel.send(&half, &[]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    status("500").await;
+    guard.channel.send(&list(false, false, vec![]), &[]).await.unwrap();
+    status("200").await;
+
+    // The next guard's list, in the middle of it: a known client is neither refused nor struck.
+    guard.channel.send(&list(true, true, vec![]), &[]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answer = plain_client::get_with(guard.address, "/keyed", &field).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    guard.channel.send(&list(false, false, vec![key]), &[]).await.unwrap();
+    status("200").await;
+    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn does_not_start_on_a_text_that_is_not_the_digests() {
     let (channel, proxy) = connected();
     channel.receive::<FromProxy>().await.unwrap();
@@ -82,6 +126,10 @@ struct Guard {
 
 impl Guard {
     async fn start() -> Self {
+        Self::with_keys(Some(Vec::new())).await
+    }
+
+    async fn with_keys(keys: Option<Vec<crate::ipc::message::ApiKey>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -89,6 +137,9 @@ impl Guard {
             "[guard]\nrun = \"{0}\"\nstate = \"{0}\"\n[log]\naccess = \"off\"\n\
              [proxy]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n\
              [[supplier]]\nname = \"echo\"\ntargets = [\"echo\"]\n\
+             [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n\
+             [[route]]\nname = \"keyed\"\npath = \"/keyed\"\nsupplier = \"echo\"\n\
+             identity = \"customers\"\n\
              [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n",
             folder.path().display()
         );
@@ -102,13 +153,17 @@ impl Guard {
         assert!(matches!(hello, FromProxy::Hello { configuration: [0, ..], .. }));
         let file = memory(&text);
         let listener = FromGuard::Listener { address, role: ListenerRole::Public, worker: 0 };
+        let keys = keys.map(|keys| FromGuard::Keys { reset: true, more: false, keys });
         for (message, descriptor) in [
-            (FromGuard::Welcome { configuration: digest }, None),
-            (FromGuard::Configuration { digest }, Some(file.as_fd())),
-            (listener, Some(socket.as_fd())),
-            (FromGuard::Keys { reset: true, keys: Vec::new() }, None),
-            (FromGuard::Start, None),
-        ] {
+            Some((FromGuard::Welcome { configuration: digest }, None)),
+            Some((FromGuard::Configuration { digest }, Some(file.as_fd()))),
+            Some((listener, Some(socket.as_fd()))),
+            keys.map(|keys| (keys, None)),
+            Some((FromGuard::Start, None)),
+        ]
+        .into_iter()
+        .flatten()
+        {
             let descriptors: Vec<_> = descriptor.into_iter().collect();
             channel.send(&message, &descriptors).await.unwrap();
         }

@@ -69,6 +69,18 @@ async fn handshakes_and_heads_have_an_end_and_idle_connections_are_no_offence() 
 }
 
 #[tokio::test]
+async fn who_comes_when_others_fill_the_gateway_earns_no_strike() {
+    let mut full = config();
+    full.proxy.connections = 0;
+    let mut lab = Lab::start(full);
+    let mut stream = TcpStream::connect(lab.address).await.unwrap();
+    drop(stream.read_to_end(&mut Vec::new()).await);
+    lab.no_strike();
+    let why = lab.instance().answer(&Query::WhyAddress("127.0.0.1".parse().unwrap()));
+    assert!(why.to_string().contains("proxy.connections"), "{why}");
+}
+
+#[tokio::test]
 async fn a_kept_connection_may_rest_longer_than_a_head_may_take() {
     let mut quick = config();
     quick.proxy.timeouts.head = Duration::from_millis(100);

@@ -41,13 +41,13 @@ async fn keys_change_while_serving_and_none_loaded_serves_nobody() {
     let lab = Lab::with(config(), None, &[]);
     let mut client = lab.h1().await;
     assert_eq!(client.get_with("/keyed", &[("x-api-key", KEY)]).await.status, 500);
-    lab.instance().update_keys(true, vec![issued(KEY, "customers", "acme")]);
+    lab.instance().update_keys(true, false, vec![issued(KEY, "customers", "acme")]);
     assert_eq!(client.get_with("/keyed", &[("x-api-key", KEY)]).await.status, 200);
     let mut revoked = issued(KEY, "customers", "acme");
     revoked.revoked = true;
-    lab.instance().update_keys(false, vec![revoked]);
+    lab.instance().update_keys(false, false, vec![revoked]);
     assert_eq!(client.get_with("/keyed", &[("x-api-key", KEY)]).await.status, 401);
-    lab.instance().update_keys(true, vec![issued(KEY, "partners", "acme")]);
+    lab.instance().update_keys(true, false, vec![issued(KEY, "partners", "acme")]);
     assert_eq!(client.get_with("/keyed", &[("x-api-key", KEY)]).await.status, 403);
 }
 

@@ -10,6 +10,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// The whole answer as text.
 pub(in crate::proxy) async fn get(address: SocketAddr, path: &str) -> String {
+    get_with(address, path, "").await
+}
+
+/// With further header lines, each with its end.
+pub(in crate::proxy) async fn get_with(address: SocketAddr, path: &str, fields: &str) -> String {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -17,7 +22,8 @@ pub(in crate::proxy) async fn get(address: SocketAddr, path: &str) -> String {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone))
         .with_no_client_auth();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{fields}connection: close\r\n\r\n");
     super::client::raw(address, Arc::new(config), request.as_bytes()).await
 }
 

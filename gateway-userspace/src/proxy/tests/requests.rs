@@ -164,3 +164,35 @@ async fn the_access_log_has_one_line_a_request_and_no_query() {
     assert_eq!(log[1]["reason"], "credential_missing");
     assert!(!log.iter().any(|line| line.to_string().contains("secret")));
 }
+
+#[tokio::test]
+async fn an_h2_head_over_the_caps_is_refused_with_its_reason() {
+    let mut small = config();
+    (small.proxy.head_bytes, small.proxy.head_fields) = (2048, 10);
+    let mut lab = Lab::start(small);
+    let mut client = lab.h2().await;
+    let value = "x".repeat(2048);
+    let names: Vec<String> = (0..11).map(|number| format!("x-{number}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    assert_eq!(client.get_with("/", &many[..9]).await.status, 200);
+    for fields in [&many[..], &[("x-long", &value)]] {
+        let answer = client.get_with("/", fields).await;
+        assert_eq!(answer.status, 431);
+        assert_eq!(lab.strikes(1).await, [Reason::HeadTooLarge]);
+        assert_eq!(lab.why(answer.header("x-request-id"))["reason"], "head_too_large");
+    }
+    let answer = client.get_with("/", &[("x-long", &value[..1500])]).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_path_parameter_does_not_lead_around_authentication() {
+    let mut lab = Lab::start(config());
+    for mut client in [lab.h1().await, lab.h2().await] {
+        for path in ["/keyed;x", "/keyed;jsessionid=1", "/keyed%3bx"] {
+            assert_eq!(client.get(path).await.status, 400, "{path}");
+            assert_eq!(lab.strikes(1).await, [Reason::PathInvalid]);
+        }
+        assert_eq!(client.get("/other;x").await.status, 200);
+    }
+}

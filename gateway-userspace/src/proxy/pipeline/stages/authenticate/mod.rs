@@ -145,14 +145,14 @@ mod tests {
             Some(Reason::Internal)
         );
         let stage = stage("x-api-key", true);
-        stage.keys.update(true, vec![issued(KEY, "partners", "acme")]);
+        stage.keys.update(true, false, vec![issued(KEY, "partners", "acme")]);
         assert_eq!(judge(&stage, &[("x-api-key", KEY)]), Some(Reason::CredentialForbidden));
     }
 
     fn stage(header: &str, loaded: bool) -> Authenticate {
         let keys = Arc::new(Keys::default());
         if loaded {
-            keys.update(true, vec![issued(KEY, "customers", "acme")]);
+            keys.update(true, false, vec![issued(KEY, "customers", "acme")]);
         }
         let identity = model::Identity {
             name: "customers".to_owned(),

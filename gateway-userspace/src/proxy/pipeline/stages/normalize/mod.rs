@@ -7,23 +7,59 @@ mod path;
 use std::borrow::Cow;
 
 use gateway_common::Reason;
-use http::{HeaderValue, Method, header::ALLOW};
+use http::{HeaderValue, Method, Version, header::ALLOW, request::Parts};
 
-use crate::proxy::pipeline::{
-    context::{RequestContext, Target},
-    decision::{Decision, Refusal},
+use crate::{
+    config::model,
+    proxy::pipeline::{
+        context::{RequestContext, Target},
+        decision::{Decision, Refusal},
+    },
 };
 
 /// What `CONNECT` may be replaced by: it names no path, so no route can say.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-pub(crate) fn check(context: &mut RequestContext) -> Decision {
-    match target(context) {
-        Ok(target) => {
-            context.target = Some(target);
-            Decision::Continue
+/// What each field counts beside its bytes (RFC 9113 section 6.5.2).
+const FIELD: usize = 32;
+
+/// How much of a head there may be, whatever version carries it.
+#[derive(Debug)]
+pub(crate) struct Normalize {
+    head_bytes: usize,
+    head_fields: usize,
+}
+
+impl Normalize {
+    pub(crate) fn from_config(proxy: &model::Proxy) -> Self {
+        Self { head_bytes: proxy.head_bytes as usize, head_fields: proxy.head_fields.into() }
+    }
+
+    pub(crate) fn check(&self, context: &mut RequestContext) -> Decision {
+        match self.size(&context.head).and_then(|()| target(context)) {
+            Ok(target) => {
+                context.target = Some(target);
+                Decision::Continue
+            }
+            Err(refusal) => refusal.into(),
         }
-        Err(refusal) => refusal.into(),
+    }
+
+    /// HTTP/1.1 heads were counted as they were read. The h2 library knows no bound on fields, and
+    /// what it refuses for its size it tells nobody: its bound is above this one.
+    fn size(&self, head: &Parts) -> Result<(), Refusal> {
+        if head.version != Version::HTTP_2 {
+            return Ok(());
+        }
+        if head.headers.len() > self.head_fields {
+            return Err(Refusal::new(Reason::HeadTooLarge, "proxy.head_fields"));
+        }
+        let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let target = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+        if fields.map(|bytes| bytes + FIELD).sum::<usize>() + target > self.head_bytes {
+            return Err(Refusal::new(Reason::HeadTooLarge, "proxy.head"));
+        }
+        Ok(())
     }
 }
 
