@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     address::canonical_net,
-    kernel::{KernelError, PacketFilter},
+    kernel::{KernelError, PacketFilter, filter::is_too_wide},
     store::Change,
 };
 use crate::clock::Wall;
@@ -30,6 +30,10 @@ pub(crate) enum AllowError {
         "the allow list holds {capacity} prefixes, as many as it can; remove some or raise kernel.capacity.allow"
     )]
     Full { capacity: usize },
+    #[error(
+        "{net} is too wide to allow: it would void every ban inside; the shortest IPv4 prefix is /8, the shortest IPv6 prefix /16; `gateway panic pass` lets everything through"
+    )]
+    TooWide { net: IpNet },
     #[error("changing the allow list for {net}")]
     Kernel {
         net: IpNet,
@@ -75,6 +79,9 @@ impl AllowList {
         allow: Allow,
     ) -> Result<bool, AllowError> {
         let net = canonical_net(net);
+        if is_too_wide(net) {
+            return Err(AllowError::TooWide { net });
+        }
         if self.configured.contains(&net) || self.allows.contains_key(&net) {
             return Ok(false);
         }
@@ -153,6 +160,18 @@ mod tests {
         list.remove(&mut kernel, net("192.0.2.0/24")).unwrap();
         assert!(kernel.allows.is_empty());
         assert_eq!(list.take_changes().len(), 2);
+    }
+
+    #[test]
+    fn half_the_world_is_not_allowed_by_a_slip_of_the_finger() {
+        let mut kernel = FakeKernel::default();
+        let mut list = AllowList::new(&[], [], 10);
+        for wide in ["0.0.0.0/0", "128.0.0.0/7", "::/0", "2000::/15"] {
+            let error = list.add(&mut kernel, net(wide), allow()).unwrap_err();
+            assert!(matches!(error, AllowError::TooWide { .. }), "{wide}: {error}");
+        }
+        assert!(kernel.allows.is_empty());
+        assert!(list.add(&mut kernel, net("10.0.0.0/8"), allow()).unwrap());
     }
 
     fn allow() -> Allow {

@@ -119,18 +119,23 @@ pub enum KernelError {
     NotPermitted,
 }
 
-/// Wider bans are taken for a slip of the finger: a /7 is 33 million addresses.
+/// Wider bans and allows are taken for a slip of the finger: a /7 is 33 million addresses.
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
 
 /// Refuses a ban of half the world. Also without a kernel: what is stored must be restorable with
 /// one.
 pub(super) fn check_width(net: IpNet) -> Result<(), KernelError> {
+    if is_too_wide(net) { Err(KernelError::TooWide { net }) } else { Ok(()) }
+}
+
+/// Whether a prefix covers more than any one ban or allow may.
+pub(crate) fn is_too_wide(net: IpNet) -> bool {
     let widest = match net {
         IpNet::V4(_) => WIDEST_V4,
         IpNet::V6(_) => WIDEST_V6,
     };
-    if net.prefix_len() < widest { Err(KernelError::TooWide { net }) } else { Ok(()) }
+    net.prefix_len() < widest
 }
 
 /// One sampled drop, as it came up from the kernel.

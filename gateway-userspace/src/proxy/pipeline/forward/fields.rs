@@ -24,7 +24,7 @@ static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
-static OURS: [HeaderName; 10] = [
+static OURS: [HeaderName; 11] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
@@ -35,6 +35,7 @@ static OURS: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("proxy"),
     HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
 ];
 
 /// Takes the fields out of the context and makes them the supplier's. `credentials` are the fields
