@@ -44,6 +44,10 @@ fn proxy_has_no_capability_and_cannot_gain_one() -> Result<()> {
         }
         assert_eq!(field("Groups"), "");
     }
+    // Landlock shows nowhere in /proc; what it keeps the proxy from, the probes of
+    // gateway-userspace/tests/sandbox.rs try out.
+    let log = gateway.folders.log();
+    ensure!(log.contains("bounding set empty") && log.contains("landlock ABI"), "{log}");
     Ok(())
 }
 
