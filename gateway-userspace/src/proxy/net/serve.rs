@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    linger::linger,
     local::LocalExecutor,
     stream::Watched,
     vigil::{Busy, Lapse, Vigil},
@@ -102,7 +103,7 @@ pub(super) async fn first<S>(
 pub(super) async fn second<S>(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
-    stream: S,
+    mut stream: S,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -118,7 +119,7 @@ pub(super) async fn second<S>(
         .max_local_error_reset_streams(ERROR_RESETS)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT);
-    let io = TokioIo::new(Watched::new(stream, Rc::clone(&vigil)));
+    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
     let service = {
         let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
         service_fn(move |request| {
@@ -126,10 +127,14 @@ pub(super) async fn second<S>(
             async move { answer(&worker, &peer, &vigil, request).await }
         })
     };
-    let connection = pin!(builder.serve_connection(io, service));
-    let end = drive(connection, &vigil, stop).await;
+    let mut connection = Box::pin(builder.serve_connection(io, service));
+    let end = drive(connection.as_mut(), &vigil, stop).await;
+    drop(connection);
     if let Some((reason, detail)) = judge(&end) {
         worker.refused_connection(peer, reason, &detail);
+    }
+    if matches!(end, End::Closed(Ok(()))) {
+        linger(stream).await;
     }
 }
 
@@ -192,7 +197,7 @@ where
 
 impl<I, B, S, E> Conversation for http2::Connection<I, S, E>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,
