@@ -69,7 +69,7 @@ enum End {
 pub(super) async fn first<S>(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
-    stream: S,
+    mut stream: S,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -83,15 +83,17 @@ pub(super) async fn first<S>(
         .max_headers(usize::from(proxy.head_fields))
         // Without `pipeline_flush`: with it hyper loses its answer to a head that does not parse.
         .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
-    let io = TokioIo::new(Watched::new(stream, Rc::clone(&vigil)));
+    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
     let service = service_fn(|request| answer(worker, peer, &vigil, request));
     let mut connection = builder.serve_connection(io, service);
     let end = drive(Pin::new(&mut connection), &vigil, stop).await;
     if let Some((reason, detail)) = judge(&end) {
         worker.refused_connection(peer, reason, &detail);
     }
-    if matches!(end, End::Lapsed(Lapse::Head)) {
-        let stream = connection.into_parts().io.into_inner();
+    drop(connection);
+    if matches!(end, End::Closed(_)) {
+        linger(stream).await;
+    } else if matches!(end, End::Lapsed(Lapse::Head)) {
         // The client that would not finish its head may not read either.
         if timeout(GOODBYE, say_late(stream)).await.is_err() {
             tracing::trace!("a slow client did not take its answer");
@@ -133,7 +135,7 @@ pub(super) async fn second<S>(
     if let Some((reason, detail)) = judge(&end) {
         worker.refused_connection(peer, reason, &detail);
     }
-    if matches!(end, End::Closed(Ok(()))) {
+    if matches!(end, End::Closed(_)) {
         linger(stream).await;
     }
 }
@@ -184,7 +186,7 @@ trait Conversation: Future<Output = hyper::Result<()>> {
 
 impl<I, B, S> Conversation for http1::Connection<I, S>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,
