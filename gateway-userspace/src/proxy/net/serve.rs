@@ -85,15 +85,12 @@ pub(super) async fn first<S>(
         .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
     let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
     let service = service_fn(|request| answer(worker, peer, &vigil, request));
-    let mut connection = builder.serve_connection(io, service);
-    let end = drive(Pin::new(&mut connection), &vigil, stop).await;
-    if let Some((reason, detail)) = judge(&end) {
-        worker.refused_connection(peer, reason, &detail);
-    }
-    drop(connection);
-    if matches!(end, End::Closed(_)) {
-        linger(stream).await;
-    } else if matches!(end, End::Lapsed(Lapse::Head)) {
+    let end = {
+        let mut connection = builder.serve_connection(io, service);
+        drive(Pin::new(&mut connection), &vigil, stop).await
+    };
+    part(worker, peer, &end, &mut stream).await;
+    if matches!(end, End::Lapsed(Lapse::Head)) {
         // The client that would not finish its head may not read either.
         if timeout(GOODBYE, say_late(stream)).await.is_err() {
             tracing::trace!("a slow client did not take its answer");
@@ -129,15 +126,11 @@ pub(super) async fn second<S>(
             async move { answer(&worker, &peer, &vigil, request).await }
         })
     };
-    let mut connection = Box::pin(builder.serve_connection(io, service));
-    let end = drive(connection.as_mut(), &vigil, stop).await;
-    drop(connection);
-    if let Some((reason, detail)) = judge(&end) {
-        worker.refused_connection(peer, reason, &detail);
-    }
-    if matches!(end, End::Closed(_)) {
-        linger(stream).await;
-    }
+    let end = {
+        let connection = pin!(builder.serve_connection(io, service));
+        drive(connection, &vigil, stop).await
+    };
+    part(worker, peer, &end, &mut stream).await;
 }
 
 async fn answer(
@@ -262,6 +255,21 @@ fn poll<C: Conversation>(
         }
     }
     Poll::Pending
+}
+
+/// Reports what an ending says about the peer, and closes an ended conversation without a reset.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker,
+    peer: &Peer,
+    end: &End,
+    stream: &mut S,
+) {
+    if let Some((reason, detail)) = judge(end) {
+        worker.refused_connection(peer, reason, &detail);
+    }
+    if matches!(end, End::Closed(_)) {
+        linger(stream).await;
+    }
 }
 
 /// What an ending says about the peer, if anything.
