@@ -9,6 +9,9 @@ use gateway_common::{
 
 use crate::{atomic, maps};
 
+/// `BPF_NOEXIST`
+const NO_EXIST: u64 = 1;
+
 /// The maps of this object.
 pub(crate) struct KernelTables;
 
@@ -120,8 +123,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn insert_exact(&self, key: &LimitKey, tat: u64) {
-        // Full is impossible for an LRU; under contention the next packet tries again.
-        let _inserted = maps::EXACT.insert(key, tat, 0).is_ok();
+        // Full is impossible for an LRU; an entry another processor just made stays as it is, and
+        // under contention the next packet tries again.
+        let _inserted = maps::EXACT.insert(key, tat, NO_EXIST).is_ok();
     }
 
     #[inline(always)]

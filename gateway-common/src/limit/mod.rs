@@ -11,6 +11,11 @@ use core::mem::size_of;
 /// Compare-exchange attempts before a packet gives up.
 const TRIES: u32 = 4;
 
+/// How far the `now` of one processor may lie behind another's: a virtual processor may be taken
+/// away between reading the clock and writing a word. A word this little ahead is never set back,
+/// or every such pause would grant its own length anew.
+const STALE_NS: u64 = 1_000_000_000;
+
 /// A rate with a burst, as the kernel holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
@@ -67,7 +72,7 @@ pub fn advance(cell: &impl Cell, limit: &Limit, now: u64) -> bool {
     let mut tat = cell.load();
     for _ in 0..TRIES {
         let next = tat.max(now) + limit.interval_ns;
-        let seen = cell.compare_exchange(tat, next.min(cap));
+        let seen = cell.compare_exchange(tat, held(next.min(cap), tat, cap));
         if seen == tat {
             return next > now + limit.burst_ns;
         }
@@ -75,6 +80,13 @@ pub fn advance(cell: &impl Cell, limit: &Limit, now: u64) -> bool {
     }
     // A packet that was not counted must not pass on this cell's word.
     true
+}
+
+/// What a sketch cell becomes: never less than it was, unless it was left by a longer burst of an
+/// earlier configuration.
+#[inline(always)]
+fn held(next: u64, tat: u64, cap: u64) -> u64 {
+    if tat > cap + STALE_NS { cap } else { next.max(tat) }
 }
 
 /// Takes one event from a word that counts only what it grants.
@@ -109,9 +121,9 @@ fn take_above(cell: &impl Cell, limit: &Limit, floor: u64, now: u64) -> Outcome 
         let next = tat.max(floor).min(ceiling) + limit.interval_ns;
         let (outcome, next) =
             if next > ceiling { (Outcome::Over, ceiling) } else { (Outcome::Within, next) };
-        // This limit never writes past its ceiling: a word that is there was left by a longer burst
-        // of an earlier configuration, and would refuse until that one were over.
-        if outcome == Outcome::Over && tat <= ceiling {
+        // This limit never writes far past its ceiling: a word that is there was left by a longer
+        // burst of an earlier configuration, and would refuse until that one were over.
+        if outcome == Outcome::Over && tat <= ceiling + STALE_NS {
             return outcome;
         }
         let seen = cell.compare_exchange(tat, next);

@@ -162,6 +162,23 @@ fn a_victim_of_collision_keeps_its_own_entry() {
     assert_eq!(passed, 50, "a twentieth of the burst is its own");
 }
 
+/// A virtual processor loses its time slice between the clock and the word, again and again.
+#[test]
+fn a_processor_that_lags_sets_no_word_back() {
+    let settings = limited(1000, 100);
+    let twin = Twin::new();
+    let source = [198, 51, 100, 9];
+    let (mut passed, mut at) = (0_u64, START);
+    for _ in 0..20 {
+        passed += (0..400).map(|_| u64::from(passes(&twin, &settings, source, at))).sum::<u64>();
+        let late = at - SECOND / 10;
+        passed += (0..400).map(|_| u64::from(passes(&twin, &settings, source, late))).sum::<u64>();
+        at += SECOND / 100;
+    }
+    let granted = 100 + 1000 / 5 + 5 + 2;
+    assert!(passed <= granted, "{passed} of {granted}");
+}
+
 #[test]
 fn a_word_from_the_future_heals() {
     let limit = Limit::new(1_000_000, 100);
