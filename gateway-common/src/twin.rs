@@ -7,7 +7,7 @@ use crate::{
     limit::{self, Cell, Limit, RowKeys},
     maps::{BanValue, LimitKey, Settings},
     summary::{ALLOW, BAN, position},
-    verdict::{BanEntry, Bitmap, Tables},
+    verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables},
 };
 
 #[derive(Clone, Default)]
@@ -121,13 +121,14 @@ impl Twin {
     }
 }
 
-impl Tables for Twin {
-    type Ban = TwinBan;
-    type Cell = TwinCell;
-
+impl BitmapTables for Twin {
     fn bitmap(&self, bitmap: Bitmap, word: u32) -> u64 {
         self.bitmaps.get(&(bitmap as u8, word)).copied().unwrap_or(0)
     }
+}
+
+impl AllowTables for Twin {
+    type AllowCell = TwinCell;
 
     fn allow4(&self, address: [u8; 4]) -> bool {
         longest(&self.allows[V4], bits4(address), 32).is_some()
@@ -136,6 +137,14 @@ impl Tables for Twin {
     fn allow6(&self, address: [u8; 16]) -> bool {
         longest(&self.allows[V6], u128::from_be_bytes(address), 128).is_some()
     }
+
+    fn allow_cell(&self) -> Option<TwinCell> {
+        Some(self.allow.clone())
+    }
+}
+
+impl BanTables for Twin {
+    type Ban = TwinBan;
 
     fn ban4_host(&self, address: [u8; 4]) -> Option<TwinBan> {
         self.bans[V4].get(&(32, bits4(address))).cloned()
@@ -152,6 +161,10 @@ impl Tables for Twin {
     fn ban6_prefix(&self, address: [u8; 16], length: u32) -> Option<TwinBan> {
         longest(&self.bans[V6], u128::from_be_bytes(address), length)
     }
+}
+
+impl LimitTables for Twin {
+    type Cell = TwinCell;
 
     fn sketch(&self, index: u32) -> Option<TwinCell> {
         self.sketch.borrow().get(index as usize).cloned()
@@ -169,10 +182,6 @@ impl Tables for Twin {
 
     fn insert_cell(&self) -> Option<TwinCell> {
         Some(self.insert.clone())
-    }
-
-    fn allow_cell(&self) -> Option<TwinCell> {
-        Some(self.allow.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     maps::Settings,
     packet::{Packet, Source},
     twin::{Twin, settings},
-    verdict::{self, Action, Tables as _},
+    verdict::{self, Action, AllowTables as _, LimitTables as _},
 };
 
 const SECOND: u64 = 1_000_000_000;
