@@ -5,9 +5,9 @@ use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 
 use crate::{
     limit::{self, Cell, Limit, RowKeys},
-    maps::{BanValue, LimitKey, Settings},
+    maps::{BanValue, LimitKey, Policy, Settings},
     summary::{ALLOW, BAN, position},
-    verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables},
+    verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables, Rules},
 };
 
 #[derive(Clone, Default)]
@@ -185,13 +185,36 @@ impl LimitTables for Twin {
     }
 }
 
+/// Settings and a policy.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) settings: Settings,
+    pub(crate) policy: Policy,
+}
+
+impl Sample {
+    pub(crate) const fn rules(&self) -> Rules<'_> {
+        Rules { settings: &self.settings, policy: &self.policy }
+    }
+
+    /// The same with another policy.
+    pub(crate) fn with(self, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut sample = self;
+        change(&mut sample.policy);
+        sample
+    }
+}
+
 /// Nobody reaches the limits; nothing is dropped for a finding.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        tick_ns: 4_000_000,
+pub(crate) fn sample() -> Sample {
+    let policy = Policy {
         packets: Limit::new(1, 1_000_000_000),
         allow: Limit::new(1, 1_000_000_000),
         inserts: Limit::new(1_000_000, 1000),
+        ..Policy::default()
+    };
+    let settings = Settings {
+        tick_ns: 4_000_000,
         rows: [
             RowKeys {
                 v4: [0xd1b5_4a32_d192_ed03, 0x8cb9_2ba7_2f3d_8dd7],
@@ -203,5 +226,6 @@ pub(crate) fn settings() -> Settings {
             },
         ],
         ..Settings::default()
-    }
+    };
+    Sample { settings, policy }
 }

@@ -14,7 +14,7 @@ pub use self::{
     bans::{BanValue, PrefixKey},
     limits::LimitKey,
     seen::{Clocks, Count, EventTokens},
-    settings::{Settings, flag},
+    settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, NO_PREALLOC, Shape, Sizing},
 };
 use crate::{
@@ -36,6 +36,8 @@ pub const HELLO_PROGRAM: &str = "hello";
 
 /// One [`Settings`].
 pub const SETTINGS: &str = "SETTINGS";
+/// Two [`Policy`]s: the one in force and, during a trial, the one before.
+pub const POLICIES: &str = "POLICIES";
 /// Bitmap of IPv4 neighbourhoods with bans ([`BAN`]).
 pub const BAN4_SUMMARY: &str = "BAN4_SUMMARY";
 /// Bitmap of IPv6 neighbourhoods with bans.
@@ -86,8 +88,9 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 18] = [
+pub const SHAPES: [Shape; 19] = [
     array(SETTINGS, size_of::<Settings>(), 1),
+    array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     array(BAN4_SUMMARY, 8, BAN.v4_words()),
     array(BAN6_SUMMARY, 8, BAN.v6_words()),
     shape(BAN4_HOST, Kind::Hash, 4, size_of::<BanValue>(), Sizing::Hosts, 0),
@@ -111,10 +114,12 @@ pub const SHAPES: [Shape; 18] = [
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "Pod is aya's promise that a type is its bytes")]
 mod pod {
-    use super::{BanValue, Clocks, Count, EventTokens, LimitKey, PrefixKey, Settings};
+    use super::{BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings};
 
     // SAFETY: `repr(C)`, integers only, sizes asserted above: no padding, every pattern is valid.
     unsafe impl aya::Pod for Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Policy {}
     // SAFETY: as above.
     unsafe impl aya::Pod for BanValue {}
     // SAFETY: as above, for the only two lengths in use.

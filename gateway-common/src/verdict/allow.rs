@@ -1,10 +1,11 @@
 //! Allowed sources: exempt from bans and findings, within one limit they share.
 
+use super::Rules;
 use super::bitmap::{Bitmap, BitmapTables, in_bitmap6, is_set};
 use crate::{
     Reason,
     limit::{self, Cell, Outcome},
-    maps::{Settings, flag},
+    maps::flag,
     packet::Source,
     summary::ALLOW,
 };
@@ -22,15 +23,20 @@ pub trait AllowTables: BitmapTables {
 }
 
 #[inline(always)]
-pub(super) fn is_allowed<T: AllowTables>(source: Source, settings: &Settings, tables: &T) -> bool {
+pub(super) fn is_allowed<T: AllowTables>(source: Source, rules: &Rules<'_>, tables: &T) -> bool {
     match source {
         Source::Unknown => false,
         Source::V4(address) => {
             is_set(tables, Bitmap::Allow4, ALLOW.v4_bucket(address)) && tables.allow4(address)
         }
         Source::V6(address) => {
-            in_bitmap6(tables, Bitmap::Allow6, ALLOW, address, settings.has(flag::ALLOW6_WIDE))
-                && tables.allow6(address)
+            in_bitmap6(
+                tables,
+                Bitmap::Allow6,
+                ALLOW,
+                address,
+                rules.settings.has(flag::ALLOW6_WIDE),
+            ) && tables.allow6(address)
         }
     }
 }
@@ -39,12 +45,12 @@ pub(super) fn is_allowed<T: AllowTables>(source: Source, settings: &Settings, ta
 /// passes, for an allowed source is never to be locked out by contention.
 #[inline(always)]
 pub(super) fn within_allow_limit<T: AllowTables>(
-    settings: &Settings,
+    rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
     let Some(cell) = tables.allow_cell() else { return Ok(Reason::Allowed) };
-    match limit::take(&cell, &settings.allow, now) {
+    match limit::take(&cell, &rules.policy.allow, now) {
         Outcome::Within | Outcome::Contended => Ok(Reason::Allowed),
         Outcome::Over => Err(Reason::AllowLimit),
     }

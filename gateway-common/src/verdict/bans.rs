@@ -1,12 +1,8 @@
 //! Bans: a bitmap first, then the host, then the prefixes.
 
+use super::Rules;
 use super::bitmap::{Bitmap, BitmapTables, in_bitmap6, is_set};
-use crate::{
-    Reason,
-    maps::{Settings, flag},
-    packet::Source,
-    summary::BAN,
-};
+use crate::{Reason, maps::flag, packet::Source, summary::BAN};
 
 /// A ban found in a table.
 pub trait BanEntry {
@@ -39,7 +35,7 @@ const EXPIRED_STEPS: u32 = 8;
 #[inline(always)]
 pub(super) fn ban_on<T: BanTables>(
     source: Source,
-    settings: &Settings,
+    rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Option<Reason> {
@@ -55,7 +51,7 @@ pub(super) fn ban_on<T: BanTables>(
             prefix_holds(31, now, |length| tables.ban4_prefix(address, length))
         }
         Source::V6(address) => {
-            let wide = settings.has(flag::BAN6_WIDE);
+            let wide = rules.settings.has(flag::BAN6_WIDE);
             if !in_bitmap6(tables, Bitmap::Ban6, BAN, address, wide) {
                 return None;
             }

@@ -1,9 +1,10 @@
 //! The packet limit: sketch first, exact entries for those the sketch calls over.
 
+use super::Rules;
 use crate::{
     Reason,
     limit::{self, Cell, Outcome},
-    maps::{LimitKey, Settings},
+    maps::LimitKey,
     packet::Source,
     summary,
 };
@@ -39,17 +40,17 @@ pub(super) const fn limit_key(source: Source) -> Option<LimitKey> {
 pub(super) fn within_packet_limit<T: LimitTables>(
     key: &LimitKey,
     passed: Reason,
-    settings: &Settings,
+    rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
-    if !is_over_sketch(key, settings, tables, now) {
+    if !is_over_sketch(key, rules, tables, now) {
         return Ok(passed);
     }
     let Some(cell) = tables.exact(key) else {
-        return first_over(key, passed, settings, tables, now);
+        return first_over(key, passed, rules, tables, now);
     };
-    match limit::take_exact(&cell, &settings.packets, now) {
+    match limit::take_exact(&cell, &rules.policy.packets, now) {
         Outcome::Within => Ok(passed),
         Outcome::Over | Outcome::Contended => Err(Reason::PacketLimit),
     }
@@ -57,18 +58,13 @@ pub(super) fn within_packet_limit<T: LimitTables>(
 
 /// Every row is advanced, also when the first is not over: each counts every packet.
 #[inline(always)]
-fn is_over_sketch<T: LimitTables>(
-    key: &LimitKey,
-    settings: &Settings,
-    tables: &T,
-    now: u64,
-) -> bool {
+fn is_over_sketch<T: LimitTables>(key: &LimitKey, rules: &Rules<'_>, tables: &T, now: u64) -> bool {
     let source = u64::from_be_bytes(key.prefix);
     let mut over = true;
-    for (row, keys) in (0..).zip(&settings.rows) {
+    for (row, keys) in (0..).zip(&rules.settings.rows) {
         let keys = if key.family == 4 { keys.v4 } else { keys.v6 };
         if let Some(cell) = tables.sketch(limit::sketch_index(keys, source, row)) {
-            over &= limit::advance(&cell, &settings.packets, now);
+            over &= limit::advance(&cell, &rules.policy.packets, now);
         }
     }
     over
@@ -80,18 +76,18 @@ fn is_over_sketch<T: LimitTables>(
 fn first_over<T: LimitTables>(
     key: &LimitKey,
     passed: Reason,
-    settings: &Settings,
+    rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
     let outcome = match tables.insert_cell() {
-        Some(cell) => limit::take(&cell, &settings.inserts, now),
+        Some(cell) => limit::take(&cell, &rules.policy.inserts, now),
         None => Outcome::Within,
     };
     if outcome == Outcome::Within {
-        tables.insert_exact(key, limit::exact_first(&settings.packets, now));
+        tables.insert_exact(key, limit::exact_first(&rules.policy.packets, now));
         return Ok(passed);
     }
     let guarded = Reason::LimitInserts;
-    if settings.drops(guarded) { Err(guarded) } else { Ok(guarded) }
+    if rules.policy.drops(guarded) { Err(guarded) } else { Ok(guarded) }
 }

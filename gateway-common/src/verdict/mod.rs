@@ -16,9 +16,18 @@ pub use self::{
 };
 use crate::{
     Reason,
-    maps::{Settings, flag},
+    maps::{Policy, Settings, flag},
     packet::{self, Packet, PacketBytes},
 };
+
+/// What the rules run by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The live switches.
+    pub settings: &'a Settings,
+    /// The slot in force.
+    pub policy: &'a Policy,
+}
 
 /// All the rules look up.
 pub trait Tables: AllowTables + BanTables + LimitTables {}
@@ -47,25 +56,25 @@ pub struct Verdict {
 
 /// Reads a frame and decides. `now` is the tick clock.
 #[inline(always)]
-pub fn judge<P, T>(frame: &P, settings: &Settings, tables: &T, now: u64) -> (Packet, Verdict)
+pub fn judge<P, T>(frame: &P, rules: &Rules<'_>, tables: &T, now: u64) -> (Packet, Verdict)
 where
     P: PacketBytes + ?Sized,
     T: Tables,
 {
-    if settings.has(flag::PANIC) {
+    if rules.settings.has(flag::PANIC) {
         let packet = Packet::without_source(Reason::PanicPass);
         return (packet, pass(Reason::PanicPass));
     }
     let packet = packet::parse(frame);
-    (packet, decide(&packet, settings, tables, now))
+    (packet, decide(&packet, rules, tables, now))
 }
 
 /// The rules, in order, for a packet that was read.
 #[inline(always)]
-pub fn decide<T: Tables>(packet: &Packet, settings: &Settings, tables: &T, now: u64) -> Verdict {
-    match reason_of(packet, settings, tables, now) {
+pub fn decide<T: Tables>(packet: &Packet, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict {
+    match reason_of(packet, rules, tables, now) {
         Ok(reason) => pass(reason),
-        Err(reason) => drop_unless_shadow(reason, settings),
+        Err(reason) => drop_unless_shadow(reason, rules),
     }
 }
 
@@ -74,8 +83,8 @@ const fn pass(reason: Reason) -> Verdict {
 }
 
 #[inline(always)]
-const fn drop_unless_shadow(reason: Reason, settings: &Settings) -> Verdict {
-    let shadow = settings.has(flag::SHADOW);
+const fn drop_unless_shadow(reason: Reason, rules: &Rules<'_>) -> Verdict {
+    let shadow = rules.settings.shadows(reason);
     Verdict { action: if shadow { Action::Pass } else { Action::Drop }, reason, shadow }
 }
 
@@ -83,23 +92,23 @@ const fn drop_unless_shadow(reason: Reason, settings: &Settings) -> Verdict {
 #[inline(always)]
 fn reason_of<T: Tables>(
     packet: &Packet,
-    settings: &Settings,
+    rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
-    if allow::is_allowed(packet.source, settings, tables) {
-        return allow::within_allow_limit(settings, tables, now);
+    if allow::is_allowed(packet.source, rules, tables) {
+        return allow::within_allow_limit(rules, tables, now);
     }
-    if let Some(reason) = bans::ban_on(packet.source, settings, tables, now) {
+    if let Some(reason) = bans::ban_on(packet.source, rules, tables, now) {
         return Err(reason);
     }
     let passed = match packet.finding {
-        Some(finding) if settings.drops(finding) => return Err(finding),
+        Some(finding) if rules.policy.drops(finding) => return Err(finding),
         Some(finding) => finding,
         None => Reason::Passed,
     };
     match limits::limit_key(packet.source) {
-        Some(key) => limits::within_packet_limit(&key, passed, settings, tables, now),
+        Some(key) => limits::within_packet_limit(&key, passed, rules, tables, now),
         None => Ok(passed),
     }
 }
