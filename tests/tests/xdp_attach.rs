@@ -62,7 +62,7 @@ fn config(pins: &Pins) -> Kernel {
         allow_limit: plenty,
         packets: plenty,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
+        capacity: Capacity { hosts: 1000, prefixes: 100, dynamic: 1000, allow: 16, limits: 1024 },
         answers: Answers {
             ethernet_truncated: Answer::Drop,
             vlan_depth: Answer::Drop,

@@ -98,7 +98,7 @@ fn kernel() -> Kernel {
         allow_limit: PLENTY,
         packets: PLENTY,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1, prefixes: 1, allow: 1, limits: 1 },
+        capacity: Capacity { hosts: 1, prefixes: 1, dynamic: 1, allow: 1, limits: 1 },
         answers: Answers {
             ethernet_truncated: drop,
             vlan_depth: drop,

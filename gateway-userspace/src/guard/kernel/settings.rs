@@ -14,7 +14,7 @@ use std::{
 use gateway_common::{
     Reason,
     limit::{Limit, RowKeys},
-    maps::{POLICY_SLOTS, Policy, Settings, flag},
+    maps::{BanSet, POLICY_SLOTS, Policy, Settings, flag, switch},
 };
 
 use super::{filter::KernelError, list::Entries as _, table::Table};
@@ -27,14 +27,16 @@ pub(super) struct Live {
     table: Mutex<Table<u32, Settings>>,
     base: Settings,
     flags: AtomicU32,
+    /// [`Settings::switch`].
+    word: AtomicU32,
 }
 
 impl Live {
     /// Takes the map over. Sketch keys survive in it, else a restart would give every source a
     /// fresh burst; so does the operator's panic switch.
     pub(super) fn new(
-        mut table: Table<u32, Settings>,
-        policies: &mut Table<u32, Policy>,
+        table: Table<u32, Settings>,
+        policies: &Table<u32, Policy>,
         config: &Kernel,
         tick_ns: u64,
     ) -> Result<Self, KernelError> {
@@ -45,7 +47,9 @@ impl Live {
             policies.put(&slot, &policy)?;
         }
         let base = Settings {
-            flags: old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE),
+            flags: old.flags & (flag::PANIC | flag::ALLOW6_WIDE),
+            // The generation of bulk bans in force is found in the maps with it.
+            switch: old.switch & switch::GENERATION_B,
             tick_ns,
             shadow: if config.mode == Mode::Shadow { u64::MAX } else { 0 },
             rows,
@@ -53,7 +57,8 @@ impl Live {
             ..Settings::default()
         };
         table.put(&0, &base)?;
-        Ok(Self { table: Mutex::new(table), base, flags: AtomicU32::new(base.flags) })
+        let (flags, word) = (AtomicU32::new(base.flags), AtomicU32::new(base.switch));
+        Ok(Self { table: Mutex::new(table), base, flags, word })
     }
 
     /// True if what any reason drops only counts.
@@ -68,13 +73,30 @@ impl Live {
     /// Sets or clears a bit, if it is not so already.
     pub(super) fn switch(&self, bit: u32, on: bool) -> Result<(), KernelError> {
         // A writer that panicked left the map as whole as any other: it is one copy.
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.flags.load(Ordering::Relaxed);
         let new = if on { old | bit } else { old & !bit };
         if new != old {
-            table.put(&0, &Settings { flags: new, ..self.base })?;
+            let switch = self.word.load(Ordering::Relaxed);
+            table.put(&0, &Settings { flags: new, switch, ..self.base })?;
             self.flags.store(new, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// The generation of bulk bans in force.
+    pub(super) fn generation(&self) -> BanSet {
+        BanSet::in_force(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Puts a generation of bulk bans in force, for every packet from the next on.
+    pub(super) fn put_in_force(&self, set: BanSet) -> Result<(), KernelError> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.word.load(Ordering::Relaxed) & !switch::GENERATION_B;
+        let switch = if set == BanSet::BulkB { old | switch::GENERATION_B } else { old };
+        let flags = self.flags.load(Ordering::Relaxed);
+        table.put(&0, &Settings { flags, switch, ..self.base })?;
+        self.word.store(switch, Ordering::Relaxed);
         Ok(())
     }
 }
