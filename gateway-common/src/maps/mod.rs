@@ -114,7 +114,8 @@ pub const SHAPES: [Shape; 20] = [
 #[expect(unsafe_code, reason = "Pod is aya's promise that a type is its bytes")]
 mod pod {
     use super::{
-        BanKey, BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings, TailKey,
+        BanKey, BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings,
+        TailKey,
     };
 
     // SAFETY: `repr(C)`, integers only, sizes asserted above: no padding, every pattern is valid.

@@ -70,12 +70,7 @@ pub(super) fn ban_on<T: BanTables>(
 }
 
 #[inline(always)]
-fn ban4_on<T: BanTables>(
-    address: [u8; 4],
-    switch: &u32,
-    tables: &T,
-    now: u64,
-) -> Option<Reason> {
+fn ban4_on<T: BanTables>(address: [u8; 4], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
     let bucket = cover::bucket4(address);
     let (group, bit) = cover::summary4(bucket);
     let [dynamic, a, b, _] = *tables.ban4_summary(group)?;
@@ -143,12 +138,7 @@ fn key4(set: BanSet, address: [u8; 4], length: u32) -> BanKey<4> {
 }
 
 #[inline(always)]
-fn ban6_on<T: BanTables>(
-    address: [u8; 16],
-    switch: &u32,
-    tables: &T,
-    now: u64,
-) -> Option<Reason> {
+fn ban6_on<T: BanTables>(address: [u8; 16], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
     let (fine_bucket, coarse_bucket) = (cover::fine6(address), cover::coarse6(address));
     let fine = tables.ban6_fine(fine_bucket >> 1);
     let coarse = tables.ban6_coarse(coarse_bucket >> 1);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode, Proxy,
-        Rate, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
+        Mode, Proxy, Rate, Timeouts,
     },
     places,
 };
@@ -78,6 +78,7 @@ pub(super) fn bans() -> Bans {
         trust: Duration::from_mins(10),
         sources: 100_000,
         per_second: 100,
+        coverage: Coverage { ipv4: 5, ipv6: 1 },
         weights: Vec::new(),
     }
 }

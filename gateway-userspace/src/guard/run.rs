@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::{
     accounts::Accounts,
     address::of_this_machine,
+    bans::Lists,
     control,
     core::{Core, Parts, State},
     error::GuardError,
@@ -26,7 +27,7 @@ use super::{
     kernel::{Filter, Off, PacketFilter},
     keys::sha256,
     listeners,
-    store::Store,
+    store::{ListFolder, Store},
     worker::{Adopted, Keeper, Numbered, wait_for},
 };
 use crate::{clock, config::model::Config, ipc::descriptors::watch};
@@ -71,13 +72,13 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     }
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
-    let (kernel, state) = restore(&config)?;
+    let (kernel, state, lists) = restore(&config)?;
 
     let digest = sha256(text.as_bytes());
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, digest, kernel, state, keeper };
+    let parts = Parts { config, text, digest, kernel, state, lists, keeper };
     let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
@@ -90,8 +91,10 @@ async fn guard(options: Options) -> Result<(), GuardError> {
 }
 
 /// Everything that has to hold before a packet may reach a listener.
-fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
-    let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
+fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State, Lists), GuardError> {
+    let failed = |source| GuardError::Store { source };
+    let store = Store::open(&config.guard.state).map_err(failed)?;
+    let lists = ListFolder::open(&config.guard.state).map_err(failed)?;
     let own =
         of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
     let mut state = State::restore(config, store, &own);
@@ -105,8 +108,9 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         state.warnings.push(warning);
     }
     state.reconcile(&mut *kernel)?;
+    let lists = state.start_lists(config, lists, &*kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
-    Ok((kernel, state))
+    Ok((kernel, state, lists))
 }
 
 fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {

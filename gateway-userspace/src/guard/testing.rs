@@ -34,6 +34,7 @@ pub(crate) fn config() -> Config {
             trust: Duration::from_mins(5),
             sources: 1000,
             per_second: 10,
+            coverage: crate::config::model::Coverage { ipv4: 5, ipv6: 1 },
             weights: Vec::new(),
         },
         guard: Guard {

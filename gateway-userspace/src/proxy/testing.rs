@@ -23,6 +23,7 @@ pub(crate) fn config() -> Config {
             trust: Duration::from_mins(1),
             sources: 1000,
             per_second: 100,
+            coverage: crate::config::model::Coverage { ipv4: 5, ipv6: 1 },
             weights: Vec::new(),
         },
         guard: Guard {

@@ -123,10 +123,7 @@ fn too_wide_and_too_many_are_refused_and_old_bans_stay() {
         fixture.filter.put_ban(host(last), &forever()).unwrap();
     }
     let refused = fixture.filter.put_ban(host(64), &forever()).unwrap_err();
-    assert!(
-        matches!(refused, KernelError::Full { capacity: 64, key: "dynamic", .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, KernelError::Full { capacity: 64, key: "dynamic", .. }), "{refused}");
     fixture.filter.put_ban(host(3), &lasting(Duration::from_mins(1))).unwrap();
     for last in 0..64 {
         let frame = udp4(Ipv4Addr::new(10, 0, 0, last));
@@ -189,8 +186,12 @@ fn bulk_holds_its_count() {
     let again = fixture.filter.reconcile(&wanted, &[]).unwrap();
     assert_eq!((again.added, again.removed, again.kept), (0, 0, 60_000));
     let status = fixture.filter.status();
-    let used: u64 =
-        status.maps.iter().filter(|map| ["ban4", "ban6"].contains(&&*map.name)).map(|map| map.used).sum();
+    let used: u64 = status
+        .maps
+        .iter()
+        .filter(|map| ["ban4", "ban6"].contains(&&*map.name))
+        .map(|map| map.used)
+        .sum();
     assert_eq!(used, 60_000);
     assert_eq!(fixture.filter.reconcile(&[], &[]).unwrap().removed, 60_000);
     assert_eq!(fixture.judge(&udp4(Ipv4Addr::new(10, 0, 0, 7))), (PASS, Reason::Passed));

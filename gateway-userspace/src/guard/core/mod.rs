@@ -3,6 +3,7 @@
 
 mod answers;
 mod explain;
+mod lists;
 mod proxy;
 
 use std::{
@@ -18,7 +19,7 @@ use super::{
     accounts::Accounts,
     address::of_this_machine,
     allows::AllowList,
-    bans::{BanError, BanList, Judge, Offenders},
+    bans::{BanError, BanList, Judge, Lists, Named, Offenders},
     control::Door,
     error::GuardError,
     events::Memory,
@@ -26,7 +27,7 @@ use super::{
     keys::KeyRing,
     listeners::{self, Listening},
     protect::Protected,
-    store::{Change, Store, Stored},
+    store::{Change, ListFolder, Store, Stored},
     timekeeper::{Jump, Timekeeper},
     worker::{Keeper, Outfit},
 };
@@ -62,6 +63,7 @@ pub(super) struct Core {
     digest: [u8; 32],
     kernel: Kernel,
     bans: BanList,
+    lists: Lists,
     allows: AllowList,
     keys: KeyRing,
     store: Store,
@@ -145,6 +147,19 @@ impl State {
         info!(?reconciled, "bans restored");
         Ok(())
     }
+
+    /// Puts the stored lists in force.
+    pub(super) fn start_lists(
+        &self,
+        config: &Config,
+        stored: (ListFolder, Named),
+        kernel: &dyn PacketFilter,
+    ) -> Result<Lists, GuardError> {
+        let wall = self.time.wall(clock::wall());
+        let bounds = (config.kernel.capacity, config.bans.coverage);
+        Lists::start(stored, bounds, kernel.bulk(), self.bans.protected().all(), wall)
+            .map_err(|source| GuardError::Kernel { source })
+    }
 }
 
 /// What a core is joined from.
@@ -154,12 +169,13 @@ pub(super) struct Parts {
     pub(super) digest: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
+    pub(super) lists: Lists,
     pub(super) keeper: Keeper,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, keeper } = parts;
+        let Parts { config, text, digest, kernel, state, lists, keeper } = parts;
         let now = clock::now();
         Self {
             config,
@@ -167,6 +183,7 @@ impl Core {
             digest,
             kernel: Kernel(kernel),
             bans: state.bans,
+            lists,
             allows: state.allows,
             keys: state.keys,
             store: state.store,
@@ -242,6 +259,7 @@ impl Core {
         if let Err(error) = self.kernel.0.tend() {
             self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
         }
+        self.tick_lists(wall);
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -274,6 +292,7 @@ impl Core {
         self.warn(warning);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
+            self.shift_lists(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }

@@ -113,9 +113,9 @@ impl Generations {
     fn tell_used(&self) {
         let stale = self.stale.as_ref().and_then(|stale| stale.contents.as_ref());
         let contents = self.in_force.contents.iter().chain(stale);
-        let sum = contents.map(|bulk| bulk.counts()).fold((0, 0, 0), |sum, counts| {
-            (sum.0 + counts.0, sum.1 + counts.1, sum.2 + counts.2)
-        });
+        let sum = contents
+            .map(|bulk| bulk.counts())
+            .fold((0, 0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1, sum.2 + counts.2));
         self.used.set(sum);
     }
 
@@ -178,19 +178,15 @@ impl Generations {
             let value = values.get(usize::from(kind)).copied().unwrap_or_default();
             BanValue { length, ..value }
         };
-        let met4 = met(&self.tables.bans4, self.in_force.set, |key| BanKey {
-            set: set.number(),
-            ..key
-        })?;
+        let met4 =
+            met(&self.tables.bans4, self.in_force.set, |key| BanKey { set: set.number(), ..key })?;
         let entries4 = wanted.v4.iter().map(|ban| {
             let key = BanKey::new(set, ban.address.to_be_bytes(), ban.length);
             (key, value(ban.kind, ban.length))
         });
         fill(&self.tables.bans4, entries4, &met4)?;
-        let met6 = met(&self.tables.bans6, self.in_force.set, |key| BanKey {
-            set: set.number(),
-            ..key
-        })?;
+        let met6 =
+            met(&self.tables.bans6, self.in_force.set, |key| BanKey { set: set.number(), ..key })?;
         let hashed = wanted.v6.iter().filter(|ban| is_hashed6(ban.length)).map(|ban| {
             let key = BanKey::new(set, ban.address.to_be_bytes(), ban.length);
             (key, value(ban.kind, ban.length))

@@ -133,7 +133,7 @@ impl Cells for TwinCells {
 }
 
 /// A key's own table.
-trait In: Key {
+trait In: Key + std::fmt::Debug {
     fn table(world: &World) -> &HashMap<Self, BanValue>;
     fn table_mut(world: &mut World) -> &mut HashMap<Self, BanValue>;
 }
@@ -216,7 +216,11 @@ impl<K: In> Entries<K, BanValue> for Twin {
 fn key4((site, length): (u8, u8)) -> BanKey<4> {
     let length = [15, 18, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
     let address = 0x0a00_0000 | u32::from(site & 3) << 8 | u32::from(site & 0xf0);
-    BanKey::new(BanSet::Dynamic, (address & (u32::MAX << (32 - length))).to_be_bytes(), length as u8)
+    BanKey::new(
+        BanSet::Dynamic,
+        (address & (u32::MAX << (32 - length))).to_be_bytes(),
+        length as u8,
+    )
 }
 
 fn address6(site: u8, length: u8) -> [u8; 16] {
