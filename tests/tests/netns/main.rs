@@ -3,6 +3,7 @@
 
 mod ban;
 mod limit;
+mod lists;
 mod protect;
 mod sandbox;
 mod survive;

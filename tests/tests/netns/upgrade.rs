@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use gateway_tests::{
     gateway::{binary, binary_with_next_layout},
-    lab::Lab,
+    lab::{FLOOD_V4, Lab},
     skip,
 };
 
@@ -52,18 +52,24 @@ fn changed_capacity_leaks_nothing() -> Result<()> {
     let mut gateway = lab.gateway(&settings)?;
     gateway.start()?;
     let flood = ban_and_flood(&lab, &gateway)?;
+    // Half of the flood is dropped by a list from now on.
+    let list = gateway.folders.root.join("theirs.txt");
+    std::fs::write(&list, format!("{FLOOD_V4}\n192.0.2.1\n"))?;
+    gateway.must(&["block", "import", &list.to_string_lossy()])?;
+    gateway.must(&["block", "rm", FLOOD_V4])?;
     for hosts in [20_000, 5_000] {
         settings.kernel = format!(
             "attach = \"native\"\n\
-             capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
+             capacity = {{ hosts = {hosts}, prefixes = 500, dynamic = 200, allow = 50, limits = 1024 }}"
         );
         gateway.configure(&settings)?;
         gateway.kill_guard()?;
         gateway.start()?;
         flood_goes_on(&flood)?;
         let maps = gateway.status()?.kernel.maps;
-        ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
-        assert_eq!(gateway.bans()?.len(), 2);
+        let bans = 2 * (hosts + 500) + 200;
+        ensure!(maps.iter().any(|map| map.capacity == bans), "{maps:?}");
+        assert_eq!(gateway.bans()?.len(), 3);
     }
     nothing_leaked(&lab, flood)
 }
