@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use super::{fetch::Kernel, outcome::Outcome};
 
-pub(super) const EMULATOR: &str = "qemu-system-x86_64";
+const EMULATOR: &str = "qemu-system-x86_64";
 
 /// A million bans of both families fit in.
 const MEMORY: &str = "2G";
@@ -62,7 +62,9 @@ pub(super) fn boot(kernel: &Kernel, image: &Path, folder: &Path) -> Result<Outco
 }
 
 fn start(kernel: &Kernel, image: &Path, console: &Path) -> Result<Child> {
-    let mut emulator = Command::new(EMULATOR);
+    let mut emulator = Command::new("setpriv");
+    // A guest must not go on by itself when this program is killed.
+    emulator.args(["--pdeathsig", "KILL", EMULATOR]);
     emulator.args([
         "-accel",
         "tcg,thread=multi",

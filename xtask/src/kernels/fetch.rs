@@ -59,7 +59,7 @@ pub(super) fn fetch(suite: Suite, folder: &Path) -> Result<Kernel> {
     apt.refresh()?;
     let release = apt.release()?;
     let version = apt.version(&format!("{IMAGE}{release}"))?;
-    let root = folder.join(format!("{release}_{version}"));
+    let root = apt.unpacked().join(format!("{release}_{version}"));
     if !root.exists() {
         apt.unpack(&release, &root)?;
     }
@@ -81,6 +81,11 @@ impl Apt {
             fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
         }
         Ok(Self { suite, folder: folder.to_owned() })
+    }
+
+    /// Holds one kernel: a newer one takes the place of the older.
+    fn unpacked(&self) -> PathBuf {
+        self.folder.join("kernel")
     }
 
     fn command(&self, program: &str) -> Command {
@@ -158,12 +163,13 @@ impl Apt {
         empty(&downloads)?;
         let mut download = self.command("apt-get");
         answer(download.current_dir(&downloads).arg("download").args(&packages))?;
-        let staged = self.folder.join("unpacked");
+        let staged = self.folder.join("staged");
         empty(&staged)?;
         for package in entries(&downloads)? {
             answer(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&staged))?;
         }
         fs::remove_dir_all(&downloads).context("removing what was downloaded")?;
+        empty(&self.unpacked())?;
         // Whole or not at all: an interrupted run must not leave half a kernel.
         fs::rename(&staged, root).with_context(|| format!("placing {}", root.display()))
     }

@@ -2,7 +2,7 @@
 //! names them, and the libraries they are linked to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -14,8 +14,11 @@ use serde_json::Value;
 use super::fetch::answer;
 use crate::command;
 
-/// Test targets, in this order. Not `xdp_oracle`: it runs the parser of the host, no kernel's.
-const TESTS: [&str; 2] = ["xdp", "xdp_attach"];
+/// Test targets that judge packets in a kernel are named so, as cargo's pattern.
+const TESTS: &str = "xdp*";
+
+/// Runs the parser on the host and asks no kernel.
+const NOT_IN_KERNEL: &str = "xdp_oracle";
 
 /// Loads the object and tells what the verifier made of it.
 const VERIFIER: &str = "verifier";
@@ -32,14 +35,16 @@ pub(super) type File = (String, Vec<u8>);
 /// Builds all of it.
 pub(super) fn build(folder: &Path) -> Result<Vec<File>> {
     let built = Built::with_cargo()?;
+    let tests = built.tests();
+    let list: String = tests.keys().flat_map(|name| [name, "\n"]).collect();
     let mut files = vec![
         ("init".to_owned(), include_bytes!("init.sh").to_vec()),
-        ("tests/list".to_owned(), TESTS.map(|name| format!("{name}\n")).concat().into_bytes()),
+        ("tests/list".to_owned(), list.into_bytes()),
         (format!("tests/{OBJECT}"), read(&built.object()?)?),
     ];
-    let mut programs = Vec::new();
-    for name in TESTS.into_iter().chain([VERIFIER]) {
-        programs.push((format!("tests/{name}"), strip(&built.executable(name)?, folder)?));
+    let mut programs = vec![(format!("tests/{VERIFIER}"), strip(&built.verifier()?, folder)?)];
+    for (name, file) in &tests {
+        programs.push((format!("tests/{name}"), strip(file, folder)?));
     }
     for name in TOOLS.into_iter().chain(["busybox"]) {
         let file = command::find(name).with_context(|| format!("{name} is not installed"))?;
@@ -65,7 +70,7 @@ impl Built {
         cargo.args(["test", "--no-run", "--message-format", "json-render-diagnostics"]);
         // The package's programs are built along with its tests.
         cargo.args(["--package", "gateway-tests"]);
-        cargo.args(TESTS.iter().flat_map(|name| ["--test", name]));
+        cargo.args(["--test", TESTS]);
         println!("$ {}", command::shown(&cargo));
         let output = cargo.stderr(Stdio::inherit()).output().context("starting cargo")?;
         if !output.status.success() {
@@ -75,13 +80,24 @@ impl Built {
         Ok(Self(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()))
     }
 
-    fn executable(&self, name: &str) -> Result<PathBuf> {
-        let found = self.0.iter().rev().find_map(|message| {
-            let target = message.get("target")?.get("name")?.as_str()?;
+    /// By name.
+    fn tests(&self) -> BTreeMap<String, PathBuf> {
+        self.executables("test").filter(|(name, _)| name != NOT_IN_KERNEL).collect()
+    }
+
+    fn verifier(&self) -> Result<PathBuf> {
+        let found = self.executables("bin").find(|(name, _)| name == VERIFIER);
+        Ok(found.with_context(|| format!("cargo built no {VERIFIER}"))?.1)
+    }
+
+    fn executables(&self, wanted: &str) -> impl Iterator<Item = (String, PathBuf)> {
+        self.0.iter().filter_map(move |message| {
+            let target = message.get("target")?;
+            let kinds = target.get("kind")?.as_array()?;
             let executable = message.get("executable")?.as_str()?;
-            (target == name).then(|| PathBuf::from(executable))
-        });
-        found.with_context(|| format!("cargo built no {name}"))
+            let name = target.get("name")?.as_str()?.to_owned();
+            kinds.iter().any(|kind| kind == wanted).then(|| (name, executable.into()))
+        })
     }
 
     fn object(&self) -> Result<PathBuf> {

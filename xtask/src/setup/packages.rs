@@ -20,8 +20,9 @@ const PROGRAMS: [Program; 5] = [
 ];
 
 /// What boots other kernels and what is in their image.
-const EMULATOR: [Program; 6] = [
+const EMULATOR: [Program; 7] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("setpriv", "util-linux"),
     ("busybox", "busybox-static"),
     ("ldd", "libc-bin"),
     ("strip", "binutils"),
