@@ -142,8 +142,8 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
         Adopted::Nobody => {}
         Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
             info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
-            let keys = parts.state.keys.all_for_proxy();
-            parts.keeper.adopt(serving.process, serving.channel, keys);
+            let callers = parts.state.callers();
+            parts.keeper.adopt(serving.process, serving.channel, callers);
             return true;
         }
         Adopted::Serving(serving) => {

@@ -9,6 +9,7 @@
 //! guard  Listener { address, role, worker }  + socket, one message a socket
 //! guard  Secret { path }                     + open file, one message a path
 //! guard  AccessLog                           + open file; left out where `log.access` is off
+//! guard  Time { ahead }
 //! guard  Keys { reset: true, .. }, then Keys { reset: false, .. } while `more` follow
 //! guard  Start
 //! proxy  Serving                             when every worker accepts
@@ -21,7 +22,7 @@
 //! guard  Welcome { configuration }
 //! proxy  Holding { address, role }           + socket; of one address in the order of workers
 //! proxy  Serving
-//! guard  Keys { reset: true, .. } and so on  where the digests are equal: adopted
+//! guard  Time, Keys { reset: true, .. } ...  where the digests are equal: adopted
 //! guard  Drain                               where they differ: the guard starts another proxy
 //!                                            on the sockets it was handed
 //! ```
@@ -34,7 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Different versions do not talk: the older proxy drains.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -77,6 +78,9 @@ pub enum FromGuard {
     Secret { path: String },
     /// With one descriptor: where access log lines go.
     AccessLog,
+    /// How many seconds the guard's wall clock is ahead of `CLOCK_MONOTONIC`: what keys expire by.
+    /// The system's own wall clock may have lost its time, or be set at any moment.
+    Time { ahead: i64 },
     /// API keys. `reset` begins a list that replaces those known before; they hold until its last
     /// message, the one without `more`.
     Keys { reset: bool, more: bool, keys: Vec<ApiKey> },

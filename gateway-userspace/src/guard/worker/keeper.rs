@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::{
     adopt::Serving,
     launch::launch,
-    outfit::{Outfit, key_messages},
+    outfit::{Callers, Outfit},
     process::Process,
     session::{Event, Numbered, OUTGOING, Outgoing, Session, send},
 };
@@ -132,15 +132,10 @@ impl Keeper {
     }
 
     /// Goes on with a proxy that serves already.
-    pub(in crate::guard) fn adopt(
-        &mut self,
-        process: Process,
-        channel: Channel,
-        keys: Vec<ApiKey>,
-    ) {
+    pub(in crate::guard) fn adopt(&mut self, process: Process, channel: Channel, callers: Callers) {
         let (session, current) = self.session(process, channel);
         self.note_pid(current.process.pid());
-        for message in key_messages(keys) {
+        for message in callers.messages() {
             // The queue is new and longer than any list of keys has messages.
             drop(current.outgoing.try_send(message));
         }
@@ -317,6 +312,15 @@ impl Keeper {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// What a proxy that serves would be told from here on.
+    #[cfg(test)]
+    pub(in crate::guard) fn overheard(&mut self) -> mpsc::Receiver<Outgoing> {
+        let (serving, _) = tests::serving();
+        let (session, current) = self.session(serving.process, serving.channel);
+        self.current = Some(current);
+        session.outgoing
+    }
+
     fn note_pid(&self, pid: u32) {
         // Without the file a later guard does not look for this proxy and starts its own.
         let fresh = self.pid_file.with_extension("new");
@@ -419,7 +423,7 @@ mod tests {
     }
 
     /// Stands for a proxy, with its end of the channel.
-    fn serving() -> (Serving, Channel) {
+    pub(super) fn serving() -> (Serving, Channel) {
         let (channel, end) = Channel::pair().unwrap();
         let child = std::process::Command::new("sleep").arg("2").spawn().unwrap();
         let process = Process::child(child).unwrap();

@@ -14,6 +14,6 @@ mod session;
 pub(super) use self::{
     adopt::{Adopted, wait_for},
     keeper::{Keeper, Reaction},
-    outfit::Outfit,
+    outfit::{Callers, Outfit},
     session::Numbered,
 };

@@ -30,6 +30,14 @@ const SECRET_BYTES: u64 = 4 * 1024 * 1024;
 /// Keys of one message: well under a frame with the longest names.
 const KEYS_OF_A_MESSAGE: usize = 128;
 
+/// Who may call, and the clock their keys expire by.
+#[derive(Debug)]
+pub(in crate::guard) struct Callers {
+    /// Seconds from `CLOCK_MONOTONIC` to the guard's wall clock.
+    pub(in crate::guard) ahead: i64,
+    pub(in crate::guard) keys: Vec<ApiKey>,
+}
+
 /// The messages between `Welcome` and `Start`.
 #[derive(Debug)]
 pub(in crate::guard) struct Outfit {
@@ -43,7 +51,7 @@ impl Outfit {
         text: &str,
         digest: [u8; 32],
         listening: &[Listening],
-        keys: Vec<ApiKey>,
+        callers: Callers,
     ) -> Result<Self, GuardError> {
         let sealed = sealed(text).map_err(GuardError::system("making a memory file"))?;
         let mut messages = vec![Outgoing::with(FromGuard::Configuration { digest }, sealed.into())];
@@ -58,15 +66,24 @@ impl Outfit {
         if let Some(file) = access_log(&config.log.access)? {
             messages.push(Outgoing::with(FromGuard::AccessLog, file));
         }
-        messages.extend(key_messages(keys));
+        messages.extend(callers.messages());
         messages.push(Outgoing::plain(FromGuard::Start));
         Ok(Self { messages })
     }
 }
 
+impl Callers {
+    /// The time first: no key is judged without it.
+    pub(in crate::guard) fn messages(self) -> Vec<Outgoing> {
+        let mut messages = vec![Outgoing::plain(FromGuard::Time { ahead: self.ahead })];
+        messages.extend(key_messages(self.keys));
+        messages
+    }
+}
+
 /// All keys in messages of a bearable size. The first begins the list and the last says so: until
 /// then the proxy goes by the keys it had.
-pub(super) fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
+fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
     let mut messages = Vec::new();
     let mut rest = keys.into_iter().peekable();
     while messages.is_empty() || rest.peek().is_some() {

@@ -34,7 +34,7 @@ const SERVING: Duration = Duration::from_secs(30);
 /// A message to a proxy, with the descriptor it carries.
 #[derive(Debug)]
 pub(in crate::guard) struct Outgoing {
-    pub(super) message: FromGuard,
+    pub(in crate::guard) message: FromGuard,
     pub(super) descriptor: Option<OwnedFd>,
 }
 

@@ -39,6 +39,7 @@ pub(super) struct Outfit {
     secrets: Secrets,
     access_log: Option<OwnedFd>,
     keys: Option<Vec<ApiKey>>,
+    ahead: Option<i64>,
 }
 
 /// A listening socket, kept beside the worker that accepts from it: the next guard gets it.
@@ -86,6 +87,9 @@ impl Outfit {
         let Some((digest, file)) = self.configuration else {
             return Err(ProxyError::Protocol { what: "no configuration" });
         };
+        let Some(ahead) = self.ahead else {
+            return Err(ProxyError::Protocol { what: "no time, which keys expire by" });
+        };
         let text = text(&file, &digest)?;
         let config = config::load(&text, "the guard's").map_err(ProxyError::Configuration)?;
         let mut sockets = self.sockets;
@@ -102,6 +106,7 @@ impl Outfit {
             secrets: self.secrets,
             keys: self.keys,
             access_log: self.access_log,
+            ahead,
         };
         Ok((held, parts))
     }
@@ -123,6 +128,7 @@ impl Outfit {
                 added.map_err(|source| ProxyError::Secret { path, source })?;
             }
             (FromGuard::AccessLog, Some(file)) => self.access_log = Some(file),
+            (FromGuard::Time { ahead }, None) => self.ahead = Some(ahead),
             (FromGuard::Keys { reset, more: _, keys }, None) => self.take_keys(reset, keys)?,
             (FromGuard::Drain, None) => {
                 return Err(ProxyError::Protocol { what: "to drain before there was a start" });

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use crate::{
+    clock,
     config::model::{Config, Identity, IdentityMethod, Listener, Route, Tls},
     ipc::message::{ApiKey, FromProxy, ListenerRole, Query},
     proxy::{
@@ -96,6 +97,7 @@ impl Lab {
             secrets,
             keys,
             access_log: Some(log.try_clone().unwrap().into()),
+            ahead: clock::wall().ahead(clock::monotonic_ns()),
         };
         let (instance, outbox) = Instance::start(parts).unwrap();
         Self { address, metrics, identified, outbox, log, instance: Some(instance) }
