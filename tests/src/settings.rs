@@ -125,44 +125,52 @@ limit = {{ per = "client", rate = "1/s", burst = 3 }}
 name = "down"
 path = "/down"
 supplier = "down"
+identity = "none"
 
 [[route]]
 name = "small"
 path = "/small"
 methods = ["POST"]
 supplier = "plain"
+identity = "none"
 body = "1KiB"
 
 [[route]]
 name = "status"
 path = "/status/{{code}}"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "delay"
 path = "/delay/{{ms}}"
 supplier = "plain"
+identity = "none"
 timeout = "1s"
 
 [[route]]
 name = "big"
 path = "/big/{{bytes}}"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "indiscreet"
 path = "/indiscreet"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "close"
 path = "/close"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "echo"
 path = "/echo"
 supplier = "plain"
+identity = "none"
 "#
     )
 }

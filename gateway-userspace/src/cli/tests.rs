@@ -213,3 +213,13 @@ fn check_shows_which_routes_are_open_to_everybody() {
     let config = config::load(defaults::EMBEDDED, "t.toml").unwrap();
     insta::assert_snapshot!("check", check::show(&config, "t.toml"));
 }
+
+#[test]
+fn check_warns_of_a_way_around_an_identity() {
+    let guarded = "[[identity]]\nname = \"staff\"\napi_key = {}\n[[route]]\nname = \"admin\"\n\
+                   path = \"/admin\"\nidentity = \"staff\"\nsupplier = \"echo\"\n";
+    let config = config::load(&format!("{}{guarded}", defaults::EMBEDDED), "t.toml").unwrap();
+    let shown = check::show(&config, "t.toml");
+    let warning = shown.lines().find(|line| line.starts_with("warning: route admin")).unwrap();
+    assert!(warning.contains("/admin/") && warning.contains("everything"), "{warning}");
+}

@@ -29,7 +29,11 @@ use super::{
     store::Store,
     worker::{Adopted, Keeper, Numbered, wait_for},
 };
-use crate::{clock, config::model::Config, ipc::descriptors::watch};
+use crate::{
+    clock,
+    config::{self, model::Config},
+    ipc::descriptors::watch,
+};
 
 /// What a guard runs by.
 #[derive(Debug)]
@@ -101,6 +105,10 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         let warning = format!(
             "an earlier gateway's filter is attached still and drops packets; `rm -r {pins}` takes it off"
         );
+        warn!("{warning}");
+        state.warnings.push(warning);
+    }
+    for warning in config::warnings(config) {
         warn!("{warning}");
         state.warnings.push(warning);
     }

@@ -183,7 +183,8 @@ impl Guard {
              [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n\
              [[route]]\nname = \"keyed\"\npath = \"/keyed\"\nsupplier = \"echo\"\n\
              identity = \"customers\"\n\
-             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n",
+             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n\
+             identity = \"none\"\n",
             folder.path().display()
         );
         let digest = sha256(&text);
