@@ -101,16 +101,21 @@ local = true
 name = "down"
 targets = ["http://127.0.0.1:9"]
 local = true
+"#
+    ) + ROUTES
+}
 
+/// One for each measure.
+const ROUTES: &str = r#"
 [[route]]
 name = "private"
-path = "/private/{{*rest}}"
+path = "/private/{*rest}"
 supplier = "plain"
 identity = "customers"
 
 [[route]]
 name = "multiplexed"
-path = "/h2/{{*rest}}"
+path = "/h2/{*rest}"
 supplier = "multiplexed"
 identity = "customers"
 
@@ -119,7 +124,7 @@ name = "limited"
 path = "/limited"
 supplier = "plain"
 identity = "customers"
-limit = {{ per = "client", rate = "1/s", burst = 3 }}
+limit = { per = "client", rate = "1/s", burst = 3 }
 
 [[route]]
 name = "down"
@@ -137,20 +142,20 @@ body = "1KiB"
 
 [[route]]
 name = "status"
-path = "/status/{{code}}"
+path = "/status/{code}"
 supplier = "plain"
 identity = "none"
 
 [[route]]
 name = "delay"
-path = "/delay/{{ms}}"
+path = "/delay/{ms}"
 supplier = "plain"
 identity = "none"
 timeout = "1s"
 
 [[route]]
 name = "big"
-path = "/big/{{bytes}}"
+path = "/big/{bytes}"
 supplier = "plain"
 identity = "none"
 
@@ -171,6 +176,4 @@ name = "echo"
 path = "/echo"
 supplier = "plain"
 identity = "none"
-"#
-    )
-}
+"#;

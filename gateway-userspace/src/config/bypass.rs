@@ -205,18 +205,18 @@ mod tests {
 
     /// `[host]path identity supplier methods`, a route each.
     fn warned(routes: &[&str]) -> Vec<String> {
-        let mut text = START.to_owned();
+        let mut parts = vec![START.to_owned()];
         for (name, route) in routes.iter().enumerate() {
             let words: Vec<&str> = route.split(' ').collect();
             let (host, path) = words[0].split_at(words[0].find('/').unwrap());
             let host = if host.is_empty() { String::new() } else { format!("host = \"{host}\"\n") };
             let methods = words.get(3).map_or(String::new(), |m| format!("methods = [\"{m}\"]\n"));
-            text += &format!(
+            parts.push(format!(
                 "[[route]]\nname = \"r{name}\"\n{host}path = \"{path}\"\nidentity = \"{}\"\nsupplier = \"{}\"\n{methods}",
                 words[1], words[2]
-            );
+            ));
         }
-        warnings(&load(&text, "t.toml").unwrap_or_else(|faults| panic!("{faults}")))
+        warnings(&load(&parts.concat(), "t.toml").unwrap_or_else(|faults| panic!("{faults}")))
     }
 
     #[test]

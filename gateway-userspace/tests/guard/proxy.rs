@@ -28,6 +28,9 @@ use nix::sys::socket::{MsgFlags, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet, time::sleep};
 
+/// What a proxy says that was taken over.
+pub(crate) const NONSENSE: &str = "{\"a\":[[\u{1b}[2J \u{0}";
+
 #[derive(Default)]
 struct Proxy {
     digest: [u8; 32],
@@ -143,6 +146,7 @@ impl Proxy {
                 drop(channel.send(&trust, &[]).await);
                 "true".to_owned()
             }
+            (Some("nonsense"), _) => NONSENSE.to_owned(),
             (Some("control"), _) => control(&self.run).to_string(),
             _ => "null".to_owned(),
         };

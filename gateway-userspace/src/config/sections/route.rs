@@ -80,32 +80,32 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         path,
         methods,
         supplier: supplier?,
-        identity: identity?,
+        identity: identity.ok()?,
         limit: limit.ok()?,
         body_bytes,
         timeout,
     })
 }
 
-/// Whom a route lets in; `Some(None)` is everybody. A key left out by oversight must not open a
+/// The value is faulty, which has been noted.
+struct Noted;
+
+/// Whom a route lets in; `None` is everybody. A key left out by oversight must not open a
 /// route: a public one says so.
-fn identity(section: &mut Section<'_>, known: &Known<'_>) -> Option<Option<String>> {
+fn identity(section: &mut Section<'_>, known: &Known<'_>) -> Result<Option<String>, Noted> {
     let Some(entry) = section.get("identity") else {
         section.refuse_here(
             "identity",
             "is missing",
             "write identity = \"none\" if anyone may call it, else the name of an [[identity]]",
         );
-        return None;
+        return Err(Noted);
     };
     if entry.is_text(parties::NOBODY_IN_PARTICULAR) {
-        return Some(None);
+        return Ok(None);
     }
-    reference(&entry, "identity", &known.identities).map(Some)
+    reference(&entry, "identity", &known.identities).map(Some).ok_or(Noted)
 }
-
-/// The value is faulty, which has been noted.
-struct Noted;
 
 /// A key that may be left out.
 fn optional<'a, T>(

@@ -21,7 +21,7 @@ use super::{
     session::{Event, Numbered, OUTGOING, Outgoing, Session, send},
 };
 use crate::{
-    control::ProxyStatus,
+    control::{ProxyStatus, Told},
     guard::{accounts::Accounts, error::GuardError},
     ipc::{
         Channel,
@@ -261,7 +261,7 @@ impl Keeper {
             state,
             pid: self.pid().unwrap_or(0),
             restarts: self.counts.restarts,
-            detail: serde_json::Value::Null,
+            detail: Told::default(),
         }
     }
 
