@@ -3,8 +3,8 @@
 //! # A proxy that was just started (descriptor 3)
 //!
 //! ```text
-//! proxy  Hello { pid, configuration: [0; 32] }
-//! guard  Welcome { configuration }
+//! proxy  Hello { pid, make: all zero }
+//! guard  Welcome { make }
 //! guard  Configuration { digest }            + sealed memory file
 //! guard  Listener { address, role, worker }  + socket, one message a socket
 //! guard  Secret { path }                     + open file, one message a path
@@ -18,11 +18,11 @@
 //! # A serving proxy whose guard is gone (connects to `<guard.run>/worker.sock`)
 //!
 //! ```text
-//! proxy  Hello { pid, configuration: digest of the text it runs by }
-//! guard  Welcome { configuration }
+//! proxy  Hello { pid, make: what it was welcomed with when it was started }
+//! guard  Welcome { make }
 //! proxy  Holding { address, role }           + socket; of one address in the order of workers
 //! proxy  Serving
-//! guard  Time, Keys { reset: true, .. } ...  where the digests are equal: adopted
+//! guard  Time, Keys { reset: true, .. } ...  where both makes are equal: adopted
 //! guard  Drain                               where they differ: the guard starts another proxy
 //!                                            on the sockets it was handed
 //! ```
@@ -46,9 +46,8 @@ pub const FRAME_DESCRIPTORS: usize = 8;
 /// What the proxy says. It asks; the guard decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromProxy {
-    /// First message of a connection. `configuration` is the digest of the text it runs by, all
-    /// zero for a proxy that was just started and has none.
-    Hello { pid: u32, configuration: [u8; 32] },
+    /// First message of a connection.
+    Hello { pid: u32, make: Make },
     /// With one descriptor: a listening socket a serving proxy hands to its new guard.
     Holding { address: SocketAddr, role: ListenerRole },
     /// All sockets were handed over (after `Holding`), or all are accepted from (after `Start`).
@@ -68,8 +67,8 @@ pub enum FromProxy {
 /// What the guard says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromGuard {
-    /// Answers `Hello`, with the digest of the configuration the guard runs by.
-    Welcome { configuration: [u8; 32] },
+    /// Answers `Hello`, with what a proxy of this guard is made of.
+    Welcome { make: Make },
     /// With one descriptor: a sealed memory file of the configuration text.
     Configuration { digest: [u8; 32] },
     /// With one descriptor: a listening socket. `worker` says whose it is.
@@ -92,6 +91,18 @@ pub enum FromGuard {
     Query { id: u64, query: Query },
     /// Take no new connection, finish those open, exit.
     Drain,
+}
+
+/// What a proxy is made of, as SHA-256. One that is made of something else than the guard would
+/// make it of, be it only a renewed certificate, is replaced and not adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Make {
+    /// The program's file.
+    pub program: [u8; 32],
+    /// The configuration's text.
+    pub configuration: [u8; 32],
+    /// Certificates, keys and authorities, with their paths.
+    pub files: [u8; 32],
 }
 
 /// What a listening socket is for.

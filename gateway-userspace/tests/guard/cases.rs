@@ -22,6 +22,9 @@ pub(crate) const ALL: &[Case] = &[
     ("a_malformed_frame_ends_that_proxy", a_malformed_frame_ends_that_proxy),
     ("a_serving_proxy_outlives_its_guard_and_is_adopted", a_serving_proxy_is_adopted),
     ("another_configuration_gets_another_proxy_on_the_same_sockets", another_configuration),
+    ("another_program_gets_another_proxy_on_the_same_sockets", another_program),
+    ("renewed_certificates_get_another_proxy_on_the_same_sockets", renewed_certificates),
+    ("a_lost_certificate_leaves_the_serving_proxy_alone", a_lost_certificate),
     ("a_proxy_killed_after_its_guard_is_not_waited_for_in_vain", both_killed),
     ("a_stopped_guard_drains", a_stopped_guard_drains),
     ("a_second_guard_is_refused", a_second_guard_is_refused),
@@ -174,10 +177,34 @@ fn a_serving_proxy_is_adopted() {
 }
 
 fn another_configuration() {
+    replaced_after(|gateway| gateway.configure("another"));
+}
+
+fn another_program() {
+    replaced_after(Gateway::upgrade);
+}
+
+fn renewed_certificates() {
+    replaced_after(|gateway| gateway.renew_certificate("second"));
+}
+
+fn a_lost_certificate() {
     let mut gateway = started();
     let first = gateway.proxy_pid();
     gateway.kill_guard();
-    gateway.configure("another");
+    gateway.lose_certificate();
+    gateway.start();
+    assert_eq!(gateway.proxy_pid(), first);
+    assert_eq!(gateway.visit().unwrap(), first);
+    let warnings = gateway.status().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("edge.pem")), "{warnings:?}");
+}
+
+fn replaced_after(change: fn(&mut Gateway)) {
+    let mut gateway = started();
+    let first = gateway.proxy_pid();
+    gateway.kill_guard();
+    change(&mut gateway);
     gateway.start();
     let second = gateway.proxy_pid();
     assert_ne!(first, second);

@@ -60,7 +60,7 @@ const QUERIES: usize = 64;
 pub(super) struct Core {
     config: Config,
     text: String,
-    digest: [u8; 32],
+    program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
     allows: AllowList,
@@ -157,7 +157,8 @@ impl State {
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) text: String,
-    pub(super) digest: [u8; 32],
+    /// Hash of the running program.
+    pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) keeper: Keeper,
@@ -165,12 +166,12 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, keeper } = parts;
+        let Parts { config, text, program, kernel, state, keeper } = parts;
         let now = clock::now();
         Self {
             config,
             text,
-            digest,
+            program,
             kernel: Kernel(kernel),
             bans: state.bans,
             allows: state.allows,
@@ -210,7 +211,7 @@ impl Core {
         listeners::revive(&mut self.listening)?;
         let callers = callers(&self.keys, &self.time, clock::wall());
         let outfit =
-            Outfit::gather(&self.config, &self.text, self.digest, &self.listening, callers)?;
+            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())

@@ -241,13 +241,12 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let keeper = Keeper::new(
         accounts.clone(),
         "info".to_owned(),
-        [0; 32],
         folder.path().join("proxy.pid"),
         Duration::ZERO,
         sender,
     );
     let kernel = Box::new(testing::FakeKernel::default());
-    let parts = Parts { config, text: String::new(), digest: [0; 32], kernel, state, keeper };
+    let parts = Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper };
     (folder, Core::new(parts, Vec::new(), &accounts))
 }
 

@@ -54,7 +54,6 @@ pub(in crate::guard) enum Reaction {
 pub(in crate::guard) struct Keeper {
     accounts: Accounts,
     log: String,
-    digest: [u8; 32],
     pid_file: PathBuf,
     drain: Duration,
     events: mpsc::Sender<Numbered>,
@@ -91,7 +90,6 @@ impl Keeper {
     pub(in crate::guard) fn new(
         accounts: Accounts,
         log: String,
-        digest: [u8; 32],
         pid_file: PathBuf,
         drain: Duration,
         events: mpsc::Sender<Numbered>,
@@ -99,7 +97,6 @@ impl Keeper {
         Self {
             accounts,
             log,
-            digest,
             pid_file,
             drain,
             events,
@@ -127,7 +124,7 @@ impl Keeper {
             self.note_pid(pid);
         }
         self.current = Some(current);
-        self.tasks.spawn(session.begin(pid, self.digest, outfit));
+        self.tasks.spawn(session.begin(pid, outfit));
         Ok(())
     }
 
@@ -371,6 +368,7 @@ fn wait(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::message::Make;
 
     #[tokio::test]
     async fn the_earlier_proxy_is_relieved_when_the_next_one_serves_and_not_before() {
@@ -417,8 +415,7 @@ mod tests {
             Accounts { own: nix::unistd::geteuid(), root: false, proxy: None, control_group: None };
         let (sender, events) = mpsc::channel(8);
         let log = "info".to_owned();
-        let keeper =
-            Keeper::new(accounts, log, [0; 32], pid_file.to_owned(), Duration::ZERO, sender);
+        let keeper = Keeper::new(accounts, log, pid_file.to_owned(), Duration::ZERO, sender);
         (keeper, events)
     }
 
@@ -427,7 +424,7 @@ mod tests {
         let (channel, end) = Channel::pair().unwrap();
         let child = std::process::Command::new("sleep").arg("2").spawn().unwrap();
         let process = Process::child(child).unwrap();
-        let serving = Serving { process, channel, configuration: [0; 32], sockets: Vec::new() };
+        let serving = Serving { process, channel, make: Make::default(), sockets: Vec::new() };
         (serving, Channel::from_fd(end).unwrap())
     }
 

@@ -17,7 +17,7 @@ use crate::{
     config::{self, TEXT_BYTES},
     ipc::{
         Channel,
-        message::{ApiKey, FromGuard, ListenerRole},
+        message::{ApiKey, FromGuard, ListenerRole, Make},
     },
     proxy::{
         instance::{ListenerSocket, Parts},
@@ -34,6 +34,7 @@ const KEYS: usize = 1_000_000;
 /// What has arrived so far.
 #[derive(Debug, Default)]
 pub(super) struct Outfit {
+    make: Make,
     configuration: Option<([u8; 32], File)>,
     sockets: Vec<Socket>,
     secrets: Secrets,
@@ -54,7 +55,7 @@ pub(super) struct Socket {
 /// What outlives the guard that sent it.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) digest: [u8; 32],
+    pub(super) make: Make,
     pub(super) run: std::path::PathBuf,
     pub(super) sockets: Vec<Socket>,
 }
@@ -99,7 +100,7 @@ impl Outfit {
             sockets.iter().map(Socket::listener).collect::<Result<_, _>>().map_err(|source| {
                 ProxyError::System { doing: "duplicating a listening socket", source }
             })?;
-        let held = Held { digest, run: config.guard.run.clone(), sockets };
+        let held = Held { make: self.make, run: config.guard.run.clone(), sockets };
         let parts = Parts {
             config,
             listeners,
@@ -113,7 +114,7 @@ impl Outfit {
 
     fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
         match (message, descriptor) {
-            (FromGuard::Welcome { .. }, None) => {}
+            (FromGuard::Welcome { make }, None) => self.make = make,
             (FromGuard::Configuration { digest }, Some(file)) => {
                 self.configuration = Some((digest, File::from(file)));
             }

@@ -14,7 +14,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::*;
 use crate::{
     clock::{self, Wall},
-    ipc::message::{ListenerRole, Query},
+    ipc::message::{ListenerRole, Make, Query},
     proxy::{
         identity::keys::tests::{KEY, issued},
         tests::plain_client,
@@ -42,7 +42,7 @@ async fn serves_reports_answers_and_drains() {
 #[tokio::test]
 async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     let guard = Guard::start().await;
-    let Guard { channel, address, proxy, folder, digest, _socket: kept } = guard;
+    let Guard { channel, address, proxy, folder, make, _socket: kept } = guard;
     drop((channel, kept));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(plain_client::get(address, "/").await.contains("200 OK"));
@@ -50,8 +50,8 @@ async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     let next = meet(&folder.path().join("worker.sock")).await;
     let (hello, _) = next.receive::<FromProxy>().await.unwrap();
     let pid = std::process::id();
-    assert_eq!(hello, FromProxy::Hello { pid, configuration: digest });
-    next.send(&FromGuard::Welcome { configuration: digest }, &[]).await.unwrap();
+    assert_eq!(hello, FromProxy::Hello { pid, make });
+    next.send(&FromGuard::Welcome { make: Make::default() }, &[]).await.unwrap();
     let (holding, mut sockets) = next.receive::<FromProxy>().await.unwrap();
     assert_eq!(holding, FromProxy::Holding { address, role: ListenerRole::Public });
     let handed = TcpListener::from(sockets.pop().unwrap());
@@ -163,7 +163,7 @@ struct Guard {
     address: SocketAddr,
     proxy: JoinHandle<Result<Instance, ProxyError>>,
     folder: tempfile::TempDir,
-    digest: [u8; 32],
+    make: Make,
     _socket: TcpListener,
 }
 
@@ -188,14 +188,15 @@ impl Guard {
             folder.path().display()
         );
         let digest = sha256(&text);
+        let make = Make { program: [1; 32], configuration: digest, files: [2; 32] };
         let (channel, proxy) = connected();
         let (hello, _) = channel.receive::<FromProxy>().await.unwrap();
-        assert!(matches!(hello, FromProxy::Hello { configuration: [0, ..], .. }));
+        assert!(matches!(hello, FromProxy::Hello { make, .. } if make == Make::default()));
         let file = memory(&text);
         let listener = FromGuard::Listener { address, role: ListenerRole::Public, worker: 0 };
         let keys = keys.map(|keys| FromGuard::Keys { reset: true, more: false, keys });
         for (message, descriptor) in [
-            Some((FromGuard::Welcome { configuration: digest }, None)),
+            Some((FromGuard::Welcome { make }, None)),
             Some((FromGuard::Configuration { digest }, Some(file.as_fd()))),
             Some((listener, Some(socket.as_fd()))),
             Some((FromGuard::Time { ahead: ahead_of_a_wall(clock::wall()) }, None)),
@@ -208,7 +209,7 @@ impl Guard {
             let descriptors: Vec<_> = descriptor.into_iter().collect();
             channel.send(&message, &descriptors).await.unwrap();
         }
-        let guard = Self { channel, address, proxy, folder, digest, _socket: socket };
+        let guard = Self { channel, address, proxy, folder, make, _socket: socket };
         assert_eq!(guard.channel.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
         guard
     }
