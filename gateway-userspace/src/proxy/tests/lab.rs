@@ -127,6 +127,13 @@ impl Lab {
         panic!("a request is still in flight: {}", self.instance().answer(&Query::Status));
     }
 
+    /// Waits until so many connections were accepted.
+    pub(super) async fn connected(&self, count: u64) {
+        while self.instance().answer(&Query::Status)["connections"] != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The reasons of the strikes so far, in order.
     pub(super) async fn strikes(&mut self, count: usize) -> Vec<Reason> {
         let mut strikes = Vec::new();
