@@ -11,6 +11,7 @@ mod man;
 mod output;
 mod panic;
 mod pipeline;
+mod privileges;
 mod run;
 mod source;
 mod status;

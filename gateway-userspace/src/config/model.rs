@@ -314,7 +314,7 @@ pub struct Route {
     /// Empty takes any.
     pub methods: Vec<http::Method>,
     pub supplier: String,
-    /// Deny all others; `None` is a public route.
+    /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
