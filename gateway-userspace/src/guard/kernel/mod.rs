@@ -9,7 +9,7 @@ mod family;
 pub mod filter;
 mod list;
 mod live;
-mod netlink;
+pub(crate) mod netlink;
 mod object;
 mod pins;
 mod preconditions;
@@ -22,3 +22,4 @@ mod ticks;
 
 pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter};
 pub use live::Filter;
+pub use netlink::{LinkWatch, News};
