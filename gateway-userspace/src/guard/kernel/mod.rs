@@ -13,6 +13,7 @@ pub(crate) mod netlink;
 mod object;
 mod pins;
 mod preconditions;
+pub(crate) mod probe;
 mod settings;
 mod status;
 mod summary;

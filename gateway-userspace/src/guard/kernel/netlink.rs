@@ -75,6 +75,7 @@ pub(crate) struct Slot {
 /// An interface as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
+    pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) other_names: Vec<String>,
     /// `ARPHRD_…`: 1 is Ethernet.
@@ -200,6 +201,7 @@ fn parse(message: &[u8]) -> Option<Interface> {
     let number = |kind| attribute(attributes, kind).and_then(word);
     let kind = attribute(attributes, LINK_INFO).and_then(|info| attribute(info, INFO_KIND));
     Some(Interface {
+        index: word(message.get(HEADER + 4..HEADER + 8)?)?,
         name: text(attribute(attributes, NAME)?),
         other_names: other_names(attributes),
         hardware: half(message.get(HEADER + 2..HEADER + 4)?)?,
