@@ -1,7 +1,11 @@
 //! From the checked configuration to a serving gateway, in the order that leaves no gap: bans are
 //! in the kernel before the first listener opens; then the loop that everything happens in.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
 
 use nix::sys::{
     resource::{Resource, setrlimit},
@@ -23,7 +27,7 @@ use super::{
     core::{Core, Parts, State},
     error::GuardError,
     folders::RunFolder,
-    kernel::{Filter, Off, PacketFilter},
+    kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
     listeners,
     store::Store,
@@ -31,8 +35,14 @@ use super::{
 };
 use crate::{
     clock,
-    config::{self, model::Config},
-    ipc::{descriptors::watch, message::Make},
+    config::{
+        self,
+        model::{Config, Kernel},
+    },
+    ipc::{
+        descriptors::{self, watch},
+        message::Make,
+    },
 };
 
 /// What a guard runs by.
@@ -75,6 +85,7 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     }
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
+    let links = watch_links(&config.kernel);
     let (kernel, state) = restore(&config)?;
 
     let program = program().map_err(GuardError::system("reading this program"))?;
@@ -87,10 +98,23 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let listener = control::open(&run.control_socket(), &accounts)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
-    let ended = Loop { core, events, questions, signals: Signals::new()?, tasks }.turn().await;
+    let signals = Signals::new()?;
+    let ended = Loop { core, events, questions, signals, links, tasks }.turn().await;
     // A socket that nobody listens on would only puzzle the next command.
     drop(std::fs::remove_file(run.control_socket()));
     ended
+}
+
+/// Opened before the filter is attached, so that no change falls between the two. Without it an
+/// interface that comes back waits for the next look at all of them.
+fn watch_links(config: &Kernel) -> Option<Links> {
+    let open = || -> io::Result<Links> {
+        let watch = LinkWatch::open()?;
+        let ready = descriptors::watch(watch.as_fd().try_clone_to_owned()?)?;
+        Ok(Links { watch, ready, names: config.interfaces.clone() })
+    };
+    let opened = config.enabled.then(open)?;
+    opened.inspect_err(|error| warn!(%error, "changes of interfaces are seen late")).ok()
 }
 
 /// Everything that has to hold before a packet may reach a listener.
@@ -229,11 +253,25 @@ impl Signals {
     }
 }
 
+/// The kernel's word on the interfaces that are guarded.
+struct Links {
+    watch: LinkWatch,
+    ready: AsyncFd<OwnedFd>,
+    names: Vec<String>,
+}
+
+impl Links {
+    fn take(&self) -> News {
+        self.watch.take(&self.names)
+    }
+}
+
 struct Loop {
     core: Core,
     events: mpsc::Receiver<Numbered>,
     questions: mpsc::Receiver<control::Ask>,
     signals: Signals,
+    links: Option<Links>,
     /// The control socket's; ended with the loop.
     tasks: JoinSet<()>,
 }
@@ -253,6 +291,15 @@ impl Loop {
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
                         ready.clear_ready();
+                    }
+                }
+                Ok(mut ready) = changed(self.links.as_ref()) => {
+                    let news = self.links.as_ref().map(Links::take).unwrap_or_default();
+                    if !news.more {
+                        ready.clear_ready();
+                    }
+                    if news.unfiltered {
+                        self.core.tend(clock::now());
                     }
                 }
                 () = at(restart) => self.core.restart_proxy(clock::now()),
@@ -281,10 +328,15 @@ impl Loop {
     }
 }
 
-/// Resolves when drop events wait; never without a kernel.
-async fn readable(drops: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
-    match drops {
-        Some(drops) => drops.readable().await,
+/// Resolves when interfaces changed; never without a kernel.
+async fn changed(links: Option<&Links>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    readable(links.map(|links| &links.ready)).await
+}
+
+/// Resolves when this can be read; never without a kernel.
+async fn readable(from: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    match from {
+        Some(from) => from.readable().await,
         None => std::future::pending().await,
     }
 }

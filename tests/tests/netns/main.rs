@@ -4,6 +4,7 @@
 mod ban;
 mod limit;
 mod protect;
+mod returning;
 mod sandbox;
 mod survive;
 mod upgrade;

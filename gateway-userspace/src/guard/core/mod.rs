@@ -40,6 +40,9 @@ use crate::{
 /// a failing map is logged.
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// How often interfaces are looked at for one without a filter, although none was heard of.
+const TEND: Duration = Duration::from_secs(10);
+
 /// Drop events taken in one go.
 const EVENTS: usize = 256;
 
@@ -76,6 +79,8 @@ pub(super) struct Core {
     started: Instant,
     /// When the things of each minute were done.
     minute_at: Option<Instant>,
+    /// When the interfaces were last found to be filtered; none after a failure.
+    tended_at: Option<Instant>,
     counts: Counts,
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
@@ -186,6 +191,7 @@ impl Core {
             next_query: 0,
             started: now,
             minute_at: None,
+            tended_at: None,
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
@@ -247,14 +253,14 @@ impl Core {
             self.counts.sweep_failures += 1;
             error!(error = %super::chain(&error), "an expired ban is still in the map");
         }
-        if let Err(error) = self.kernel.0.tend() {
-            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        let lately = |at: Instant, span| now.saturating_duration_since(at) < span;
+        if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
+            self.tend(now);
         }
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
-        let lately = |at: Instant| now.saturating_duration_since(at) < MINUTE;
-        if !self.minute_at.is_some_and(lately) {
+        if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
             // A clock that is slewed never jumps, and yet moves.
@@ -262,6 +268,15 @@ impl Core {
             self.look_at_own_addresses();
         }
         self.store.submit(changes);
+    }
+
+    /// Filters interfaces that are there anew. What fails is tried again with the next tick.
+    pub(super) fn tend(&mut self, now: Instant) {
+        let tended = self.kernel.0.tend();
+        self.tended_at = tended.is_ok().then_some(now);
+        if let Err(error) = tended {
+            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        }
     }
 
     /// Before the end: what was done is stored, and when.
