@@ -10,6 +10,7 @@ mod ci;
 mod command;
 mod demo;
 mod fuzz;
+mod kernels;
 mod setup;
 mod test;
 mod tidy;
@@ -57,6 +58,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the packet tests on Debian's kernels in QEMU; compare what their verifiers do.
+    Kernels {
+        /// Write the result to docs/kernels.md: later runs are compared with it.
+        #[arg(long)]
+        renew: bool,
+        /// Only this kernel: 6.1, 6.12 or newest.
+        kernel: Option<String>,
+    },
     /// Run each fuzz target for a while (needs nightly and cargo-fuzz).
     Fuzz {
         /// Seconds a target.
@@ -85,6 +94,7 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
+        Task::Kernels { renew, kernel } => kernels::run(renew, kernel.as_deref()),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use gateway_tests::skip;
 use gateway_userspace::{
     clock,
     guard::kernel::{KernelBan, PacketFilter as _},
@@ -21,7 +22,8 @@ const RUNS: u32 = 2_000_000;
 
 #[test]
 fn a_packet_costs_the_same_whatever_the_size_of_the_lists() {
-    if !is_possible("xdp::speed::a_packet_costs_the_same_whatever_the_size_of_the_lists") {
+    let case = "xdp::speed::a_packet_costs_the_same_whatever_the_size_of_the_lists";
+    if !is_possible(case) || skip::under_emulation(case).unwrap() {
         return;
     }
     let mut config = config();
