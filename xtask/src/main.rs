@@ -5,6 +5,7 @@
     reason = "a command line speaks on its standard streams"
 )]
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -57,6 +58,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure beside others doing the same work (root, quiet machine, minutes).
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Run each fuzz target for a while (needs nightly and cargo-fuzz).
     Fuzz {
         /// Seconds a target.
@@ -85,6 +91,7 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
+        Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

@@ -18,14 +18,14 @@ const PROGRAMS: [(&str, &str); 5] = [
 
 /// The programs that are not there.
 pub(super) fn missing() -> Option<String> {
-    let names: Vec<_> = absent().map(|(program, _)| program).collect();
+    let names: Vec<_> = missing_of(&PROGRAMS).map(|(program, _)| program).collect();
     (!names.is_empty()).then(|| format!("missing: {}", names.join(", ")))
 }
 
 /// Installs their packages.
 pub(super) fn install() -> Result<String> {
     require_root("installing packages")?;
-    let packages: Vec<_> = absent().map(|(_, package)| package).collect();
+    let packages = absent(&PROGRAMS);
     apt_install(&packages)?;
     Ok(format!("installed {}", packages.join(", ")))
 }
@@ -45,6 +45,13 @@ fn apt() -> Command {
     apt
 }
 
-fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROGRAMS.into_iter().filter(|(program, _)| command::find(program).is_none())
+/// Packages of those programs that are not there.
+pub(super) fn absent<'a>(wanted: &[(&'a str, &'a str)]) -> Vec<&'a str> {
+    missing_of(wanted).map(|(_, package)| package).collect()
+}
+
+fn missing_of<'a, 'b>(
+    wanted: &'b [(&'a str, &'a str)],
+) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a, 'b> {
+    wanted.iter().copied().filter(|(program, _)| command::find(program).is_none())
 }
