@@ -20,7 +20,8 @@ use crate::{
 
 /// The interface the filter is attached to.
 pub const INTERFACE: &str = "edge0";
-const PEER: &str = "world0";
+/// The outside's end of it.
+pub const PEER: &str = "world0";
 
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);

@@ -46,39 +46,22 @@ pub(crate) struct Progress {
 /// Pools that packets come from in turn; a power of two.
 pub(crate) const POOLS: u32 = 4;
 
-/// Packets a generator may be behind and still catch up.
-pub(crate) const BACKLOG: u64 = 512;
-
 impl Pool {
     /// Member `index` of `count`.
-    #[inline(always)]
     pub(crate) const fn member(&self, index: u32) -> u32 {
         self.base | ((index.wrapping_mul(SCATTER) << self.shift) & self.mask)
     }
 
     /// Of the pools, the one of packet `number`.
-    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "below the number of pools")]
     pub(crate) const fn turn(number: u64) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "below the number of pools")]
-        let turn = (number & (POOLS as u64 - 1)) as u32;
-        turn
+        (number & (POOLS as u64 - 1)) as u32
     }
 
     /// The source of packet `number`: members at random, each as often as any other.
-    #[inline(always)]
     pub(crate) const fn source(&self, number: u64) -> u32 {
         let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        #[expect(clippy::cast_possible_truncation, reason = "below count")]
         let index = ((random * self.count as u64) >> 32) as u32;
         self.member(index) ^ self.flip
-    }
-}
-
-impl Pace {
-    /// How many packets are due at `now_ns`.
-    #[inline(always)]
-    pub(crate) const fn due(&self, now_ns: u64) -> u64 {
-        // An hour at a billion a second would not overflow after the division.
-        (now_ns - self.start_ns) / 1000 * self.per_second / 1_000_000
     }
 }

@@ -39,11 +39,13 @@ pub(crate) fn source(context: &XdpContext, source: u32) -> bool {
 /// RFC 1624, equation 3.
 #[inline(always)]
 fn adjust(at: usize, old: [u8; 4], new: [u8; 4]) {
-    let [a, b, c, d] = old;
-    let [e, f, g, h] = new;
+    let halves = |word: [u8; 4]| {
+        let word = u32::from_be_bytes(word);
+        (word >> 16) + (word & 0xffff)
+    };
     let mut sum = u32::from(!u16::from_be_bytes(read::<2>(at)));
-    sum += u32::from(!u16::from_be_bytes([a, b])) + u32::from(!u16::from_be_bytes([c, d]));
-    sum += u32::from(u16::from_be_bytes([e, f])) + u32::from(u16::from_be_bytes([g, h]));
+    // The complement of both halves of the old address, and the new one's.
+    sum += 0x1_fffe - halves(old) + halves(new);
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     #[expect(clippy::cast_possible_truncation, reason = "folded twice")]

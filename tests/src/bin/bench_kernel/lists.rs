@@ -1,7 +1,10 @@
 //! The lists: a million hosts and a hundred thousand prefixes of each family, scattered so that
 //! nothing merges, and where among them the packets of a cell come from.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::Range,
+};
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
@@ -114,20 +117,30 @@ impl Family {
         }
     }
 
-    /// The list's first hosts.
-    pub(crate) fn hosts(self, count: u32) -> impl Iterator<Item = IpNet> {
-        (0..count).map(move |index| self.address(HOST.member(index), BANNED_TAIL).into())
+    /// Hosts of the list, by their numbers.
+    pub(crate) fn hosts(self, numbers: Range<u32>) -> impl Iterator<Item = IpNet> {
+        numbers.map(move |index| self.address(HOST.member(index), BANNED_TAIL).into())
     }
 
-    /// All prefixes.
-    pub(crate) fn all_prefixes(self) -> Result<Vec<IpNet>> {
+    /// All prefixes; or, with `other`, as many of the same lengths and none of the same.
+    pub(crate) fn all_prefixes(self, other: bool) -> Result<Vec<IpNet>> {
         let mut nets = Vec::new();
         for (length, _) in self.lengths() {
             let pool = self.prefixes(*length)?;
+            // The half of the pair that is never in use.
+            let flip = if other { 1 << (pool.shift - 1) } else { 0 };
             for index in 0..pool.count {
-                nets.push(IpNet::new(self.address(pool.member(index), 0), *length)?);
+                nets.push(IpNet::new(self.address(pool.member(index) ^ flip, 0), *length)?);
             }
         }
+        Ok(nets)
+    }
+
+    /// A full list: the first, or another of the same size with nothing in common.
+    pub(crate) fn list(self, other: bool) -> Result<Vec<IpNet>> {
+        let numbers = if other { HOSTS..2 * HOSTS } else { 0..HOSTS };
+        let mut nets = self.all_prefixes(other)?;
+        nets.extend(self.hosts(numbers));
         Ok(nets)
     }
 }
@@ -205,21 +218,22 @@ mod tests {
     #[test]
     fn lists_have_the_size_they_claim_and_nothing_merges() {
         for family in [Family::V4, Family::V6] {
-            let prefixes = family.all_prefixes().unwrap();
+            let prefixes = family.all_prefixes(false).unwrap();
             assert_eq!(prefixes.len(), PREFIXES as usize);
             assert!(prefixes.iter().all(|net| net.trunc() == *net));
             let merged = IpNet::aggregate(&prefixes);
             assert_eq!(merged.len(), PREFIXES as usize, "aggregation changes nothing");
-            let hosts: HashSet<_> = family.hosts(100_000).collect();
-            assert_eq!(hosts.len(), 100_000);
+            let mut both: HashSet<_> = family.list(false).unwrap().into_iter().collect();
+            both.extend(family.list(true).unwrap());
+            assert_eq!(both.len(), 2 * (HOSTS + PREFIXES) as usize, "nothing in common");
         }
     }
 
     #[test]
     fn sources_are_what_their_kind_says() {
         for family in [Family::V4, Family::V6] {
-            let hosts: HashSet<_> = family.hosts(1000).map(|net| net.addr()).collect();
-            let prefixes = family.all_prefixes().unwrap();
+            let hosts: HashSet<_> = family.hosts(0..1000).map(|net| net.addr()).collect();
+            let prefixes = family.all_prefixes(false).unwrap();
             let within = |address: IpAddr| prefixes.iter().any(|net| net.contains(&address));
             for (kind, host, prefix) in [
                 (Kind::Clear, false, false),

@@ -1,6 +1,6 @@
 //! What the bench runs on, and how it keeps others from disturbing it.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::{Context, Result};
 use gateway_tests::netns::command;
@@ -68,9 +68,9 @@ pub(crate) fn prefer() -> Result<()> {
     Ok(())
 }
 
-/// The first line a program says about its version.
-pub(crate) fn version(program: &str, argument: &str) -> String {
-    let output = Command::new(program).arg(argument).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    text.unwrap_or_default().lines().next().unwrap_or("?").trim().to_owned()
+/// Versions of what is measured beside.
+pub(crate) fn peers() -> String {
+    let packages = ["--show", "xdp-tools", "nftables", "ipset", "iptables"];
+    let list = command("dpkg-query", &packages).unwrap_or_default();
+    list.lines().map(|line| line.replace('\t', " ")).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,8 @@
     reason = "showing what was measured is what a bench does"
 )]
 
+mod changes;
+mod flood;
 mod frames;
 mod lists;
 mod machine;
@@ -17,7 +19,7 @@ mod plan;
 mod programs;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -42,6 +44,9 @@ struct Arguments {
     /// Packets a round.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     repeat: u32,
+    /// How long a client asks under each flood.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -73,7 +78,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut report = Report::begin();
     if wants(Part::Packets) {
         let effort = Effort { rounds: arguments.rounds, repeat: arguments.repeat };
-        report.packets(packets::measure(&arguments.programs, effort)?);
+        report.packets(&packets::measure(&arguments.programs, effort)?);
+    }
+    if wants(Part::Lists) {
+        report.changes(&changes::measure()?);
+    }
+    if wants(Part::Flood) {
+        let window = Duration::from_secs(arguments.seconds);
+        report.flood(&flood::measure(&arguments.programs, window)?);
     }
     report.write(&arguments.json)
 }

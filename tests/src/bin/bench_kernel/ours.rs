@@ -43,18 +43,10 @@ impl Ours {
     pub(crate) fn set(&mut self, nets: &[IpNet]) -> Result<Duration> {
         let ban = KernelBan { left: None, reason: Reason::Operator, source: BanSource::Feed };
         let bans: Vec<_> = nets.iter().map(|net| (*net, ban)).collect();
-        let allows = ALLOWED.map(|net| net.parse()).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let allows = ALLOWED.map(str::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
         let start = clock::now();
         self.filter.reconcile(&bans, &allows)?;
         Ok(start.elapsed())
-    }
-
-    /// The program that would be attached, as a tail call reaches it.
-    pub(crate) fn program(&self) -> Result<ProgramFd> {
-        let own = own_programs()?;
-        let mut all = loaded_programs().filter_map(Result::ok);
-        let info = all.find(|info| own.contains(&info.id()) && info.name() == PROGRAM.as_bytes());
-        Ok(info.context("this process holds no filter program")?.fd()?)
     }
 }
 
@@ -68,6 +60,15 @@ impl Drop for Ours {
     fn drop(&mut self) {
         drop(remove(&self.pins));
     }
+}
+
+/// The filter's program, as a tail call reaches it. The guard's interface does not hand it out, but
+/// this process holds it.
+pub(crate) fn program() -> Result<ProgramFd> {
+    let own = own_programs()?;
+    let mut all = loaded_programs().filter_map(Result::ok);
+    let info = all.find(|info| own.contains(&info.id()) && info.name() == PROGRAM.as_bytes());
+    Ok(info.context("this process holds no filter program")?.fd()?)
 }
 
 /// Numbers of the BPF programs this process has open: others on this machine may have the same

@@ -11,7 +11,7 @@ use crate::{
     frames,
     lists::{Family, HOSTS, Kind, PREFIXES, Sources},
     machine,
-    ours::Ours,
+    ours::{self, Ours},
     peer::{SHIPPED_ENTRIES, XdpFilter},
     programs::{Bench, Subject},
 };
@@ -119,9 +119,9 @@ impl Bed {
     fn fill(&mut self, hosts: u32, prefixes: u32) -> Result<()> {
         let mut nets = Vec::new();
         for family in [Family::V4, Family::V6] {
-            nets.extend(family.hosts(hosts));
+            nets.extend(family.hosts(0..hosts));
             if prefixes > 0 {
-                nets.extend(family.all_prefixes()?);
+                nets.extend(family.all_prefixes(false)?);
             }
         }
         self.ours.set(&nets)?;
@@ -167,7 +167,7 @@ impl Bed {
     /// the empty program behind it, and is taken off.
     fn rotating(&mut self, sources: &Sources, kind: Kind, frames: &[Vec<u8>]) -> Result<Vec<f64>> {
         let empty = self.empty.empty()?;
-        let mut targets: Vec<ProgramFd> = vec![empty.fd()?.try_clone()?, self.ours.program()?];
+        let mut targets: Vec<ProgramFd> = vec![empty.fd()?.try_clone()?, ours::program()?];
         if kind != Kind::BannedPrefix {
             targets.push(self.peer.program()?.fd()?.try_clone()?);
         }

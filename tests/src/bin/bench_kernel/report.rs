@@ -1,11 +1,11 @@
 //! The tables people read and the JSON that machines do.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-use crate::{machine, ours, packets::Cell};
+use crate::{changes::Times, flood::Outcome, machine, ours, packets::Cell};
 
 /// Results so far, printed as they come.
 pub(crate) struct Report {
@@ -15,18 +15,20 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn begin() -> Self {
         let machine = machine::describe();
-        println!("machine: {machine}");
+        let peers = machine::peers();
+        println!("machine: {machine}\npeers: {peers}");
         let mut parts = Map::new();
         parts.insert("machine".to_owned(), machine);
+        parts.insert("peers".to_owned(), peers.into());
         parts.insert("filter".to_owned(), ours::FEATURES.into());
         Self { parts }
     }
 
     /// The table of packets.
-    pub(crate) fn packets(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn packets(&mut self, cells: &[Cell]) {
         println!("\n| list | packet | sources | empty | gateway | xdp-filter | ratio |");
         println!("|---|---|---|--:|--:|--:|--:|");
-        for cell in &cells {
+        for cell in cells {
             let number = |value: Option<f64>, digits| {
                 value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
             };
@@ -44,6 +46,41 @@ impl Report {
             );
         }
         self.parts.insert("packets".to_owned(), cells.iter().map(Cell::json).collect());
+    }
+
+    /// The table of changes.
+    pub(crate) fn changes(&mut self, times: &[Times]) {
+        println!("\n| change | median | longest |");
+        println!("|---|--:|--:|");
+        for time in times {
+            println!("| {} | {} | {} |", time.what, shown(time.median()), shown(time.longest()));
+        }
+        self.parts.insert("changes".to_owned(), times.iter().map(Times::json).collect());
+    }
+
+    /// The table of floods.
+    pub(crate) fn flood(&mut self, outcomes: &[Outcome]) {
+        println!(
+            "\n| flood | offered/s | filter | sent | dropped by it | receiving | ns a packet | requests/s | p50 | p99 | failed |"
+        );
+        println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+        for outcome in outcomes {
+            println!(
+                "| {} | {} | {} | {} | {} | {:.0} % | {:.0} | {:.0} | {} | {} | {} |",
+                outcome.mix.name(),
+                thousands(outcome.rate),
+                outcome.wall.name(),
+                thousands(outcome.progress.sent),
+                thousands(outcome.dropped),
+                outcome.receiving() * 100.0,
+                outcome.per_packet(),
+                outcome.served.per_second,
+                shown(outcome.served.quantile(500)),
+                shown(outcome.served.quantile(990)),
+                thousands(outcome.served.failed),
+            );
+        }
+        self.parts.insert("flood".to_owned(), outcomes.iter().map(Outcome::json).collect());
     }
 
     /// All of it.
@@ -66,4 +103,10 @@ pub(crate) fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// With as many digits as one can tell apart.
+fn shown(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 10.0 { format!("{ms:.2} ms") } else { format!("{ms:.0} ms") }
 }
