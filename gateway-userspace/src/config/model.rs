@@ -40,8 +40,14 @@ pub struct Kernel {
     pub shared: Vec<IpNet>,
     /// Aggregate limit of all allowed sources together.
     pub allow_limit: Rate,
-    /// Limit of one source (/32, /64).
-    pub packets: Rate,
+    /// Packets of one host (/32, /64). `None` is off, here and in the next three.
+    pub packets: Option<Rate>,
+    /// Packets of a neighbourhood (/24, /48).
+    pub packets_neighbourhood: Option<Rate>,
+    /// SYNs of one host.
+    pub syns: Option<Rate>,
+    /// SYNs of a neighbourhood.
+    pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
     pub capacity: Capacity,
