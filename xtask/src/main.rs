@@ -5,6 +5,7 @@
     reason = "a command line speaks on its standard streams"
 )]
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -66,6 +67,11 @@ enum Task {
         /// Only this kernel: 6.1, 6.12 or newest.
         kernel: Option<String>,
     },
+    /// Measure beside others doing the same work (root, quiet machine, minutes).
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Run each fuzz target for a while (needs nightly and cargo-fuzz).
     Fuzz {
         /// Seconds a target.
@@ -95,6 +101,7 @@ fn run(task: Task) -> Result<()> {
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Kernels { renew, kernel } => kernels::run(renew, kernel.as_deref()),
+        Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

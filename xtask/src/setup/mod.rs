@@ -56,6 +56,21 @@ pub(crate) fn toolchain_only() -> Result<()> {
     [TOOLCHAIN, LINKER].iter().try_for_each(complete)
 }
 
+/// The toolchain that compiles for BPF, as rustup knows it.
+pub(crate) const BPF_TOOLCHAIN: &str = toolchain::NAME;
+
+/// Installs the packages of programs that are not there, and says so; quick if all are.
+pub(crate) fn programs(name: &str, wanted: &[(&str, &str)]) -> Result<()> {
+    let absent: Vec<_> = packages::absent(wanted).map(|(_, package)| package).collect();
+    if absent.is_empty() {
+        println!("setup: {name:<14} ok");
+        return Ok(());
+    }
+    println!("setup: {name:<14} installing {}", absent.join(", "));
+    require_root("installing packages")?;
+    packages::apt_install(&absent)
+}
+
 /// Components of the toolchain in use, such as clippy.
 pub(crate) fn components(names: &[&str]) -> Result<()> {
     for name in names {

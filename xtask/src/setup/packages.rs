@@ -75,6 +75,8 @@ fn apt() -> Command {
     apt
 }
 
-fn absent(programs: &[Program]) -> impl Iterator<Item = Program> {
+pub(super) fn absent<'a>(
+    programs: &[(&'a str, &'a str)],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     programs.iter().copied().filter(|(program, _)| command::find(program).is_none())
 }
