@@ -1,113 +1,50 @@
 //! What the guard's tests share: a small configuration and a kernel that only remembers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
 use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, filter::Reconciled};
 use crate::{
-    config::model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
-        Mode, Proxy, Rate, Timeouts,
-    },
+    config::{model::Config, testing::sample},
     control::KernelStatus,
     ipc::message::ReasonCount,
 };
 
 /// Threshold 100, first ban a minute, longest ten; sources are forgotten after an hour.
+const SETTINGS: &str = r#"
+[kernel]
+allow_limit = { rate = "1000/s" }
+packets = { rate = "1000/s" }
+limit_inserts = 100
+events = 10
+pins = "/sys/fs/bpf/gateway-test"
+[kernel.capacity]
+hosts = 100
+prefixes = 100
+allow = 100
+limits = 100
+[bans]
+threshold = 100
+half_life = "1m"
+first = "1m"
+longest = "10m"
+forget = "1h"
+trust = "5m"
+sources = 1000
+per_second = 10
+[guard]
+run = "/nonexistent/run"
+state = "/nonexistent/state"
+[log]
+access = "off"
+queue = 100
+"#;
+
 pub(crate) fn config() -> Config {
-    Config {
-        kernel: kernel(),
-        bans: Bans {
-            threshold: 100,
-            half_life: Duration::from_mins(1),
-            first: Duration::from_mins(1),
-            longest: Duration::from_mins(10),
-            forget: Duration::from_hours(1),
-            trust: Duration::from_mins(5),
-            sources: 1000,
-            per_second: 10,
-            weights: Vec::new(),
-        },
-        guard: Guard {
-            run: "/nonexistent/run".into(),
-            state: "/nonexistent/state".into(),
-            user: "gateway-proxy".to_owned(),
-            group: "gateway".to_owned(),
-        },
-        admin: Admin { metrics: None },
-        log: Log { access: AccessLog::Off, queue: 100 },
-        proxy: proxy(),
-        listeners: Vec::new(),
-        identities: Vec::new(),
-        suppliers: Vec::new(),
-        routes: Vec::new(),
-    }
-}
-
-fn kernel() -> Kernel {
-    let pass = Answer::Pass;
-    Kernel {
-        enabled: false,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: rate(1000),
-        packets: Some(rate(1000)),
-        packets_neighbourhood: None,
-        syns: None,
-        syns_neighbourhood: None,
-        limit_inserts: 100,
-        capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100 },
-        answers: Answers {
-            ethernet_truncated: pass,
-            vlan_depth: pass,
-            ether_type_unknown: pass,
-            ipv4_malformed: pass,
-            ipv6_malformed: pass,
-            extension_depth: pass,
-            extension_malformed: pass,
-            later_fragment: pass,
-            transport_malformed: pass,
-            limit_inserts: pass,
-        },
-        events: 10,
-        pins: "/sys/fs/bpf/gateway-test".into(),
-    }
-}
-
-fn proxy() -> Proxy {
-    let second = Duration::from_secs(1);
-    Proxy {
-        workers: 1,
-        connections: 100,
-        connections_per_source: 10,
-        requests: 100,
-        head_bytes: 16384,
-        head_fields: 100,
-        streams: 100,
-        body_bytes: 65536,
-        anonymous: rate(100),
-        limiter_keys: 100,
-        timeouts: Timeouts {
-            handshake: second,
-            head: second,
-            body: second,
-            idle: second,
-            request: second,
-            connect: second,
-            first_byte: second,
-            stall: second,
-            drain: second,
-        },
-    }
-}
-
-fn rate(count: u32) -> Rate {
-    Rate { count, per: Duration::from_secs(1), burst: count }
+    let mut config = sample(SETTINGS);
+    config.suppliers.clear();
+    config
 }
 
 /// Holds what it is given, up to a capacity, and fails when told to.
