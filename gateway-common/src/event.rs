@@ -82,12 +82,8 @@ mod tests {
 
     #[test]
     fn reads_back_what_the_kernel_writes() {
-        let packet = Packet {
-            source: Source::V4([192, 0, 2, 1]),
-            protocol: 17,
-            destination_port: 53,
-            finding: None,
-        };
+        let packet =
+            Packet { protocol: 17, destination_port: 53, ..Packet::of(Source::V4([192, 0, 2, 1])) };
         let event = Event::new(&packet, Reason::BanHost, true, 77);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&event.at_ns.to_ne_bytes());

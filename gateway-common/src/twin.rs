@@ -5,9 +5,9 @@ use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 
 use crate::{
     limit::{self, Cell, Limit, RowKeys},
-    maps::{BanValue, LimitKey, Settings},
+    maps::{BanValue, LimitKey, Policy, Settings},
     summary::{ALLOW, BAN, position},
-    verdict::{BanEntry, Bitmap, Tables},
+    verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables, Rules},
 };
 
 #[derive(Clone, Default)]
@@ -84,7 +84,7 @@ fn longest<V: Clone>(prefixes: &Prefixes<V>, address: u128, length: u32) -> Opti
 
 impl Twin {
     pub(crate) fn new() -> Self {
-        let cells = vec![0; (limit::ROWS << limit::ROW_LOG) as usize];
+        let cells = vec![0; limit::SKETCH_CELLS as usize];
         let sketch = cells.into_iter().map(|_: u64| TwinCell::default()).collect();
         Self { sketch: RefCell::new(sketch), ..Self::default() }
     }
@@ -121,13 +121,14 @@ impl Twin {
     }
 }
 
-impl Tables for Twin {
-    type Ban = TwinBan;
-    type Cell = TwinCell;
-
+impl BitmapTables for Twin {
     fn bitmap(&self, bitmap: Bitmap, word: u32) -> u64 {
         self.bitmaps.get(&(bitmap as u8, word)).copied().unwrap_or(0)
     }
+}
+
+impl AllowTables for Twin {
+    type AllowCell = TwinCell;
 
     fn allow4(&self, address: [u8; 4]) -> bool {
         longest(&self.allows[V4], bits4(address), 32).is_some()
@@ -136,6 +137,14 @@ impl Tables for Twin {
     fn allow6(&self, address: [u8; 16]) -> bool {
         longest(&self.allows[V6], u128::from_be_bytes(address), 128).is_some()
     }
+
+    fn allow_cell(&self) -> Option<TwinCell> {
+        Some(self.allow.clone())
+    }
+}
+
+impl BanTables for Twin {
+    type Ban = TwinBan;
 
     fn ban4_host(&self, address: [u8; 4]) -> Option<TwinBan> {
         self.bans[V4].get(&(32, bits4(address))).cloned()
@@ -152,6 +161,10 @@ impl Tables for Twin {
     fn ban6_prefix(&self, address: [u8; 16], length: u32) -> Option<TwinBan> {
         longest(&self.bans[V6], u128::from_be_bytes(address), length)
     }
+}
+
+impl LimitTables for Twin {
+    type Cell = TwinCell;
 
     fn sketch(&self, index: u32) -> Option<TwinCell> {
         self.sketch.borrow().get(index as usize).cloned()
@@ -170,19 +183,38 @@ impl Tables for Twin {
     fn insert_cell(&self) -> Option<TwinCell> {
         Some(self.insert.clone())
     }
+}
 
-    fn allow_cell(&self) -> Option<TwinCell> {
-        Some(self.allow.clone())
+/// Settings and a policy.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) settings: Settings,
+    pub(crate) policy: Policy,
+}
+
+impl Sample {
+    pub(crate) const fn rules(&self) -> Rules<'_> {
+        Rules { settings: &self.settings, policy: &self.policy }
+    }
+
+    /// The same with another policy.
+    pub(crate) fn with(self, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut sample = self;
+        change(&mut sample.policy);
+        sample
     }
 }
 
 /// Nobody reaches the limits; nothing is dropped for a finding.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        tick_ns: 4_000_000,
+pub(crate) fn sample() -> Sample {
+    let policy = Policy {
         packets: Limit::new(1, 1_000_000_000),
         allow: Limit::new(1, 1_000_000_000),
         inserts: Limit::new(1_000_000, 1000),
+        ..Policy::default()
+    };
+    let settings = Settings {
+        tick_ns: 4_000_000,
         rows: [
             RowKeys {
                 v4: [0xd1b5_4a32_d192_ed03, 0x8cb9_2ba7_2f3d_8dd7],
@@ -192,7 +224,12 @@ pub(crate) fn settings() -> Settings {
                 v4: [0xaaaa_aaaa_5555_5557, 0xe703_7ed1_a0b4_28db],
                 v6: [0x2d35_8dcc_aa6c_78a5, 0xc2b2_ae3d_27d4_eb4f],
             },
+            RowKeys {
+                v4: [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93],
+                v6: [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53],
+            },
         ],
         ..Settings::default()
-    }
+    };
+    Sample { settings, policy }
 }

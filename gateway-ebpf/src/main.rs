@@ -21,7 +21,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::debug;
 use gateway_common::{
     maps::LAYOUT_VERSION,
-    verdict::{self, Action},
+    verdict::{self, Action, Rules},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -29,11 +29,15 @@ use crate::{access::Frame, tables::KernelTables};
 /// The filter.
 #[xdp]
 fn gateway(context: XdpContext) -> u32 {
-    // An array always has its first entry; without settings there is no rule to drop by.
+    // An array always has its entries; without settings there is no rule to drop by.
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
     let frame = Frame::new(&context);
     let now = time::now(settings);
-    let (packet, verdict) = verdict::judge(&frame, settings, &KernelTables, now);
+    let Some(policy) = maps::POLICIES.get(settings.policy_slot(now)) else {
+        return xdp_action::XDP_PASS;
+    };
+    let rules = Rules { settings, policy };
+    let (packet, verdict) = verdict::judge(&frame, &rules, &KernelTables, now);
     counters::count(&frame, &verdict);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,

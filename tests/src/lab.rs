@@ -98,6 +98,11 @@ impl Lab {
         }
     }
 
+    /// Another certificate under the same name.
+    pub fn renew_certificate(&self) -> Result<()> {
+        self.certificates.renew(&[IpAddr::V4(GATEWAY), IpAddr::V6(GATEWAY_V6)])
+    }
+
     /// A gateway with these settings, not yet started.
     pub fn gateway(&self, settings: &Settings) -> Result<Gateway<'_>> {
         Gateway::prepare(&self.inside, settings)

@@ -63,7 +63,10 @@ fn config(pins: &Pins) -> Kernel {
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
         allow_limit: plenty,
-        packets: plenty,
+        packets: Some(plenty),
+        packets_neighbourhood: None,
+        syns: None,
+        syns_neighbourhood: None,
         limit_inserts: 1000,
         capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
         answers: Answers {

@@ -21,7 +21,7 @@ pub fn parse<P: PacketBytes + ?Sized>(frame: &P, offset: usize) -> Packet {
         return Packet::without_source(Reason::Ipv4Malformed);
     }
     let source = Source::V4([s3, s2, s1, s0]);
-    let packet = Packet { source, protocol, destination_port: 0, finding: None };
+    let packet = Packet { protocol, network: offset, ..Packet::of(source) };
     let header_length = usize::from(first & 0xf) * 4;
     let total_length = usize::from(u16::from_be_bytes([l1, l0]));
     let fits = header_length >= LENGTH

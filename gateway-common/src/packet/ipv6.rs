@@ -39,7 +39,7 @@ pub fn parse<P: PacketBytes + ?Sized>(frame: &P, offset: usize) -> Packet {
     if length > available {
         return Packet { source, protocol: next, ..malformed };
     }
-    let packet = Packet { source, protocol: next, destination_port: 0, finding: None };
+    let packet = Packet { protocol: next, network: offset, ..Packet::of(source) };
     walk(frame, transport::Payload { offset: offset + LENGTH, length, whole: true }, packet)
 }
 

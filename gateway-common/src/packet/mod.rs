@@ -47,17 +47,40 @@ pub struct Packet {
     pub source: Source,
     /// Protocol of the payload; zero where it could not be read.
     pub protocol: u8,
+    /// Flags of a TCP header, as they stand in it (RFC 9293 section 3.1).
+    pub tcp_flags: u8,
     /// TCP or UDP; zero where there is none.
+    pub source_port: u16,
+    /// TCP or UDP; zero where there is none. ICMP: type and code.
     pub destination_port: u16,
+    /// Where the IP header begins; zero where there is none.
+    pub network: usize,
+    /// Where the transport header begins; zero where none was read whole.
+    pub transport: usize,
     /// What the configured answer is asked about: a fault, ARP, or nothing.
     pub finding: Option<Reason>,
 }
 
 impl Packet {
+    /// A packet of which nothing but the source is known.
+    #[inline(always)]
+    pub const fn of(source: Source) -> Self {
+        Self {
+            source,
+            protocol: 0,
+            tcp_flags: 0,
+            source_port: 0,
+            destination_port: 0,
+            network: 0,
+            transport: 0,
+            finding: None,
+        }
+    }
+
     /// A frame whose source could not be read.
     #[inline(always)]
     pub(crate) const fn without_source(finding: Reason) -> Self {
-        Self { source: Source::Unknown, protocol: 0, destination_port: 0, finding: Some(finding) }
+        Self { finding: Some(finding), ..Self::of(Source::Unknown) }
     }
 }
 

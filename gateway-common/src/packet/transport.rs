@@ -28,43 +28,72 @@ pub(super) fn parse<P: PacketBytes + ?Sized>(
     payload: &Payload,
     packet: Packet,
 ) -> Packet {
-    let port = match packet.protocol {
-        TCP => tcp_port(frame, payload),
-        UDP => udp_port(frame, payload),
-        ICMP => (payload.length >= 8).then_some(0),
-        ICMPV6 => (payload.length >= 4).then_some(0),
-        _ => Some(0),
+    let header = match packet.protocol {
+        TCP => tcp(frame, payload),
+        UDP => udp(frame, payload),
+        ICMP => icmp(frame, payload, 8),
+        ICMPV6 => icmp(frame, payload, 4),
+        _ => return packet,
     };
-    match port {
-        Some(destination_port) => Packet { destination_port, ..packet },
+    match header {
+        Some(header) => Packet {
+            source_port: header.source_port,
+            destination_port: header.destination_port,
+            tcp_flags: header.flags,
+            transport: payload.offset,
+            ..packet
+        },
         None => Packet { finding: Some(Reason::TransportMalformed), ..packet },
     }
 }
 
+struct Header {
+    source_port: u16,
+    destination_port: u16,
+    flags: u8,
+}
+
 /// RFC 9293 section 3.1: the header has 20 bytes at least and ends inside the segment.
 #[inline(always)]
-fn tcp_port<P: PacketBytes + ?Sized>(frame: &P, payload: &Payload) -> Option<u16> {
+fn tcp<P: PacketBytes + ?Sized>(frame: &P, payload: &Payload) -> Option<Header> {
     if payload.length < 20 {
         return None;
     }
-    // One read for both fields: the verifier follows one bounds check an offset.
-    let [_, _, p1, p0, _, _, _, _, _, _, _, _, data_offset] = frame.read(payload.offset)?;
+    // One read for all fields: the verifier follows one bounds check an offset.
+    let [s1, s0, d1, d0, _, _, _, _, _, _, _, _, data_offset, flags] =
+        frame.read(payload.offset)?;
     let header_length = usize::from(data_offset >> 4) * 4;
-    if header_length < 20 || header_length > payload.length {
-        return None;
-    }
-    Some(u16::from_be_bytes([p1, p0]))
+    let fits = header_length >= 20 && header_length <= payload.length;
+    fits.then_some(Header {
+        source_port: u16::from_be_bytes([s1, s0]),
+        destination_port: u16::from_be_bytes([d1, d0]),
+        flags,
+    })
 }
 
 /// RFC 768: the length counts the header and ends inside the packet. Zero is lawful in a
 /// jumbogram only (RFC 2675), which no 16-bit frame length carries.
 #[inline(always)]
-fn udp_port<P: PacketBytes + ?Sized>(frame: &P, payload: &Payload) -> Option<u16> {
+fn udp<P: PacketBytes + ?Sized>(frame: &P, payload: &Payload) -> Option<Header> {
     if payload.length < 8 {
         return None;
     }
-    let [_, _, p1, p0, l1, l0] = frame.read(payload.offset)?;
+    let [s1, s0, d1, d0, l1, l0] = frame.read(payload.offset)?;
     let length = usize::from(u16::from_be_bytes([l1, l0]));
     let fits = length >= 8 && (length <= payload.length || !payload.whole);
-    fits.then_some(u16::from_be_bytes([p1, p0]))
+    fits.then_some(Header {
+        source_port: u16::from_be_bytes([s1, s0]),
+        destination_port: u16::from_be_bytes([d1, d0]),
+        flags: 0,
+    })
+}
+
+/// RFC 792 and RFC 4443: type and code come first.
+#[inline(always)]
+fn icmp<P: PacketBytes + ?Sized>(frame: &P, payload: &Payload, least: usize) -> Option<Header> {
+    if payload.length < least {
+        return None;
+    }
+    let kind = frame.read(payload.offset)?;
+    Some(Header { source_port: 0, destination_port: u16::from_be_bytes(kind), flags: 0 })
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     limit::Limit,
     packet::Source,
-    twin::{Twin, settings},
+    twin::{Twin, sample},
 };
 
 const NOW: u64 = 1_000_000_000_000;
@@ -10,11 +10,11 @@ const V4: [u8; 4] = [192, 0, 2, 77];
 const V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9];
 
 fn from(source: Source) -> Packet {
-    Packet { source, protocol: 6, destination_port: 443, finding: None }
+    Packet { protocol: 6, destination_port: 443, ..Packet::of(source) }
 }
 
 fn reason(twin: &Twin, source: Source) -> Reason {
-    decide(&from(source), &settings(), twin, NOW).reason
+    decide(&from(source), &sample().rules(), twin, NOW).reason
 }
 
 #[test]
@@ -51,8 +51,9 @@ fn an_expired_ban_drops_nothing_and_hides_nothing() {
 fn wide_ipv6_bans_are_found_by_the_flag() {
     let mut twin = Twin::new();
     twin.ban6([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 16, 0);
-    let wide = Settings { flags: flag::BAN6_WIDE, ..settings() };
-    assert_eq!(decide(&from(Source::V6(V6)), &wide, &twin, NOW).reason, Reason::BanPrefix);
+    let mut wide = sample();
+    wide.settings.flags = flag::BAN6_WIDE;
+    assert_eq!(decide(&from(Source::V6(V6)), &wide.rules(), &twin, NOW).reason, Reason::BanPrefix);
 }
 
 #[test]
@@ -60,10 +61,10 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
     let mut twin = Twin::new();
     twin.put_allow4([192, 0, 2, 0], 24);
     twin.ban4(V4, 32, 0);
-    let settings = Settings { allow: Limit::new(1_000_000, 10), ..settings() };
+    let sample = sample().with(|policy| policy.allow = Limit::new(1_000_000, 10));
     let sources = (0..12).map(|last| Source::V4([192, 0, 2, last]));
     let reasons: std::vec::Vec<Reason> =
-        sources.map(|source| decide(&from(source), &settings, &twin, NOW).reason).collect();
+        sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason).collect();
     assert!(reasons[..10].iter().all(|reason| *reason == Reason::Allowed));
     assert!(reasons[10..].iter().all(|reason| *reason == Reason::AllowLimit));
 }
@@ -73,7 +74,7 @@ fn a_ban_counts_before_any_finding() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
     let broken = Packet { finding: Some(Reason::TransportMalformed), ..from(Source::V4(V4)) };
-    assert_eq!(decide(&broken, &settings(), &twin, NOW).reason, Reason::BanHost);
+    assert_eq!(decide(&broken, &sample().rules(), &twin, NOW).reason, Reason::BanHost);
 }
 
 #[test]
@@ -81,9 +82,11 @@ fn a_finding_is_answered_as_configured_and_always_counted() {
     let twin = Twin::new();
     let finding = Reason::LaterFragment;
     let packet = Packet { finding: Some(finding), ..from(Source::V4(V4)) };
-    let closed = Settings { drops: 1 << finding.number(), ..settings() };
-    let (open, closed) =
-        (decide(&packet, &settings(), &twin, NOW), decide(&packet, &closed, &twin, NOW));
+    let closed = sample().with(|policy| policy.drops = 1 << finding.number());
+    let (open, closed) = (
+        decide(&packet, &sample().rules(), &twin, NOW),
+        decide(&packet, &closed.rules(), &twin, NOW),
+    );
     assert_eq!((open.action, open.reason), (Action::Pass, finding));
     assert_eq!((closed.action, closed.reason), (Action::Drop, finding));
 }
@@ -91,42 +94,47 @@ fn a_finding_is_answered_as_configured_and_always_counted() {
 #[test]
 fn a_passed_finding_is_still_limited() {
     let twin = Twin::new();
-    let settings = Settings { packets: Limit::new(1_000_000_000, 2), ..settings() };
+    let sample = sample().with(|policy| policy.packets = Limit::new(1_000_000_000, 2));
     let packet = Packet { finding: Some(Reason::LaterFragment), ..from(Source::V4(V4)) };
-    let last = (0..5).map(|_| decide(&packet, &settings, &twin, NOW)).last().unwrap();
+    let last = (0..5).map(|_| decide(&packet, &sample.rules(), &twin, NOW)).last().unwrap();
     assert_eq!((last.action, last.reason), (Action::Drop, Reason::PacketLimit));
 }
 
 #[test]
 fn ipv6_is_limited_by_its_64() {
     let twin = Twin::new();
-    let settings = Settings { packets: Limit::new(1_000_000_000, 2), ..settings() };
+    let sample = sample().with(|policy| policy.packets = Limit::new(1_000_000_000, 2));
     let reasons: std::vec::Vec<Reason> = (0..5)
         .map(|last| {
             let mut source = V6;
             source[15] = last;
-            decide(&from(Source::V6(source)), &settings, &twin, NOW).reason
+            decide(&from(Source::V6(source)), &sample.rules(), &twin, NOW).reason
         })
         .collect();
     assert_eq!(reasons[4], Reason::PacketLimit);
     let mut other = V6;
     other[7] = 99;
-    assert_eq!(decide(&from(Source::V6(other)), &settings, &twin, NOW).reason, Reason::Passed);
+    assert_eq!(
+        decide(&from(Source::V6(other)), &sample.rules(), &twin, NOW).reason,
+        Reason::Passed
+    );
 }
 
 #[test]
 fn shadow_passes_what_it_would_drop() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
-    let shadow = Settings { flags: flag::SHADOW, ..settings() };
-    let verdict = decide(&from(Source::V4(V4)), &shadow, &twin, NOW);
+    let mut shadow = sample();
+    shadow.settings.shadow = 1 << Reason::BanHost.number();
+    let verdict = decide(&from(Source::V4(V4)), &shadow.rules(), &twin, NOW);
     let expected = Verdict { action: Action::Pass, reason: Reason::BanHost, shadow: true };
     assert_eq!(verdict, expected);
 }
 
 #[test]
 fn panic_passes_even_what_cannot_be_read() {
-    let settings = Settings { flags: flag::PANIC, drops: u64::MAX, ..settings() };
-    let (_, verdict) = judge([0_u8; 3].as_slice(), &settings, &Twin::new(), NOW);
+    let mut sample = sample().with(|policy| policy.drops = u64::MAX);
+    sample.settings.flags = flag::PANIC;
+    let (_, verdict) = judge([0_u8; 3].as_slice(), &sample.rules(), &Twin::new(), NOW);
     assert_eq!((verdict.action, verdict.reason), (Action::Pass, Reason::PanicPass));
 }

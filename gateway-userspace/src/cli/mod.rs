@@ -12,6 +12,7 @@ mod man;
 mod output;
 mod panic;
 mod pipeline;
+mod privileges;
 mod run;
 mod source;
 mod status;

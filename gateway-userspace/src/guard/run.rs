@@ -31,12 +31,18 @@ use super::{
     keys::sha256,
     listeners,
     store::Store,
-    worker::{Adopted, Keeper, Numbered, wait_for},
+    worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
 use crate::{
     clock,
-    config::model::{Config, Kernel},
-    ipc::descriptors::{self, watch},
+    config::{
+        self,
+        model::{Config, Kernel},
+    },
+    ipc::{
+        descriptors::{self, watch},
+        message::Make,
+    },
 };
 
 /// What a guard runs by.
@@ -82,11 +88,11 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let links = watch_links(&config.kernel);
     let (kernel, state) = restore(&config)?;
 
-    let digest = sha256(text.as_bytes());
+    let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
-    let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, digest, kernel, state, keeper };
+    let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
+    let parts = Parts { config, text, program, kernel, state, keeper };
     let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
@@ -126,6 +132,10 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         warn!("{warning}");
         state.warnings.push(warning);
     }
+    for warning in config::warnings(config) {
+        warn!("{warning}");
+        state.warnings.push(warning);
+    }
     state.reconcile(&mut *kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
     Ok((kernel, state))
@@ -142,7 +152,8 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
 
 /// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
 async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
-    let mut adopted = wait_for(run, accounts, parts.digest).await?;
+    let wanted = wanted(&parts);
+    let mut adopted = wait_for(run, accounts, wanted.make).await?;
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
@@ -150,7 +161,7 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     };
     let complete = handed.len() == listeners::count(&parts.config);
     let listening = listeners::open(&parts.config, handed, exclusive)?;
-    let serves = settle(&mut parts, adopted, complete).await;
+    let serves = settle(&mut parts, adopted, complete, wanted).await;
     let mut core = Core::new(parts, listening, accounts);
     if !serves {
         core.start_proxy()?;
@@ -158,23 +169,28 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     Ok(core)
 }
 
+/// What a proxy would be made of now.
+struct Wanted {
+    make: Make,
+    /// Why its files cannot be read.
+    unread: Option<GuardError>,
+}
+
+fn wanted(parts: &Parts) -> Wanted {
+    let files = Files::open(&parts.config).and_then(|files| files.digest());
+    let (files, unread) = match files {
+        Ok(digest) => (digest, None),
+        Err(why) => ([0; 32], Some(why)),
+    };
+    let configuration = sha256(parts.text.as_bytes());
+    Wanted { make: Make { program: parts.program, configuration, files }, unread }
+}
+
 /// What becomes of an earlier proxy. True if it serves on as ours.
-async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
+async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool, wanted: Wanted) -> bool {
     match adopted {
         Adopted::Nobody => {}
-        Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
-            info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
-            let keys = parts.state.keys.all_for_proxy();
-            parts.keeper.adopt(serving.process, serving.channel, keys);
-            return true;
-        }
-        Adopted::Serving(serving) => {
-            info!(
-                pid = serving.process.pid(),
-                "proxy of another configuration serves until the next one does"
-            );
-            parts.keeper.succeed(serving);
-        }
+        Adopted::Serving(serving) => return take_over(parts, serving, complete, wanted),
         Adopted::Drains(process) => parts.keeper.watch_drain(process),
         Adopted::Stuck(process) => {
             process.kill();
@@ -182,6 +198,29 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
         }
     }
     false
+}
+
+/// Goes on with a proxy that is what would be started now; any other serves until the next does.
+fn take_over(parts: &mut Parts, serving: Serving, complete: bool, wanted: Wanted) -> bool {
+    let Wanted { mut make, unread } = wanted;
+    let pid = serving.process.pid();
+    if let Some(why) = unread {
+        // A fresh one could not start; this one has read what it needs.
+        make = Make { configuration: make.configuration, ..serving.make };
+        let why = super::chain(&why);
+        warn!(pid, %why, "the earlier proxy goes on as it is");
+        parts.state.warnings.push(format!("no fresh proxy could be started: {why}"));
+    }
+    let differs = serving.differs(make).or((!complete).then_some("other listeners"));
+    if let Some(what) = differs {
+        info!(pid, "proxy of {what} serves until the next one does");
+        parts.keeper.succeed(serving);
+        return false;
+    }
+    info!(pid, "proxy of an earlier guard taken over");
+    let callers = parts.state.callers();
+    parts.keeper.adopt(serving.process, serving.channel, callers);
+    true
 }
 
 struct Signals {

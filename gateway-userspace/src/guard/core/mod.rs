@@ -28,11 +28,12 @@ use super::{
     protect::Protected,
     store::{Change, Store, Stored},
     timekeeper::{Jump, Timekeeper},
-    worker::{Keeper, Outfit},
+    worker::{Callers, Keeper, Outfit},
 };
 use crate::{
     clock::{self, Wall},
     config::model::Config,
+    ipc::message::FromGuard,
 };
 
 /// How often the time is stored, for a clock that loses its own; our addresses are looked up; and
@@ -62,7 +63,7 @@ const QUERIES: usize = 64;
 pub(super) struct Core {
     config: Config,
     text: String,
-    digest: [u8; 32],
+    program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
     allows: AllowList,
@@ -141,6 +142,11 @@ impl State {
         Self { bans, allows, keys, store, time, warnings }
     }
 
+    /// What a proxy goes by that serves already.
+    pub(super) fn callers(&self) -> Callers {
+        callers(&self.keys, &self.time, clock::wall())
+    }
+
     /// What the kernel has to hold, as of now.
     pub(super) fn reconcile(&self, kernel: &mut dyn PacketFilter) -> Result<(), GuardError> {
         let bans = self.bans.kernel_bans(self.time.wall(clock::wall()));
@@ -156,7 +162,8 @@ impl State {
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) text: String,
-    pub(super) digest: [u8; 32],
+    /// Hash of the running program.
+    pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) keeper: Keeper,
@@ -164,12 +171,12 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, keeper } = parts;
+        let Parts { config, text, program, kernel, state, keeper } = parts;
         let now = clock::now();
         Self {
             config,
             text,
-            digest,
+            program,
             kernel: Kernel(kernel),
             bans: state.bans,
             allows: state.allows,
@@ -208,8 +215,9 @@ impl Core {
     /// Starts a proxy on the sockets that are open.
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
         listeners::revive(&mut self.listening)?;
-        let keys = self.keys.all_for_proxy();
-        let outfit = Outfit::gather(&self.config, &self.text, self.digest, &self.listening, keys)?;
+        let callers = callers(&self.keys, &self.time, clock::wall());
+        let outfit =
+            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())
@@ -255,6 +263,8 @@ impl Core {
         if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
+            // A clock that is slewed never jumps, and yet moves.
+            self.tell_time(clock);
             self.look_at_own_addresses();
         }
         self.store.submit(changes);
@@ -287,11 +297,17 @@ impl Core {
         self.counts.clock_jumps += 1;
         let warning = warned(&jump);
         self.warn(warning);
+        self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }
+    }
+
+    fn tell_time(&mut self, clock: Wall) {
+        let ahead = ahead(&self.time, clock);
+        self.keeper.tell(FromGuard::Time { ahead });
     }
 
     /// Adds to what `gateway status` warns of, once.
@@ -319,6 +335,15 @@ impl Core {
     }
 }
 
+fn callers(keys: &KeyRing, time: &Timekeeper, clock: Wall) -> Callers {
+    Callers { ahead: ahead(time, clock), keys: keys.all_for_proxy() }
+}
+
+/// Our wall clock as seen from the one that both processes share.
+fn ahead(time: &Timekeeper, clock: Wall) -> i64 {
+    time.wall(clock).ahead(clock::monotonic_ns())
+}
+
 /// A prefix that became protected may hold bans by the thousands: some are named, all counted.
 fn not_restored(refused: &[BanError]) -> Vec<String> {
     let mut warnings: Vec<String> = refused.iter().take(NAMED).map(ToString::to_string).collect();
@@ -335,7 +360,7 @@ fn not_restored(refused: &[BanError]) -> Vec<String> {
 fn warned(jump: &Jump) -> String {
     let text = match jump {
         Jump::Held { clock, ours } => format!(
-            "the clock reads {} s, which is before {} s, the last time stored; bans go by the latter until the clock is set",
+            "the clock reads {} s, which is before {} s, the last time stored; bans and keys go by the latter until the clock is set",
             clock.0, ours.0
         ),
         Jump::Moved { seconds } => {

@@ -65,7 +65,8 @@ impl Filter {
         object.diagnostics().greet(&object.program(maps::HELLO_PROGRAM)?);
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         let settings = object.table(maps::SETTINGS)?;
-        let settings = Arc::new(Live::new(settings, config, ticks.tick_ns())?);
+        let mut policies = object.table(maps::POLICIES)?;
+        let settings = Arc::new(Live::new(settings, &mut policies, config, ticks.tick_ns())?);
         let mut filter = Self {
             config: config.clone(),
             program: object.program(maps::PROGRAM)?,

@@ -1,4 +1,5 @@
-//! What the kernel program runs by: built from the configuration at load; later only flags change.
+//! What the kernel program runs by: the policy, built from the configuration at load, and the live
+//! switches.
 
 use std::{
     fs::File,
@@ -12,8 +13,8 @@ use std::{
 
 use gateway_common::{
     Reason,
-    limit::{Limit, RowKeys},
-    maps::{Settings, flag},
+    limit::{self, Limit, RowKeys},
+    maps::{POLICY_SLOTS, Policy, Settings, flag},
 };
 
 use super::{filter::KernelError, list::Entries as _, table::Table};
@@ -33,28 +34,31 @@ impl Live {
     /// fresh burst; so does the operator's panic switch.
     pub(super) fn new(
         mut table: Table<u32, Settings>,
+        policies: &mut Table<u32, Policy>,
         config: &Kernel,
         tick_ns: u64,
     ) -> Result<Self, KernelError> {
         let old = table.get(&0)?.unwrap_or_default();
         let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
-        let shadow = if config.mode == Mode::Shadow { flag::SHADOW } else { 0 };
-        let kept = old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE);
+        let policy = policy(config, tick_ns)?;
+        for slot in 0..POLICY_SLOTS {
+            policies.put(&slot, &policy)?;
+        }
         let base = Settings {
+            flags: old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE),
             tick_ns,
-            drops: drops(&config.answers),
-            packets: limit("packets", &config.packets, tick_ns)?,
-            allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
-            inserts: Limit::new(
-                1_000_000_000 / u64::from(config.limit_inserts.max(1)),
-                config.limit_inserts,
-            ),
+            shadow: if config.mode == Mode::Shadow { u64::MAX } else { 0 },
             rows,
-            flags: shadow | kept,
             events: config.events,
+            ..Settings::default()
         };
         table.put(&0, &base)?;
         Ok(Self { table: Mutex::new(table), base, flags: AtomicU32::new(base.flags) })
+    }
+
+    /// True if what any reason drops only counts.
+    pub(super) const fn is_shadow(&self) -> bool {
+        self.base.shadow != 0
     }
 
     pub(super) fn has(&self, bit: u32) -> bool {
@@ -80,8 +84,8 @@ fn are_keys(rows: &[RowKeys]) -> bool {
     rows.iter().flat_map(|row| row.v4.into_iter().chain(row.v6)).all(|key| key & 1 == 1)
 }
 
-fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
-    let mut bytes = [0; 64];
+fn fresh_keys() -> Result<[RowKeys; limit::ROWS as usize], KernelError> {
+    let mut bytes = [0; limit::ROWS as usize * size_of::<RowKeys>()];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(
         |source| KernelError::System { doing: "reading random keys".to_owned(), source },
     )?;
@@ -89,7 +93,35 @@ fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
         .chunks_exact(8)
         .map(|chunk| chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)) | 1);
     let mut pair = || [words.next().unwrap_or(1), words.next().unwrap_or(1)];
-    Ok([RowKeys { v4: pair(), v6: pair() }, RowKeys { v4: pair(), v6: pair() }])
+    Ok(std::array::from_fn(|_| RowKeys { v4: pair(), v6: pair() }))
+}
+
+fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
+    Ok(Policy {
+        drops: drops(&config.answers),
+        packets: ceiling("packets", config.packets.as_ref(), tick_ns)?,
+        packets_neighbourhood: ceiling(
+            "packets_neighbourhood",
+            config.packets_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
+        syns: ceiling("syns", config.syns.as_ref(), tick_ns)?,
+        syns_neighbourhood: ceiling(
+            "syns_neighbourhood",
+            config.syns_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
+        allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
+        inserts: Limit::new(
+            1_000_000_000 / u64::from(config.limit_inserts.max(1)),
+            config.limit_inserts,
+        ),
+    })
+}
+
+/// All zeroes for a limit that is off.
+fn ceiling(key: &'static str, rate: Option<&Rate>, tick_ns: u64) -> Result<Limit, KernelError> {
+    rate.map_or(Ok(Limit::default()), |rate| limit(key, rate, tick_ns))
 }
 
 /// The limit as the kernel holds it. Its clock moves by ticks: a burst shorter than two of them

@@ -100,7 +100,7 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
 fn mode(filter: &Filter) -> &'static str {
     if filter.settings.has(flag::PANIC) {
         "panic pass"
-    } else if filter.settings.has(flag::SHADOW) {
+    } else if filter.settings.is_shadow() {
         "shadow"
     } else {
         "enforce"

@@ -1,0 +1,98 @@
+//! Shapes of maps: what a loader compares before it reuses one.
+
+use super::REASONS;
+
+/// Kernel types of maps, by their number in the system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// `BPF_MAP_TYPE_HASH`
+    Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array = 2,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`
+    LruHash = 9,
+    /// `BPF_MAP_TYPE_LPM_TRIE`
+    LpmTrie = 11,
+    /// `BPF_MAP_TYPE_RINGBUF`
+    RingBuf = 27,
+}
+
+/// Which key of `[kernel.capacity]` sizes a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizing {
+    /// As many entries as stand here.
+    Fixed(u32),
+    /// `hosts`
+    Hosts,
+    /// `prefixes`
+    Prefixes,
+    /// `allow`
+    Allow,
+    /// `limits`
+    Limits,
+}
+
+/// The shape of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Name in the object and of the pin.
+    pub name: &'static str,
+    /// Kernel type.
+    pub kind: Kind,
+    /// Bytes of a key.
+    pub key: u32,
+    /// Bytes of a value.
+    pub value: u32,
+    /// Entries, or bytes of a ring buffer.
+    pub sizing: Sizing,
+    /// Creation flags.
+    pub flags: u32,
+}
+
+/// `BPF_F_NO_PREALLOC`, which tries must have.
+pub const NO_PREALLOC: u32 = 1;
+
+pub(super) const fn array(name: &'static str, value: usize, entries: u32) -> Shape {
+    shape(name, Kind::Array, 4, value, Sizing::Fixed(entries), 0)
+}
+
+pub(super) const fn per_cpu(name: &'static str, value: usize) -> Shape {
+    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(REASONS), 0)
+}
+
+pub(super) const fn trie(
+    name: &'static str,
+    address: usize,
+    value: usize,
+    sizing: Sizing,
+) -> Shape {
+    shape(name, Kind::LpmTrie, 4 + address, value, sizing, NO_PREALLOC)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes of small structs")]
+pub(super) const fn shape(
+    name: &'static str,
+    kind: Kind,
+    key: usize,
+    value: usize,
+    sizing: Sizing,
+    flags: u32,
+) -> Shape {
+    Shape { name, kind, key: key as u32, value: value as u32, sizing, flags }
+}
+
+impl Shape {
+    /// Entries of the map when `[kernel.capacity]` says this.
+    pub const fn entries(&self, hosts: u32, prefixes: u32, allow: u32, limits: u32) -> u32 {
+        match self.sizing {
+            Sizing::Fixed(entries) => entries,
+            Sizing::Hosts => hosts,
+            Sizing::Prefixes => prefixes,
+            Sizing::Allow => allow,
+            Sizing::Limits => limits,
+        }
+    }
+}
