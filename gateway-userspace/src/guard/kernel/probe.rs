@@ -267,6 +267,11 @@ pub(crate) fn verify_filter() -> Result<(), KernelError> {
     })
 }
 
+/// Whether programs are compiled. The setting tells less: only the first network namespace has it.
+pub(crate) fn is_compiled() -> io::Result<bool> {
+    sys::is_compiled(load(PROGRAM_XDP, &PASS, 0)?.as_fd())
+}
+
 /// The length of a tick, measured.
 pub(crate) fn tick_ns() -> Result<u64, KernelError> {
     let failed =

@@ -320,6 +320,14 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
     Ok((info.kind == LINK_TYPE_XDP).then_some(found))
 }
 
+/// Whether `program` was compiled to the machine's code.
+pub(super) fn is_compiled(program: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut info = RawProgramInfo::default();
+    read_info(program, &mut info)?;
+    let [compiled, _bytecode] = info.lengths;
+    Ok(compiled > 0)
+}
+
 /// Name of the program with this id; a dash if it has none or is gone.
 pub(super) fn program_name(id: u32) -> String {
     let mut attributes = LinkAttr { first: id, second: 0, third: 0, fourth: 0 };
