@@ -84,7 +84,7 @@ fn longest<V: Clone>(prefixes: &Prefixes<V>, address: u128, length: u32) -> Opti
 
 impl Twin {
     pub(crate) fn new() -> Self {
-        let cells = vec![0; (limit::ROWS << limit::ROW_LOG) as usize];
+        let cells = vec![0; limit::SKETCH_CELLS as usize];
         let sketch = cells.into_iter().map(|_: u64| TwinCell::default()).collect();
         Self { sketch: RefCell::new(sketch), ..Self::default() }
     }
@@ -223,6 +223,10 @@ pub(crate) fn sample() -> Sample {
             RowKeys {
                 v4: [0xaaaa_aaaa_5555_5557, 0xe703_7ed1_a0b4_28db],
                 v6: [0x2d35_8dcc_aa6c_78a5, 0xc2b2_ae3d_27d4_eb4f],
+            },
+            RowKeys {
+                v4: [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93],
+                v6: [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53],
             },
         ],
         ..Settings::default()

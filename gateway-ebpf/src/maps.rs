@@ -39,7 +39,7 @@ pub(crate) static ALLOW4: LpmTrie<[u8; 4], u64> = LpmTrie::pinned(1, NO_PREALLOC
 #[map]
 pub(crate) static ALLOW6: LpmTrie<[u8; 16], u64> = LpmTrie::pinned(1, NO_PREALLOC);
 #[map]
-pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::ROWS << limit::ROW_LOG, 0);
+pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::SKETCH_CELLS, 0);
 #[map]
 pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]

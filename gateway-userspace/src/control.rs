@@ -214,8 +214,40 @@ pub struct ProxyStatus {
     pub state: String,
     pub pid: u32,
     pub restarts: u64,
-    /// What the proxy itself says (`Query::Status`), as JSON.
-    pub detail: serde_json::Value,
+    /// What the proxy itself says (`Query::Status`).
+    pub detail: Told,
+}
+
+/// What the proxy says, as JSON. The guard hands the text on unread: a proxy that was taken over
+/// says what a stranger wants, and the guard holds every capability. The command line, which has
+/// dropped its own by then, reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// Also what turned out to be no JSON.
+    Unread(String),
+    Read(serde_json::Value),
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::Read(serde_json::Value::Null)
+    }
+}
+
+impl Told {
+    /// Reads it, if it can be read. Nesting is bounded by the parser, length by the line.
+    pub fn read(&mut self) {
+        let Self::Unread(text) = self else { return };
+        if let Ok(value) = serde_json::from_str(text) {
+            *self = Self::Read(value);
+        }
+    }
+
+    /// Whether there is nothing to show.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Read(serde_json::Value::Null))
+    }
 }
 
 /// Used of total.
@@ -238,8 +270,8 @@ pub struct Why {
     pub strikes: Vec<StrikeRecord>,
     /// Latest drops the kernel sampled, newest first.
     pub drops: Vec<DropRecord>,
-    /// What the proxy remembers, as JSON.
-    pub proxy: serde_json::Value,
+    /// What the proxy remembers.
+    pub proxy: Told,
 }
 
 /// One strike.

@@ -11,6 +11,7 @@ mod ci;
 mod command;
 mod demo;
 mod fuzz;
+mod kernels;
 mod setup;
 mod test;
 mod tidy;
@@ -58,6 +59,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the packet tests on Debian's kernels in QEMU; compare what their verifiers do.
+    Kernels {
+        /// Write the result to docs/kernels.md: later runs are compared with it.
+        #[arg(long)]
+        renew: bool,
+        /// Only this kernel: 6.1, 6.12 or newest.
+        kernel: Option<String>,
+    },
     /// Measure beside others doing the same work (root, quiet machine, minutes).
     Bench {
         #[command(subcommand)]
@@ -91,6 +100,7 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
+        Task::Kernels { renew, kernel } => kernels::run(renew, kernel.as_deref()),
         Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }

@@ -12,7 +12,7 @@ use core::mem::size_of;
 use self::shape::{array, per_cpu, shape, trie};
 pub use self::{
     bans::{BanValue, PrefixKey},
-    limits::LimitKey,
+    limits::{LimitKey, family},
     seen::{Clocks, Count, EventTokens},
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, NO_PREALLOC, Shape, Sizing},
@@ -58,7 +58,7 @@ pub const ALLOW6_SUMMARY: &str = "ALLOW6_SUMMARY";
 pub const ALLOW4: &str = "ALLOW4";
 /// Allowed IPv6 prefixes.
 pub const ALLOW6: &str = "ALLOW6";
-/// Cells of the packet limit's sketch, row after row.
+/// Cells of the limits' sketch, row after row.
 pub const SKETCH: &str = "SKETCH";
 /// Exact arrival times of sources over the sketch: [`LimitKey`] → nanoseconds.
 pub const EXACT: &str = "EXACT";
@@ -101,7 +101,7 @@ pub const SHAPES: [Shape; 19] = [
     array(ALLOW6_SUMMARY, 8, ALLOW.v6_words()),
     trie(ALLOW4, 4, 8, Sizing::Allow),
     trie(ALLOW6, 16, 8, Sizing::Allow),
-    array(SKETCH, 8, limit::ROWS << limit::ROW_LOG),
+    array(SKETCH, 8, limit::SKETCH_CELLS),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
     per_cpu(COUNTERS, size_of::<Count>()),

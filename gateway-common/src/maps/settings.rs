@@ -80,8 +80,14 @@ impl Settings {
 pub struct Policy {
     /// Bit by number of [`Reason`]: set where the configured answer is to drop.
     pub drops: u64,
-    /// Limit of one source.
+    /// Packets of one host. A limit that is off is all zeroes, here and in the next three.
     pub packets: Limit,
+    /// Packets of a neighbourhood.
+    pub packets_neighbourhood: Limit,
+    /// SYNs of one host.
+    pub syns: Limit,
+    /// SYNs of a neighbourhood.
+    pub syns_neighbourhood: Limit,
     /// Limit of all allowed sources together.
     pub allow: Limit,
     /// New entries of the exact table.
@@ -99,8 +105,8 @@ impl Policy {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 32 + 2 * 32 + 8);
+const _: () = assert!(size_of::<Settings>() == 32 + 3 * 32 + 8);
 const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(offset_of!(Settings, switch) == 4);
-const _: () = assert!(size_of::<Policy>() == 8 + 3 * 24);
+const _: () = assert!(size_of::<Policy>() == 8 + 6 * 24);
 const _: () = assert!(PACKET_REASONS == 64);

@@ -107,10 +107,7 @@ fn reason_of<T: Tables>(
         Some(finding) => finding,
         None => Reason::Passed,
     };
-    match limits::limit_key(packet.source) {
-        Some(key) => limits::within_packet_limit(&key, passed, rules, tables, now),
-        None => Ok(passed),
-    }
+    limits::within_limits(packet, passed, rules, tables, now)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
     config::{self, defaults},
     control::{
         Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
-        ProxyStatus, Status, StrikeRecord, Usage, Why,
+        ProxyStatus, Status, StrikeRecord, Told, Usage, Why,
     },
 };
 
@@ -157,9 +157,28 @@ fn explains_an_address() {
             destination_port: 443,
             seconds_ago: 3,
         }],
-        proxy: serde_json::Value::Null,
+        proxy: Told::default(),
     };
     insta::assert_snapshot!("why", why::show(&why, NOW));
+}
+
+#[test]
+fn what_the_proxy_says_is_read_or_shown_as_text_and_steers_no_terminal() {
+    let evil = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
+    let nested = "[".repeat(60_000);
+    let refusals = format!("{{\"refusals\":[{}]}}", serde_json::to_string(evil).unwrap());
+    for (said, readable) in [(refusals.as_str(), true), (evil, false), (&nested, false)] {
+        let mut told = Told::Unread(said.to_owned());
+        told.read();
+        assert_eq!(matches!(told, Told::Read(_)), readable);
+        let mut status = Status::default();
+        status.proxy.detail = told.clone();
+        let why = Why { proxy: told, ..Why::default() };
+        for shown in [status::show(&status), why::show(&why, NOW), output::json(&why).unwrap()] {
+            assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{shown:?}");
+            assert_eq!(shown.contains("refusals"), readable);
+        }
+    }
 }
 
 #[test]
@@ -197,7 +216,7 @@ fn shows_the_status_with_warnings_first() {
             state: "serving".to_owned(),
             pid: 42,
             restarts: 0,
-            detail: serde_json::Value::Null,
+            detail: Told::default(),
         },
         bans: Usage { used: 2, capacity: 1_200_000, refused: 0 },
         strikes: Usage { used: 1, capacity: 100_000, refused: 0 },
@@ -212,4 +231,14 @@ fn shows_the_status_with_warnings_first() {
 fn check_shows_which_routes_are_open_to_everybody() {
     let config = config::load(defaults::EMBEDDED, "t.toml").unwrap();
     insta::assert_snapshot!("check", check::show(&config, "t.toml"));
+}
+
+#[test]
+fn check_warns_of_a_way_around_an_identity() {
+    let guarded = "[[identity]]\nname = \"staff\"\napi_key = {}\n[[route]]\nname = \"admin\"\n\
+                   path = \"/admin\"\nidentity = \"staff\"\nsupplier = \"echo\"\n";
+    let config = config::load(&format!("{}{guarded}", defaults::EMBEDDED), "t.toml").unwrap();
+    let shown = check::show(&config, "t.toml");
+    let warning = shown.lines().find(|line| line.starts_with("warning: route admin")).unwrap();
+    assert!(warning.contains("/admin/") && warning.contains("everything"), "{warning}");
 }

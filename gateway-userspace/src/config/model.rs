@@ -40,8 +40,14 @@ pub struct Kernel {
     pub shared: Vec<IpNet>,
     /// Aggregate limit of all allowed sources together.
     pub allow_limit: Rate,
-    /// Limit of one source (/32, /64).
-    pub packets: Rate,
+    /// Packets of one host (/32, /64). `None` is off, here and in the next three.
+    pub packets: Option<Rate>,
+    /// Packets of a neighbourhood (/24, /48).
+    pub packets_neighbourhood: Option<Rate>,
+    /// SYNs of one host.
+    pub syns: Option<Rate>,
+    /// SYNs of a neighbourhood.
+    pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
     pub capacity: Capacity,
@@ -314,7 +320,7 @@ pub struct Route {
     /// Empty takes any.
     pub methods: Vec<http::Method>,
     pub supplier: String,
-    /// Deny all others; `None` is a public route.
+    /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,

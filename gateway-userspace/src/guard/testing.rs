@@ -56,7 +56,10 @@ fn kernel() -> Kernel {
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
         allow_limit: rate(1000),
-        packets: rate(1000),
+        packets: Some(rate(1000)),
+        packets_neighbourhood: None,
+        syns: None,
+        syns_neighbourhood: None,
         limit_inserts: 100,
         capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100 },
         answers: Answers {

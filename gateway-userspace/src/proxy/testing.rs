@@ -96,7 +96,10 @@ fn kernel() -> Kernel {
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
         allow_limit: PLENTY,
-        packets: PLENTY,
+        packets: Some(PLENTY),
+        packets_neighbourhood: None,
+        syns: None,
+        syns_neighbourhood: None,
         limit_inserts: 1000,
         capacity: Capacity { hosts: 1, prefixes: 1, allow: 1, limits: 1 },
         answers: Answers {

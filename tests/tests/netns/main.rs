@@ -4,17 +4,19 @@
 mod ban;
 mod limit;
 mod protect;
+mod returning;
 mod sandbox;
 mod survive;
 mod upgrade;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use gateway_tests::{
     gateway::Gateway,
     inject::{Bound, Flood},
     lab::{FLOOD_V4, FLOOD_V6, Lab},
+    load::{Load, Served},
     wait::{pause, until},
 };
 
@@ -67,5 +69,23 @@ fn nothing_leaked(lab: &Lab, flood: Flood) -> Result<()> {
         arrived.framings(),
         arrived.marks.first()
     );
+    Ok(())
+}
+
+/// A hundred more answers on each.
+fn served_on(loads: &[Load]) -> Result<()> {
+    for load in loads {
+        let before = load.so_far().served;
+        until("honest answers", SOON, || (load.so_far().served > before + 100).then_some(()))
+            .with_context(|| format!("{:?}", load.so_far()))?;
+    }
+    Ok(())
+}
+
+fn all_served(loads: impl IntoIterator<Item = Load>) -> Result<()> {
+    for load in loads {
+        let Served { served, failed, failures } = load.stop()?;
+        ensure!(failed == 0, "{failed} of {} requests failed: {failures:?}", served + failed);
+    }
     Ok(())
 }

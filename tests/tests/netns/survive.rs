@@ -1,19 +1,19 @@
 //! The filter outlives the daemons, and honest clients outlive the guard.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use gateway_tests::{
     client::{Ask, Version},
     gateway::Gateway,
     lab::{FLOOD_V4, HONEST, HONEST_H2, Lab},
-    load::{Load, Pace, Served},
+    load::{Load, Pace},
     skip,
     wait::{pause, until},
 };
 use nix::sys::signal::{Signal, kill};
 
-use super::{SETTLE, SOON, ban_and_flood, flood_goes_on, nothing_leaked};
+use super::{SETTLE, SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on};
 
-const PACE: Pace = Pace { connections: 4, per_second: 50 };
+const PACE: Pace = Pace { connections: 4, per_second: 50, reuse: true };
 
 /// Honest clients on both protocols, with a key.
 fn honest(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 2]> {
@@ -23,24 +23,6 @@ fn honest(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 2]> {
         Ok(Load::start(&lab.outside, lab.client(source, version)?, ask, PACE))
     };
     Ok([start(HONEST, Version::Http1, "/private/x")?, start(HONEST_H2, Version::H2, "/h2/x")?])
-}
-
-/// A hundred more answers on each.
-fn served_on(loads: &[Load]) -> Result<()> {
-    for load in loads {
-        let before = load.so_far().served;
-        until("honest answers", SOON, || (load.so_far().served > before + 100).then_some(()))
-            .with_context(|| format!("{:?}", load.so_far()))?;
-    }
-    Ok(())
-}
-
-fn all_served(loads: [Load; 2]) -> Result<()> {
-    for load in loads {
-        let Served { served, failed, failures } = load.stop()?;
-        ensure!(failed == 0, "{failed} of {} requests failed: {failures:?}", served + failed);
-    }
-    Ok(())
 }
 
 #[test]

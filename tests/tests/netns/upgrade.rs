@@ -1,13 +1,22 @@
 //! Another map layout, forth and back, and another capacity, while a banned source floods.
 
-use anyhow::{Result, ensure};
-use gateway_tests::{
-    gateway::{binary, binary_with_next_layout},
-    lab::Lab,
-    skip,
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
 };
 
-use super::{ban_and_flood, flood_goes_on, nothing_leaked};
+use anyhow::{Result, ensure};
+use gateway_tests::{
+    client::{Ask, Version},
+    gateway::{binary, binary_with_next_layout},
+    lab::{HONEST, HONEST_H2, Lab},
+    load::{Load, Pace},
+    skip,
+    wait::until,
+};
+
+use super::{SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on};
 
 #[test]
 fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
@@ -40,6 +49,47 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
         ensure!(gateway.folders.log().contains(&said), "{said}: {}", gateway.folders.log());
     }
     nothing_leaked(&lab, flood)
+}
+
+#[test]
+fn another_program_and_renewed_certificates_refuse_no_request() -> Result<()> {
+    if skip::without_root("netns::another_program_and_renewed_certificates_refuse_no_request")? {
+        return Ok(());
+    }
+    let lab = Lab::build()?;
+    let mut gateway = lab.gateway(&lab.settings())?;
+    gateway.start()?;
+    let key = gateway.new_key("customers", "honest")?;
+    let ask = |path| Ask::get(path).with("x-api-key", &key);
+    let loads =
+        [(HONEST, Version::Http1, ask("/private/x")), (HONEST_H2, Version::H2, ask("/h2/x"))];
+    let start = |(source, version, ask)| -> Result<Load> {
+        let pace = Pace { connections: 4, per_second: 20, reuse: false };
+        Ok(Load::start(&lab.outside, lab.client(source, version)?, ask, pace))
+    };
+    let loads = loads.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+    let upgraded = gateway.folders.root.join("upgraded");
+    fs::copy(binary()?, &upgraded)?;
+    // Behind what the loader reads: the same program, and yet another.
+    File::options().append(true).open(&upgraded)?.write_all(b"\n")?;
+    for renews in [false, true] {
+        let before = gateway.proxy_pid()?;
+        served_on(&loads)?;
+        gateway.kill_guard()?;
+        if renews {
+            lab.renew_certificate()?;
+        } else {
+            gateway.use_binary(upgraded.clone());
+        }
+        gateway.start()?;
+        ensure!(gateway.proxy_pid()? != before, "the earlier proxy was adopted");
+        served_on(&loads)?;
+        until("the earlier proxy to be gone", SOON, || {
+            let gone = !Path::new("/proc").join(before.to_string()).exists();
+            gone.then_some(())
+        })?;
+    }
+    all_served(loads)
 }
 
 #[test]

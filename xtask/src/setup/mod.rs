@@ -24,10 +24,16 @@ const TOOLCHAIN: Part =
     Part { name: "BPF toolchain", missing: toolchain::missing, install: toolchain::install };
 const LINKER: Part =
     Part { name: "bpf-linker", missing: linker::missing, install: linker::install };
+const LAB: Part = Part { name: "programs", missing: packages::missing, install: packages::install };
+const EMULATOR: Part = Part {
+    name: "emulator",
+    missing: packages::emulator_missing,
+    install: packages::install_emulator,
+};
 
 /// In this order: what a later part needs comes first.
 const PARTS: [Part; 5] = [
-    Part { name: "programs", missing: packages::missing, install: packages::install },
+    LAB,
     TOOLCHAIN,
     LINKER,
     Part { name: "users", missing: system::users_missing, install: system::create_users },
@@ -37,6 +43,12 @@ const PARTS: [Part; 5] = [
 /// Everything, or with `check` a report of what is missing.
 pub(crate) fn run(check: bool) -> Result<()> {
     if check { report() } else { PARTS.iter().try_for_each(complete) }
+}
+
+/// What `cargo xtask kernels` needs. Not part of [`run`]: an emulator is 200 MB that nothing else
+/// asks for.
+pub(crate) fn for_kernels() -> Result<()> {
+    [TOOLCHAIN, LINKER, LAB, EMULATOR].iter().try_for_each(complete)
 }
 
 /// What a build needs; nothing that tests alone need.
@@ -49,7 +61,7 @@ pub(crate) const BPF_TOOLCHAIN: &str = toolchain::NAME;
 
 /// Installs the packages of programs that are not there, and says so; quick if all are.
 pub(crate) fn programs(name: &str, wanted: &[(&str, &str)]) -> Result<()> {
-    let absent = packages::absent(wanted);
+    let absent: Vec<_> = packages::absent(wanted).map(|(_, package)| package).collect();
     if absent.is_empty() {
         println!("setup: {name:<14} ok");
         return Ok(());

@@ -47,7 +47,14 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
         trusted_proxies: prefixes(&mut section, "trusted_proxies"),
         shared: prefixes(&mut section, "shared"),
         allow_limit: packet_rate(&mut section, "allow_limit", default.allow_limit),
-        packets: packet_rate(&mut section, "packets", default.packets),
+        packets: ceiling(&mut section, "packets", default.packets),
+        packets_neighbourhood: ceiling(
+            &mut section,
+            "packets_neighbourhood",
+            default.packets_neighbourhood,
+        ),
+        syns: ceiling(&mut section, "syns", default.syns),
+        syns_neighbourhood: ceiling(&mut section, "syns_neighbourhood", default.syns_neighbourhood),
         limit_inserts: section.whole("limit_inserts", default.limit_inserts, 1..=10_000_000),
         capacity: capacity(section.section("capacity"), default.capacity),
         answers: answers(section.section("answers"), default.answers),
@@ -127,6 +134,14 @@ fn unfit(net: IpNet) -> Option<(&'static str, &'static str)> {
         return Some(("is multicast, which is nobody's source", "leave it out"));
     }
     None
+}
+
+/// A limit that may be `"off"`. Each has a default that is not.
+fn ceiling(section: &mut Section<'_>, key: &'static str, default: Option<Rate>) -> Option<Rate> {
+    if section.is_off(key) {
+        return None;
+    }
+    Some(packet_rate(section, key, default?))
 }
 
 /// A rate the kernel can hold: its clock moves in ticks, so a burst must last for two.

@@ -87,6 +87,33 @@ fn what_is_left_of_a_ban_survives_a_clock_that_is_set() {
     }
 }
 
+#[tokio::test]
+async fn the_proxy_is_told_the_guards_time_and_again_when_the_clock_is_set_or_lost() {
+    let (_folder, mut core) = core();
+    let mut told = core.keeper.overheard();
+    let (clock, now) = (clock::wall(), clock::now());
+    let set = Wall(clock.0 + 86_400);
+    for (reads, ours) in [(clock, clock), (set, set), (Wall(40), set)] {
+        core.tick(reads, now);
+        let Some(FromGuard::Time { ahead }) = told.try_recv().ok().map(|one| one.message) else {
+            panic!("the proxy is not told that the clock reads {reads:?}");
+        };
+        let wall = Wall::ahead_of_monotonic(ahead, clock::monotonic_ns());
+        assert!(wall.0.abs_diff(ours.0) <= 60, "{wall:?} for {ours:?}");
+    }
+}
+
+#[test]
+fn a_new_proxy_gets_the_time_before_any_key() {
+    let (_folder, core) = core();
+    let messages = callers(&core.keys, &core.time, Wall(NOON)).messages();
+    let FromGuard::Time { ahead } = messages[0].message else { panic!("no time first") };
+    assert!(Wall::ahead_of_monotonic(ahead, clock::monotonic_ns()).0.abs_diff(NOON) <= 60);
+    assert!(matches!(messages[1].message, FromGuard::Keys { reset: true, .. }));
+}
+
+const NOON: u64 = 1_800_000_000;
+
 #[test]
 fn expired_bans_leave_with_a_tick() {
     let (_folder, mut core) = core();
@@ -214,13 +241,12 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let keeper = Keeper::new(
         accounts.clone(),
         "info".to_owned(),
-        [0; 32],
         folder.path().join("proxy.pid"),
         Duration::ZERO,
         sender,
     );
     let kernel = Box::new(testing::FakeKernel::default());
-    let parts = Parts { config, text: String::new(), digest: [0; 32], kernel, state, keeper };
+    let parts = Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper };
     (folder, Core::new(parts, Vec::new(), &accounts))
 }
 

@@ -9,10 +9,11 @@ mod family;
 pub mod filter;
 mod list;
 mod live;
-mod netlink;
+pub(crate) mod netlink;
 mod object;
 mod pins;
 mod preconditions;
+pub(crate) mod probe;
 mod settings;
 mod status;
 mod summary;
@@ -22,3 +23,4 @@ mod ticks;
 
 pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter};
 pub use live::Filter;
+pub use netlink::{LinkWatch, News};

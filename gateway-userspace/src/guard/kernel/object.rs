@@ -18,7 +18,7 @@ use super::{diagnostics::Diagnostics, filter::KernelError, pins, table::Table};
 use crate::config::model::Capacity;
 
 /// Built by build.rs.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway-ebpf"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway-ebpf"));
 
 /// Programs and maps on their way to their owners.
 pub(super) struct Object(Ebpf);

@@ -18,10 +18,13 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::{filter::KernelError, sys};
+use super::{attach, filter::KernelError, sys};
 use crate::config::model::Capacity;
 
 const LINK_PREFIX: &str = "link-";
+/// Pin of a link between its making and its lasting name. An older guard that finds it takes it
+/// for a map of another layout, and leaves it.
+const NEXT_LINK: &str = "LINK_NEXT";
 /// Folders beside one another with the same layout and capacity: one in use and one being built.
 const SIBLINGS: u32 = 8;
 
@@ -57,6 +60,7 @@ pub(super) fn prepare(root: &Path, capacity: &Capacity) -> Result<Folder, Kernel
     make_folder(root)?;
     let lock = lock(root)?;
     refuse_foreign(root)?;
+    attach::refuse_elsewhere(&links(root)?)?;
     let (path, reused) = choose(root, capacity)?;
     Ok(Folder { root: root.to_owned(), path, reused, _lock: lock })
 }
@@ -109,7 +113,7 @@ pub(super) fn holds_links(root: &Path) -> bool {
     folders
         .iter()
         .flat_map(|folder| list(folder).unwrap_or_default())
-        .any(|pin| file_name(&pin).starts_with(LINK_PREFIX))
+        .any(|pin| is_link_name(file_name(&pin)))
 }
 
 /// True if the filter this one takes over from passes everything by the operator's order, which
@@ -133,9 +137,27 @@ fn has_panic(folder: &Path) -> bool {
     read && flags & flag::PANIC != 0
 }
 
-/// The pin of the link of an interface.
+/// The pin of the link of an interface. A bpffs refuses names with a dot, which those of VLANs
+/// have (`eth0.100`); a colon is in no interface's name.
 pub(super) fn link_path(folder: &Path, interface: &str) -> PathBuf {
-    folder.join(format!("{LINK_PREFIX}{interface}"))
+    folder.join(format!("{LINK_PREFIX}{}", interface.replace('.', ":")))
+}
+
+/// Where a link is pinned before it replaces what `pin` is.
+pub(super) fn next_link(pin: &Path) -> PathBuf {
+    pin.with_file_name(NEXT_LINK)
+}
+
+/// Gives a pin another name; what had it is replaced in the same step.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), KernelError> {
+    fs::rename(from, to).map_err(|source| KernelError::System {
+        doing: format!("renaming the pin {} to {}", from.display(), to.display()),
+        source,
+    })
+}
+
+fn is_link_name(name: &str) -> bool {
+    name.starts_with(LINK_PREFIX) || name == NEXT_LINK
 }
 
 /// Removes every folder under `root` but this one.
@@ -233,10 +255,7 @@ fn is_pin_name(name: &str) -> bool {
 
 fn links_in(folder: &Path) -> Result<Vec<Link>, KernelError> {
     let pins = list(folder)?;
-    pins.into_iter()
-        .filter(|path| file_name(path).starts_with(LINK_PREFIX))
-        .map(open_link)
-        .collect()
+    pins.into_iter().filter(|path| is_link_name(file_name(path))).map(open_link).collect()
 }
 
 fn open_link(path: PathBuf) -> Result<Link, KernelError> {

@@ -13,7 +13,7 @@ use std::{
 
 use gateway_common::{
     Reason,
-    limit::{Limit, RowKeys},
+    limit::{self, Limit, RowKeys},
     maps::{POLICY_SLOTS, Policy, Settings, flag},
 };
 
@@ -84,8 +84,8 @@ fn are_keys(rows: &[RowKeys]) -> bool {
     rows.iter().flat_map(|row| row.v4.into_iter().chain(row.v6)).all(|key| key & 1 == 1)
 }
 
-fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
-    let mut bytes = [0; 64];
+fn fresh_keys() -> Result<[RowKeys; limit::ROWS as usize], KernelError> {
+    let mut bytes = [0; limit::ROWS as usize * size_of::<RowKeys>()];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(
         |source| KernelError::System { doing: "reading random keys".to_owned(), source },
     )?;
@@ -93,19 +93,35 @@ fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
         .chunks_exact(8)
         .map(|chunk| chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)) | 1);
     let mut pair = || [words.next().unwrap_or(1), words.next().unwrap_or(1)];
-    Ok([RowKeys { v4: pair(), v6: pair() }, RowKeys { v4: pair(), v6: pair() }])
+    Ok(std::array::from_fn(|_| RowKeys { v4: pair(), v6: pair() }))
 }
 
 fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
     Ok(Policy {
         drops: drops(&config.answers),
-        packets: limit("packets", &config.packets, tick_ns)?,
+        packets: ceiling("packets", config.packets.as_ref(), tick_ns)?,
+        packets_neighbourhood: ceiling(
+            "packets_neighbourhood",
+            config.packets_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
+        syns: ceiling("syns", config.syns.as_ref(), tick_ns)?,
+        syns_neighbourhood: ceiling(
+            "syns_neighbourhood",
+            config.syns_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
         allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
         inserts: Limit::new(
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
     })
+}
+
+/// All zeroes for a limit that is off.
+fn ceiling(key: &'static str, rate: Option<&Rate>, tick_ns: u64) -> Result<Limit, KernelError> {
+    rate.map_or(Ok(Limit::default()), |rate| limit(key, rate, tick_ns))
 }
 
 /// The limit as the kernel holds it. Its clock moves by ticks: a burst shorter than two of them

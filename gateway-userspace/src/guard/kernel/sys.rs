@@ -129,14 +129,17 @@ pub(super) struct LinkInfo {
 
 fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attributes` is a live `repr(C)` prefix of `union bpf_attr` of exactly this size;
-    // the pointers in it are set by the callers in this file to buffers that outlive the call.
+    // the pointers in it are set by the callers in this folder to buffers that outlive the call.
     let answer = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
     };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-fn call_for_descriptor<T>(command: libc::c_int, attributes: &mut T) -> io::Result<OwnedFd> {
+pub(super) fn call_for_descriptor<T>(
+    command: libc::c_int,
+    attributes: &mut T,
+) -> io::Result<OwnedFd> {
     let descriptor = call(command, attributes)?;
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
@@ -337,8 +340,18 @@ pub(super) fn link_create(
     interface: u32,
     flags: u32,
 ) -> io::Result<OwnedFd> {
+    link_create_as(program, interface, ATTACH_TYPE_XDP, flags)
+}
+
+/// The same by any attach type.
+pub(super) fn link_create_as(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    kind: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     let mut attributes =
-        LinkAttr { first: raw(program), second: interface, third: ATTACH_TYPE_XDP, fourth: flags };
+        LinkAttr { first: raw(program), second: interface, third: kind, fourth: flags };
     call_for_descriptor(LINK_CREATE, &mut attributes)
 }
 

@@ -55,6 +55,10 @@ const ERROR_RESETS: usize = 64;
 /// to there the pipeline refuses, with a reason.
 const UNTOLD: u32 = 2;
 
+/// What a connection that was accepted just before the proxy goes down gets to send its request: the
+/// client cannot know, and the next proxy on the same socket would have served it.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
+
 /// An h2 client that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WAIT: Duration = Duration::from_secs(10);
@@ -210,12 +214,17 @@ async fn drive<C: Conversation>(
     mut stop: watch::Receiver<bool>,
 ) -> End {
     let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
-    let mut finishing = *stop.borrow();
-    if finishing {
-        conversation.as_mut().finish();
-    }
+    let mut stopping = *stop.borrow();
+    let mut finished = false;
+    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + LAST_CHANCE));
     loop {
+        if stopping && !finished && (!vigil.owes_an_answer() || chance.is_elapsed()) {
+            finished = true;
+            conversation.as_mut().finish();
+        }
         tokio::select! {
+            // What has arrived is read before an idle connection is ended.
+            biased;
             end = poll_fn(|cx| poll(conversation.as_mut(), timer.as_mut(), vigil, cx)) => {
                 let End::Lapsed(Lapse::Idle) = end else { return end };
                 conversation.as_mut().finish();
@@ -224,9 +233,11 @@ async fn drive<C: Conversation>(
                     Err(_elapsed) => end,
                 };
             }
-            _ = stop.changed(), if !finishing => {
-                finishing = true;
-                conversation.as_mut().finish();
+            () = vigil.asked(), if stopping && !finished => {}
+            () = &mut chance, if stopping && !finished => {}
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                chance.as_mut().reset(Instant::from_std(clock::now()) + LAST_CHANCE);
             }
         }
     }
