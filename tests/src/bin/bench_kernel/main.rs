@@ -18,6 +18,7 @@ mod peer;
 mod plan;
 mod programs;
 mod report;
+mod summary;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -35,6 +36,9 @@ struct Arguments {
     /// Where the results go as JSON.
     #[arg(long)]
     json: PathBuf,
+    /// A document whose last part the results become.
+    #[arg(long)]
+    document: Option<PathBuf>,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -97,5 +101,5 @@ fn run(arguments: &Arguments) -> Result<()> {
         };
         report.flood(&flood::measure(&arguments.programs, &plan)?);
     }
-    report.write(&arguments.json)
+    report.write(&arguments.json, arguments.document.as_deref())
 }

@@ -66,6 +66,7 @@ pub(crate) struct Outcome {
     /// While the client asked.
     pub(crate) reading: Reading,
     pub(crate) window: Duration,
+    pub(crate) length: Duration,
 }
 
 impl Mix {
@@ -99,6 +100,18 @@ impl Outcome {
     pub(crate) fn per_packet(&self) -> f64 {
         let packets = u32::try_from(self.reading.received).unwrap_or(u32::MAX).max(1);
         self.reading.thread.as_secs_f64() * 1e9 / f64::from(packets)
+    }
+
+    /// What the generator sent, of what it was to send.
+    pub(crate) fn sent_per_second(&self) -> u64 {
+        let ms = u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.progress.sent.saturating_mul(1000) / ms
+    }
+
+    /// Of what was sent; what the wall does not count came through, or found the ring full.
+    pub(crate) fn dropped_share(&self) -> f64 {
+        let count = |packets: u64| f64::from(u32::try_from(packets).unwrap_or(u32::MAX));
+        count(self.dropped) / count(self.progress.sent).max(1.0)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -199,6 +212,6 @@ impl Bed<'_> {
         })?;
         let dropped = self.wall.dropped(&lab.inside, self.gateway)?.saturating_sub(before);
         let wall = self.wall;
-        Ok(Outcome { wall, mix, rate, served, progress, dropped, reading, window })
+        Ok(Outcome { wall, mix, rate, served, progress, dropped, reading, window, length })
     }
 }
