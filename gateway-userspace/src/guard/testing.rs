@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::IpNet;
 
-use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, filter::Reconciled};
+use super::kernel::{
+    KernelBan, KernelError, PacketFilter, ShadowOrders,
+    filter::{DropEvent, Reconciled},
+};
 use crate::{
     config::model::{
         AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
@@ -52,6 +55,8 @@ fn kernel() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        shadow: Vec::new(),
+        confirm: Some(Duration::from_mins(1)),
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
@@ -118,6 +123,11 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    /// The policy on trial, and what is left of it.
+    pub(crate) trial: Option<(Kernel, Duration)>,
+    /// The policy confirmed last.
+    pub(crate) policy: Option<Kernel>,
+    pub(crate) shadow: ShadowOrders,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
 }
@@ -180,6 +190,47 @@ impl PacketFilter for FakeKernel {
         self.check()?;
         self.panic = pass;
         Ok(())
+    }
+
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial = Some((config.clone(), time));
+        Ok(())
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        self.check()?;
+        match self.trial.take() {
+            Some((policy, left)) if !left.is_zero() => {
+                self.policy = Some(policy);
+                Ok(())
+            }
+            Some(over) => {
+                self.trial = Some(over);
+                Err(KernelError::TrialOver)
+            }
+            None => Err(KernelError::NoTrial),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial.take().map(drop).ok_or(KernelError::NoTrial)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        self.check()?;
+        Ok(self.trial.as_ref().map(|(_, left)| *left))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.check()?;
+        self.shadow = orders;
+        Ok(())
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        self.shadow
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

@@ -92,6 +92,8 @@ fn kernel() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        shadow: Vec::new(),
+        confirm: None,
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),

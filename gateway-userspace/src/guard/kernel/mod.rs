@@ -20,5 +20,5 @@ mod sys;
 mod table;
 mod ticks;
 
-pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter};
+pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter, ShadowOrders};
 pub use live::Filter;
