@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod class;
 pub mod event;
 pub mod limit;
 pub mod maps;
@@ -23,4 +24,5 @@ pub mod summary;
 mod twin;
 pub mod verdict;
 
+pub use class::Class;
 pub use reason::{Plane, Reason};

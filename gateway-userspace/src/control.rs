@@ -182,6 +182,9 @@ pub struct KernelStatus {
     pub enabled: bool,
     /// `enforce`, `shadow` or `panic pass`.
     pub mode: String,
+    /// Classes of reasons in shadow mode: what they would drop is counted and passes.
+    #[serde(default)]
+    pub shadow: Vec<String>,
     pub layout: String,
     pub pins: String,
     pub interfaces: Vec<InterfaceStatus>,

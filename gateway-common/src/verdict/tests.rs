@@ -121,14 +121,27 @@ fn ipv6_is_limited_by_its_64() {
 }
 
 #[test]
-fn shadow_passes_what_it_would_drop() {
+fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
-    let mut shadow = sample();
-    shadow.settings.shadow = 1 << Reason::BanHost.number();
-    let verdict = decide(&from(Source::V4(V4)), &shadow.rules(), &twin, NOW);
-    let expected = Verdict { action: Action::Pass, reason: Reason::BanHost, shadow: true };
-    assert_eq!(verdict, expected);
+    let bit = 1 << Reason::BanHost.number();
+    let cases = [
+        // policy, order to shadow, order to enforce: in shadow
+        (0, 0, 0, false),
+        (bit, 0, 0, true),
+        (0, bit, 0, true),
+        (bit, 0, bit, false),
+        (!bit, !bit, 0, false),
+    ];
+    for (policy, shadow, enforce, in_shadow) in cases {
+        let mut sample = sample().with(|slot| slot.shadow = policy);
+        sample.settings.shadow = shadow;
+        sample.settings.enforce = enforce;
+        let verdict = decide(&from(Source::V4(V4)), &sample.rules(), &twin, NOW);
+        let action = if in_shadow { Action::Pass } else { Action::Drop };
+        let expected = Verdict { action, reason: Reason::BanHost, shadow: in_shadow };
+        assert_eq!(verdict, expected, "{policy:x} {shadow:x} {enforce:x}");
+    }
 }
 
 #[test]

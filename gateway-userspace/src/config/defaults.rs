@@ -31,6 +31,8 @@ pub(super) fn kernel() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        shadow: Vec::new(),
+        confirm: Some(Duration::from_mins(1)),
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),

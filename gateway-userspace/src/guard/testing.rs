@@ -1,12 +1,18 @@
 //! What the guard's tests share: a small configuration and a kernel that only remembers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::IpNet;
 
-use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, filter::Reconciled};
+use super::kernel::{
+    KernelBan, KernelError, PacketFilter, ShadowOrders,
+    filter::{DropEvent, Reconciled},
+};
 use crate::{
-    config::{model::Config, testing::sample},
+    config::{
+        model::{Config, Kernel},
+        testing::sample,
+    },
     control::KernelStatus,
     ipc::message::ReasonCount,
 };
@@ -55,6 +61,11 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    /// The policy on trial, and what is left of it.
+    pub(crate) trial: Option<(Kernel, Duration)>,
+    /// The policy confirmed last.
+    pub(crate) policy: Option<Kernel>,
+    pub(crate) shadow: ShadowOrders,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
 }
@@ -117,6 +128,47 @@ impl PacketFilter for FakeKernel {
         self.check()?;
         self.panic = pass;
         Ok(())
+    }
+
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial = Some((config.clone(), time));
+        Ok(())
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        self.check()?;
+        match self.trial.take() {
+            Some((policy, left)) if !left.is_zero() => {
+                self.policy = Some(policy);
+                Ok(())
+            }
+            Some(over) => {
+                self.trial = Some(over);
+                Err(KernelError::TrialOver)
+            }
+            None => Err(KernelError::NoTrial),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial.take().map(drop).ok_or(KernelError::NoTrial)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        self.check()?;
+        Ok(self.trial.as_ref().map(|(_, left)| *left))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.check()?;
+        self.shadow = orders;
+        Ok(())
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        self.shadow
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

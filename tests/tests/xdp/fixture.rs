@@ -56,6 +56,8 @@ pub(crate) fn config() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        shadow: Vec::new(),
+        confirm: None,
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),

@@ -19,7 +19,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     attach,
     family::{self, Allows, Bans, Wanted},
-    filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, check_width},
+    filter::{
+        DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, ShadowOrders, check_width,
+    },
     object::Object,
     pins::{self, Folder},
     preconditions,
@@ -65,8 +67,8 @@ impl Filter {
         object.diagnostics().greet(&object.program(maps::HELLO_PROGRAM)?);
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         let settings = object.table(maps::SETTINGS)?;
-        let mut policies = object.table(maps::POLICIES)?;
-        let settings = Arc::new(Live::new(settings, &mut policies, config, ticks.tick_ns())?);
+        let policies = object.table(maps::POLICIES)?;
+        let settings = Arc::new(Live::new(settings, policies, config, &ticks)?);
         let mut filter = Self {
             config: config.clone(),
             program: object.program(maps::PROGRAM)?,
@@ -97,8 +99,9 @@ impl Filter {
         };
         if filter.folder.reused {
             filter.recount()?;
-        } else if pins::is_panic_inherited(&filter.folder)? {
-            filter.set_panic(true)?;
+        } else if let Some(orders) = pins::inherited_orders(&filter.folder)? {
+            filter.set_panic(orders.panic)?;
+            filter.order_shadow(orders.shadow)?;
         }
         Ok(filter)
     }
@@ -120,6 +123,11 @@ impl Filter {
     /// Length of a kernel tick: the grain of limits and expiries.
     pub const fn tick_ns(&self) -> u64 {
         self.ticks.tick_ns()
+    }
+
+    /// What would be dropped passes, as bits by reason.
+    pub(super) fn shadow(&self) -> Result<u64, KernelError> {
+        self.settings.shadow(self.ticks.now_ns()?)
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -293,6 +301,48 @@ impl PacketFilter for Filter {
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.settings.fill(self.settings.free_slot(), config)?;
+        self.settings.begin_trial(self.ticks.now_ns()?.saturating_add(time_ns))
+    }
+
+    fn confirm_policy(&mut self, config: &Kernel) -> Result<(), KernelError> {
+        // The kernel's clock moves while we write: what is confirmed in the last tick is late.
+        match self.trial_left()? {
+            None => Err(KernelError::NoTrial),
+            Some(left) if left <= Duration::from_nanos(self.tick_ns()) => {
+                Err(KernelError::TrialOver)
+            }
+            Some(_) => self.settings.confirm(config.events),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        if self.settings.deadline_ns().is_none() {
+            return Err(KernelError::NoTrial);
+        }
+        self.settings.roll_back()
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        let Some(deadline_ns) = self.settings.deadline_ns() else { return Ok(None) };
+        let left_ns = deadline_ns.saturating_sub(self.ticks.now_ns()?);
+        Ok(Some(Duration::from_nanos(left_ns)))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.settings.change(|settings| {
+            settings.shadow = orders.shadow;
+            settings.enforce = orders.enforce;
+        })
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        let now = self.settings.now();
+        ShadowOrders { shadow: now.shadow, enforce: now.enforce }
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

@@ -21,6 +21,6 @@ mod sys;
 mod table;
 mod ticks;
 
-pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter};
+pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter, ShadowOrders};
 pub use live::Filter;
 pub use netlink::{LinkWatch, News};
