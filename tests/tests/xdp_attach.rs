@@ -70,7 +70,7 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
+        capacity: Capacity { hosts: 1000, prefixes: 100, dynamic: 1000, allow: 16, limits: 1024 },
         answers: Answers {
             ethernet_truncated: Answer::Drop,
             vlan_depth: Answer::Drop,

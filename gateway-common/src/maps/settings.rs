@@ -37,8 +37,6 @@ pub struct Settings {
 pub mod flag {
     /// Pass everything.
     pub const PANIC: u32 = 2;
-    /// There are IPv6 bans wider than a neighbourhood of the bitmap.
-    pub const BAN6_WIDE: u32 = 4;
     /// There are allowed IPv6 prefixes wider than a neighbourhood of the bitmap.
     pub const ALLOW6_WIDE: u32 = 8;
 }

@@ -203,6 +203,7 @@ fn shows_the_status_with_warnings_first() {
         kernel: KernelStatus {
             enabled: true,
             mode: "enforce".to_owned(),
+            shadow: Vec::new(),
             layout: "v1".to_owned(),
             pins: "/sys/fs/bpf/gateway/v1".to_owned(),
             interfaces: vec![InterfaceStatus {

@@ -99,8 +99,11 @@ impl Rate {
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
+    /// Bulk bans of one family: so many addresses and so many prefixes, in any mix.
     pub hosts: u32,
     pub prefixes: u32,
+    /// Single bans of one family.
+    pub dynamic: u32,
     /// Allowed prefixes.
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).

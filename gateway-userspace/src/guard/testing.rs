@@ -1,12 +1,16 @@
 //! What the guard's tests share: a small configuration and a kernel that only remembers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
 use super::kernel::{
-    KernelBan, KernelError, PacketFilter, ShadowOrders,
-    filter::{DropEvent, Reconciled},
+    Bulk, BulkFilter, KernelBan, KernelError, Loaded, PacketFilter, Record, ShadowOrders,
+    filter::{DropEvent, Met, Reconciled},
 };
 use crate::{
     config::{
@@ -28,6 +32,7 @@ pins = "/sys/fs/bpf/gateway-test"
 [kernel.capacity]
 hosts = 100
 prefixes = 100
+dynamic = 1000
 allow = 100
 limits = 100
 [bans]
@@ -66,6 +71,7 @@ pub(crate) struct FakeKernel {
     /// The policy confirmed last.
     pub(crate) policy: Option<Kernel>,
     pub(crate) shadow: ShadowOrders,
+    pub(crate) bulk: FakeBulk,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
 }
@@ -92,8 +98,25 @@ impl PacketFilter for FakeKernel {
         Ok(self.bans.remove(&net).is_some())
     }
 
-    fn ban_hits(&self, _net: IpNet) -> Result<u64, KernelError> {
-        Ok(7)
+    fn ban_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record { hits: 7, last_seen: Some(Duration::from_secs(3)) })
+    }
+
+    fn bulk_record(&self, net: IpNet) -> Result<Record, KernelError> {
+        let held = self.bulk.held().contains_key(&net);
+        Ok(Record { hits: if held { 9 } else { 0 }, last_seen: None })
+    }
+
+    fn met_by(&self, address: std::net::IpAddr) -> Result<Vec<Met>, KernelError> {
+        let met = |bulk, net: &IpNet| Met { net: *net, bulk, record: Record::default() };
+        let singles = self.bans.keys().map(|net| met(false, net));
+        let held = self.bulk.held();
+        let listed = held.keys().map(|net| met(true, net));
+        Ok(singles.chain(listed).filter(|met| met.net.contains(&address)).collect())
+    }
+
+    fn bulk(&self) -> Box<dyn BulkFilter> {
+        Box::new(self.bulk.clone())
     }
 
     fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError> {
@@ -187,5 +210,51 @@ impl PacketFilter for FakeKernel {
 
     fn next_event(&mut self) -> Option<DropEvent> {
         self.events.pop()
+    }
+}
+
+/// The lists of a [`FakeKernel`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeBulk(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bans: BTreeMap<IpNet, KernelBan>,
+    capacity: Option<usize>,
+}
+
+impl FakeBulk {
+    pub(crate) fn held(&self) -> BTreeMap<IpNet, KernelBan> {
+        self.0.lock().unwrap().bans.clone()
+    }
+
+    pub(crate) fn limit(&self, capacity: usize) {
+        self.0.lock().unwrap().capacity = Some(capacity);
+    }
+}
+
+impl BulkFilter for FakeBulk {
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError> {
+        let mut held = self.0.lock().unwrap();
+        let entries = wanted.v4.len() + wanted.v6.len();
+        if let Some(capacity) = held.capacity.filter(|capacity| entries > *capacity) {
+            let capacity = u32::try_from(capacity).unwrap();
+            return Err(KernelError::BulkFull { map: "BAN4", wanted: entries, capacity });
+        }
+        let kind = |kind: u8| wanted.kinds[usize::from(kind)];
+        let v4 = wanted.v4.iter().map(|ban| {
+            let address = std::net::Ipv4Addr::from(ban.address);
+            (IpNet::new(address.into(), ban.length).unwrap(), kind(ban.kind))
+        });
+        let v6 = wanted.v6.iter().map(|ban| {
+            let address = std::net::Ipv6Addr::from(ban.address);
+            (IpNet::new(address.into(), ban.length).unwrap(), kind(ban.kind))
+        });
+        held.bans = v4.chain(v6).collect();
+        Ok(Loaded { entries, kept: false })
+    }
+
+    fn clear_some(&mut self) -> Result<bool, KernelError> {
+        Ok(false)
     }
 }

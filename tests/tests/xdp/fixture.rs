@@ -67,7 +67,7 @@ pub(crate) fn config() -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 64, prefixes: 64, allow: 16, limits: 1024 },
+        capacity: Capacity { hosts: 64, prefixes: 64, dynamic: 64, allow: 16, limits: 1024 },
         answers: every_answer(Answer::Drop),
         events: 10,
         pins: PathBuf::from("/sys/fs/bpf").join(unique()),

@@ -190,6 +190,7 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
     let capacity = Capacity {
         hosts: section.whole("hosts", default.hosts, 1..=CAPACITY),
         prefixes: section.whole("prefixes", default.prefixes, 1..=CAPACITY),
+        dynamic: section.whole("dynamic", default.dynamic, 1..=CAPACITY),
         allow: section.whole("allow", default.allow, 1..=CAPACITY),
         limits: section.whole("limits", default.limits, 1..=CAPACITY),
     };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use aya::maps::{MapData, MapInfo};
-use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SETTINGS, SHAPES, Shape, flag};
+use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, Room, SETTINGS, SHAPES, Shape, flag};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -56,7 +56,8 @@ pub(super) struct Link {
 
 /// Entries of a map under these capacities.
 pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
-    shape.entries(capacity.hosts, capacity.prefixes, capacity.allow, capacity.limits)
+    let Capacity { hosts, prefixes, dynamic, allow, limits } = *capacity;
+    shape.entries(&Room { hosts, prefixes, dynamic, allow, limits })
 }
 
 /// Finds or makes the folder to work in.
@@ -361,8 +362,8 @@ mod tests {
 
     #[test]
     fn capacities_have_different_folders() {
-        let capacity = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 10 };
-        let swapped = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 11 };
+        let capacity = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 10 };
+        let swapped = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 11 };
         assert_ne!(digest(&capacity), digest(&swapped));
         assert_eq!(digest(&capacity), digest(&capacity.clone()));
     }

@@ -11,7 +11,7 @@ use std::{
 use gateway_common::{
     Reason,
     limit::{self, Limit, RowKeys},
-    maps::{Policy, Settings, flag, switch},
+    maps::{BanSet, Policy, Settings, flag, switch},
 };
 
 use super::{
@@ -43,7 +43,7 @@ impl Live {
     /// fresh burst; so do the operator's orders: panic and shadow. A trial does not survive the
     /// guard that began it: the policy of `config` holds in the end.
     pub(super) fn new(
-        mut settings: Table<u32, Settings>,
+        settings: Table<u32, Settings>,
         policies: Table<u32, Policy>,
         config: &Kernel,
         ticks: &Ticks,
@@ -53,7 +53,7 @@ impl Live {
         let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
         let orders = ShadowOrders { shadow: old.shadow, enforce: old.enforce }.sound();
         let now = Settings {
-            flags: old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE),
+            flags: old.flags & (flag::PANIC | flag::ALLOW6_WIDE),
             switch: old.switch & (switch::GENERATION_B | switch::POLICY_B | switch::TRIAL),
             shadow: orders.shadow,
             enforce: orders.enforce,
@@ -152,6 +152,20 @@ impl Live {
         let Settings { shadow, enforce, .. } = maps.now;
         let policy = maps.policies.get(&maps.now.policy_slot(now_ns))?.unwrap_or_default();
         Ok((policy.shadow & !enforce) | shadow)
+    }
+
+    /// The generation of bulk bans in force.
+    pub(super) fn generation(&self) -> BanSet {
+        BanSet::in_force(self.now().switch)
+    }
+
+    /// Puts a generation of bulk bans in force, for every packet from the next on.
+    pub(super) fn put_in_force(&self, set: BanSet) -> Result<(), KernelError> {
+        self.change(|settings| {
+            let others = settings.switch & !switch::GENERATION_B;
+            let chosen = if set == BanSet::BulkB { switch::GENERATION_B } else { 0 };
+            settings.switch = others | chosen;
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Maps> {

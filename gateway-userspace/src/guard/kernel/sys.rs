@@ -281,6 +281,15 @@ pub(super) fn lookup_batch<K: aya::Pod, V: aya::Pod>(
     (done, next)
 }
 
+/// Waits until every packet that is being judged at this moment is through; false where the kernel
+/// cannot say. Packets are judged within read-side critical sections, all of which the call waits
+/// for.
+pub(super) fn wait_for_packets() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes two numbers and writes no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
 }
