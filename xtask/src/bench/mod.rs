@@ -15,6 +15,9 @@ use crate::{build, command, setup};
 pub(crate) enum Bench {
     /// The kernel part beside xdp-filter, nftables and ipset; tables, and JSON in target/bench.
     Kernel {
+        /// Put the results into docs/benchmarks.md.
+        #[arg(long)]
+        renew: bool,
         /// Passed on to the bench, such as `--only packets`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -33,12 +36,12 @@ const PEERS: [(&str, &str); 5] = [
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
-        Bench::Kernel { arguments } => kernel(arguments),
+        Bench::Kernel { renew, arguments } => kernel(*renew, arguments),
     }
 }
 
 /// Replaces this process, so that Ctrl-C reaches the bench alone.
-fn kernel(arguments: &[String]) -> Result<()> {
+fn kernel(renew: bool, arguments: &[String]) -> Result<()> {
     setup::run(false)?;
     setup::programs("peers", &PEERS)?;
     let folder = build::target().join("bench");
@@ -50,6 +53,9 @@ fn kernel(arguments: &[String]) -> Result<()> {
     let binary = build::target().join("release").join(BINARY);
     let mut bench = Command::new(&binary);
     bench.arg("--programs").arg(programs).arg("--json").arg(folder.join("kernel.json"));
+    if renew {
+        bench.arg("--document").arg(command::root().join("docs/benchmarks.md"));
+    }
     let error = bench.args(arguments).exec();
     Err(error).with_context(|| format!("starting {}", binary.display()))
 }

@@ -37,9 +37,11 @@ const STEP: Duration = Duration::from_micros(100);
 /// Far more than a ban takes; the watcher gives up then.
 const WATCHED: usize = 50_000;
 
-/// Small enough to be on any machine's list of things that must not be slow.
+/// A filter with room for a full list. The honest client of the floods is one address and asks as
+/// many would.
 pub(crate) const ROOM: &str = "attach = \"native\"\n\
     packets = { rate = \"1000000/s\", burst = 1000000 }\n\
+    packets_neighbourhood = { rate = \"1000000/s\", burst = 1000000 }\n\
     capacity = { hosts = 1100000, prefixes = 200000, allow = 100, limits = 100000 }";
 
 /// Times of one operation, shortest first.

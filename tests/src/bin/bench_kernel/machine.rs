@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use gateway_tests::netns::command;
 use nix::{
     sched::{CpuSet, sched_setaffinity},
-    unistd::{Pid, gettid},
+    unistd::Pid,
 };
 use serde_json::{Value, json};
 
@@ -47,16 +47,14 @@ pub(crate) fn pin_task(task: Pid, processor: usize) -> Result<()> {
     sched_setaffinity(task, &set).with_context(|| format!("binding to processor {processor}"))
 }
 
-/// Lets nothing ordinary interrupt this thread.
-pub(crate) fn real_time() -> Result<()> {
-    let thread = gettid().to_string();
-    command("chrt", &["--fifo", "--pid", REAL_TIME, &thread]).map(drop)
+/// Lets nothing ordinary interrupt this task.
+pub(crate) fn real_time(task: Pid) -> Result<()> {
+    command("chrt", &["--fifo", "--pid", REAL_TIME, &task.to_string()]).map(drop)
 }
 
 /// Back among the others.
-pub(crate) fn ordinary() -> Result<()> {
-    let thread = gettid().to_string();
-    command("chrt", &["--other", "--pid", "0", &thread]).map(drop)
+pub(crate) fn ordinary(task: Pid) -> Result<()> {
+    command("chrt", &["--other", "--pid", "0", &task.to_string()]).map(drop)
 }
 
 /// Puts this process and its children before others, within its session and between sessions.

@@ -18,13 +18,14 @@ mod peer;
 mod plan;
 mod programs;
 mod report;
+mod summary;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::Parser;
 
-use crate::{packets::Effort, report::Report};
+use crate::{flood::Wall, packets::Effort, report::Report};
 
 /// What the kernel part costs, beside others doing the same.
 #[derive(Debug, Parser)]
@@ -35,6 +36,9 @@ struct Arguments {
     /// Where the results go as JSON.
     #[arg(long)]
     json: PathBuf,
+    /// A document whose last part the results become.
+    #[arg(long)]
+    document: Option<PathBuf>,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -47,6 +51,12 @@ struct Arguments {
     /// How long a client asks under each flood.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
+    /// Which filters meet the flood.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wall::Nothing, Wall::Gateway, Wall::Nftables, Wall::Ipset])]
+    walls: Vec<Wall>,
+    /// Packets a second of each flood.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 125_000, 250_000, 500_000, 1_000_000, 2_000_000])]
+    rates: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -84,8 +94,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         report.changes(&changes::measure()?);
     }
     if wants(Part::Flood) {
-        let window = Duration::from_secs(arguments.seconds);
-        report.flood(&flood::measure(&arguments.programs, window)?);
+        let plan = flood::Plan {
+            walls: arguments.walls.clone(),
+            rates: arguments.rates.clone(),
+            window: Duration::from_secs(arguments.seconds),
+        };
+        report.flood(&flood::measure(&arguments.programs, &plan)?);
     }
-    report.write(&arguments.json)
+    report.write(&arguments.json, arguments.document.as_deref())
 }

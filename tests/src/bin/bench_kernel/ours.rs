@@ -8,7 +8,7 @@ use gateway_common::{Reason, maps::PROGRAM};
 use gateway_tests::netns::{remove, unique};
 use gateway_userspace::{
     clock,
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    config::{self, defaults, model::Kernel},
     guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 use ipnet::IpNet;
@@ -31,7 +31,7 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn open() -> Result<Self> {
-        let config = config();
+        let config = config()?;
         let mut ours = Self { filter: Filter::open(&config)?, pins: config.pins };
         for net in ALLOWED {
             ours.filter.put_allow(net.parse()?)?;
@@ -85,40 +85,20 @@ fn own_programs() -> Result<Vec<u32>> {
 
 /// Everything on and nothing in the way: one source sends all packets of a cell, so the rates are
 /// beyond what a processor can send.
-fn config() -> Kernel {
-    let rate = Rate { count: 1_000_000_000, per: Duration::from_secs(1), burst: 1_000_000_000 };
-    Kernel {
-        enabled: true,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: rate,
-        packets: Some(rate),
-        packets_neighbourhood: Some(rate),
-        syns: Some(rate),
-        syns_neighbourhood: Some(rate),
-        limit_inserts: 10_000,
-        capacity: Capacity { hosts: 1_000_000, prefixes: 200_000, allow: 10_000, limits: 100_000 },
-        answers: answers(),
-        events: 20,
-        pins: PathBuf::from("/sys/fs/bpf").join(unique()),
-    }
-}
+const KERNEL: &str = r#"
+[kernel]
+policy = "open"
+allow_limit = { rate = "1000000000/s", burst = 1000000000 }
+packets = { rate = "1000000000/s", burst = 1000000000 }
+packets_neighbourhood = { rate = "1000000000/s", burst = 1000000000 }
+syns = { rate = "1000000000/s", burst = 1000000000 }
+syns_neighbourhood = { rate = "1000000000/s", burst = 1000000000 }
+capacity = { hosts = 1000000, prefixes = 200000, allow = 10000, limits = 100000 }
+"#;
 
-fn answers() -> Answers {
-    Answers {
-        ethernet_truncated: Answer::Drop,
-        vlan_depth: Answer::Drop,
-        ether_type_unknown: Answer::Pass,
-        ipv4_malformed: Answer::Drop,
-        ipv6_malformed: Answer::Drop,
-        extension_depth: Answer::Drop,
-        extension_malformed: Answer::Drop,
-        later_fragment: Answer::Pass,
-        transport_malformed: Answer::Drop,
-        limit_inserts: Answer::Drop,
-    }
+fn config() -> Result<Kernel> {
+    let text = format!("{}{KERNEL}", defaults::EMBEDDED);
+    let mut kernel = config::load(&text, "the bench's configuration")?.kernel;
+    kernel.pins = PathBuf::from("/sys/fs/bpf").join(unique());
+    Ok(kernel)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aya::programs::ProgramFd;
+use nix::unistd::gettid;
 use serde_json::{Value, json};
 
 use crate::{
@@ -222,7 +223,7 @@ fn hot_frames(
 
 /// Each program once a round; the mean of the middle half of its rounds.
 fn interleave(programs: &[&dyn Subject], frames: &[Vec<u8>], effort: Effort) -> Result<Vec<f64>> {
-    machine::real_time()?;
+    machine::real_time(gettid())?;
     let mut times = vec![Vec::new(); programs.len()];
     for frame in frames {
         for (program, times) in programs.iter().zip(&mut times) {
@@ -230,7 +231,7 @@ fn interleave(programs: &[&dyn Subject], frames: &[Vec<u8>], effort: Effort) -> 
             times.push(u32::try_from(time.as_nanos())?);
         }
     }
-    machine::ordinary()?;
+    machine::ordinary(gettid())?;
     Ok(times.into_iter().map(middle_mean).collect())
 }
 

@@ -57,7 +57,6 @@ impl Generator {
         let frame = &self.frame;
         outside.run(|| {
             machine::pin(PROCESSOR)?;
-            machine::real_time()?;
             let interface = if_nametoindex(PEER).context("finding the generator's interface")?;
             while clock::monotonic_ns() < end_ns {
                 run_live(program, frame, interface, TURNS)?;

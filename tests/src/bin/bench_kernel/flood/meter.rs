@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use gateway_tests::netns::{Namespace, command};
 use nix::unistd::Pid;
 
+use crate::machine;
+
 /// `CONFIG_HZ` of userspace: the unit of /proc/stat.
 const TICKS_A_SECOND: u64 = 100;
 
@@ -27,7 +29,8 @@ pub(crate) struct Reading {
 
 impl Receiving {
     /// Gives the interface's polling to a kernel thread and binds that to `processor`, so that
-    /// packets cost time there and not where the generator runs.
+    /// packets cost time there and not where the generator runs. Like the soft interrupt it stands
+    /// for, it does not wait for programs to end their turn.
     pub(crate) fn threaded(
         namespace: &Namespace,
         interface: &str,
@@ -37,8 +40,8 @@ impl Receiving {
         // A fresh /sys is what is wanted here: the interface is in no other.
         command("ip", &["netns", "exec", namespace.name(), "sh", "-c", &switch])?;
         let found = Self::newest(interface)?;
-        crate::machine::pin_task(found.0, processor)?;
-        command("renice", &["-n", "-20", "-p", &found.0.to_string()])?;
+        machine::pin_task(found.0, processor)?;
+        machine::real_time(found.0)?;
         Ok(found)
     }
 

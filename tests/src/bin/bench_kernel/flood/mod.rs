@@ -36,11 +36,12 @@ pub(crate) use self::walls::Wall;
 /// Where everything but the generator runs.
 const SERVER: usize = 1;
 
-/// Packets a second, each the double of the one before.
-const RATES: [u64; 6] = [0, 125_000, 250_000, 500_000, 1_000_000, 2_000_000];
-
 /// Between the flood's start and the first request.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// Of the list, so many send: a large botnet's share, not every address anybody ever banned.
+const BOTNET_HOSTS: u32 = 10_000;
+const BOTNET_PREFIXES: u32 = 500;
 
 /// What the flood is made of: SYNs to the served port, all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub(crate) struct Outcome {
     /// While the client asked.
     pub(crate) reading: Reading,
     pub(crate) window: Duration,
+    pub(crate) length: Duration,
 }
 
 impl Mix {
@@ -78,6 +80,8 @@ impl Mix {
     fn pools(self) -> Result<[Pool; 4]> {
         let [host, ..] = Kind::BannedHost.sources(Family::V4, HOSTS)?.pools;
         let [prefix, wider, ..] = Kind::BannedPrefix.sources(Family::V4, HOSTS)?.pools;
+        let host = Pool { count: BOTNET_HOSTS, ..host };
+        let [prefix, wider] = [prefix, wider].map(|pool| Pool { count: BOTNET_PREFIXES, ..pool });
         let [clear, ..] = Kind::Clear.sources(Family::V4, HOSTS)?.pools;
         Ok(match self {
             Self::Banned => [host, prefix, host, wider],
@@ -98,6 +102,18 @@ impl Outcome {
         self.reading.thread.as_secs_f64() * 1e9 / f64::from(packets)
     }
 
+    /// What the generator sent, of what it was to send.
+    pub(crate) fn sent_per_second(&self) -> u64 {
+        let ms = u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.progress.sent.saturating_mul(1000) / ms
+    }
+
+    /// Of what was sent; what the wall does not count came through, or found the ring full.
+    pub(crate) fn dropped_share(&self) -> f64 {
+        let count = |packets: u64| f64::from(u32::try_from(packets).unwrap_or(u32::MAX));
+        count(self.dropped) / count(self.progress.sent).max(1.0)
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({
             "wall": self.wall.name(),
@@ -116,17 +132,27 @@ impl Outcome {
     }
 }
 
+/// What to measure.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) walls: Vec<Wall>,
+    /// Packets a second.
+    pub(crate) rates: Vec<u64>,
+    /// How long a client asks under each.
+    pub(crate) window: Duration,
+}
+
 /// Every wall, mix and rate.
-pub(crate) fn measure(object: &Path, window: Duration) -> Result<Vec<Outcome>> {
+pub(crate) fn measure(object: &Path, plan: &Plan) -> Result<Vec<Outcome>> {
     machine::pin(SERVER)?;
     let mut outcomes = Vec::new();
-    for wall in Wall::ALL {
-        outcomes.extend(behind(wall, object, window).context(wall.name())?);
+    for wall in &plan.walls {
+        outcomes.extend(behind(*wall, object, plan).context(wall.name())?);
     }
     Ok(outcomes)
 }
 
-fn behind(wall: Wall, object: &Path, window: Duration) -> Result<Vec<Outcome>> {
+fn behind(wall: Wall, object: &Path, plan: &Plan) -> Result<Vec<Outcome>> {
     let mut lab = Lab::build()?;
     // It would cost every packet that comes through.
     lab.receiver.close();
@@ -145,12 +171,12 @@ fn behind(wall: Wall, object: &Path, window: Duration) -> Result<Vec<Outcome>> {
         generator: Generator::load(object, &lab.wire(), Transport::TcpSyn)?,
         lab: &lab,
         gateway: &gateway,
-        window,
+        window: plan.window,
     };
     let mut outcomes = Vec::new();
     for mix in [Mix::Banned, Mix::Half] {
-        for rate in RATES {
-            outcomes.push(bed.flood(mix, rate)?);
+        for rate in &plan.rates {
+            outcomes.push(bed.flood(mix, *rate)?);
         }
     }
     wall.raze(&lab.inside)?;
@@ -186,6 +212,6 @@ impl Bed<'_> {
         })?;
         let dropped = self.wall.dropped(&lab.inside, self.gateway)?.saturating_sub(before);
         let wall = self.wall;
-        Ok(Outcome { wall, mix, rate, served, progress, dropped, reading, window })
+        Ok(Outcome { wall, mix, rate, served, progress, dropped, reading, window, length })
     }
 }

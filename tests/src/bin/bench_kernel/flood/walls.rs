@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::changes::{import, write_list};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Wall {
     Nothing,
     Gateway,
@@ -22,8 +22,6 @@ pub(crate) enum Wall {
 }
 
 impl Wall {
-    pub(crate) const ALL: [Self; 4] = [Self::Nothing, Self::Gateway, Self::Nftables, Self::Ipset];
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "no filter",
