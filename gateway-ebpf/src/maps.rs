@@ -8,8 +8,9 @@ use aya_ebpf::{
 use gateway_common::{
     limit,
     maps::{
-        BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, NO_PREALLOC,
-        POLICY_SLOTS, Policy, REASONS, Settings,
+        BanValue, CELL_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES, EventTokens, FlowKey,
+        INTERFACE_INDEXES, LimitKey, NO_PREALLOC, POLICY_SLOTS, PORT_WORDS, Policy, REASONS,
+        Settings,
     },
     summary::{ALLOW, BAN},
 };
@@ -45,7 +46,13 @@ pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]
 pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(REASONS, 0);
+pub(crate) static PORTS: Array<u64> = Array::pinned(POLICY_SLOTS * PORT_WORDS, 0);
+#[map]
+pub(crate) static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::pinned(1, 0);
+#[map]
+pub(crate) static INTERFACES: Array<u32> = Array::pinned(INTERFACE_INDEXES, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(COUNTER_ENTRIES, 0);
 #[map]
 pub(crate) static EVENT_TOKENS: PerCpuArray<EventTokens> = PerCpuArray::pinned(REASONS, 0);
 #[map]

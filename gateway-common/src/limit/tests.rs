@@ -228,7 +228,7 @@ fn the_insertion_guard_answers_as_configured() {
             }
         }
         let last = last.unwrap();
-        assert_eq!((last.action, last.reason), (reason, Reason::LimitInserts));
+        assert_eq!((last.action, last.reason()), (reason, Reason::LimitInserts));
         assert_eq!(twin.exact.borrow().len(), 10);
     }
 }

@@ -1,7 +1,5 @@
 //! Shapes of maps: what a loader compares before it reuses one.
 
-use super::REASONS;
-
 /// Kernel types of maps, by their number in the system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -33,6 +31,8 @@ pub enum Sizing {
     Allow,
     /// `limits`
     Limits,
+    /// `flows`
+    Flows,
 }
 
 /// The shape of a map.
@@ -59,8 +59,8 @@ pub(super) const fn array(name: &'static str, value: usize, entries: u32) -> Sha
     shape(name, Kind::Array, 4, value, Sizing::Fixed(entries), 0)
 }
 
-pub(super) const fn per_cpu(name: &'static str, value: usize) -> Shape {
-    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(REASONS), 0)
+pub(super) const fn per_cpu(name: &'static str, value: usize, entries: u32) -> Shape {
+    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(entries), 0)
 }
 
 pub(super) const fn trie(
@@ -86,13 +86,21 @@ pub(super) const fn shape(
 
 impl Shape {
     /// Entries of the map when `[kernel.capacity]` says this.
-    pub const fn entries(&self, hosts: u32, prefixes: u32, allow: u32, limits: u32) -> u32 {
+    pub const fn entries(
+        &self,
+        hosts: u32,
+        prefixes: u32,
+        allow: u32,
+        limits: u32,
+        flows: u32,
+    ) -> u32 {
         match self.sizing {
             Sizing::Fixed(entries) => entries,
             Sizing::Hosts => hosts,
             Sizing::Prefixes => prefixes,
             Sizing::Allow => allow,
             Sizing::Limits => limits,
+            Sizing::Flows => flows,
         }
     }
 }

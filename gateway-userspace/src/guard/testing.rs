@@ -8,7 +8,7 @@ use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, fil
 use crate::{
     config::model::{
         AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
-        Mode, Proxy, Rate, Timeouts,
+        Mode, Policy, Proxy, Rate, Timeouts,
     },
     control::KernelStatus,
     ipc::message::ReasonCount,
@@ -46,31 +46,24 @@ pub(crate) fn config() -> Config {
 }
 
 fn kernel() -> Kernel {
-    let pass = Answer::Pass;
     Kernel {
         enabled: false,
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: Vec::new(),
+        flow_timeout: Duration::from_secs(60),
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
         allow_limit: rate(1000),
         packets: rate(1000),
         limit_inserts: 100,
-        capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100 },
-        answers: Answers {
-            ethernet_truncated: pass,
-            vlan_depth: pass,
-            ether_type_unknown: pass,
-            ipv4_malformed: pass,
-            ipv6_malformed: pass,
-            extension_depth: pass,
-            extension_malformed: pass,
-            later_fragment: pass,
-            transport_malformed: pass,
-            limit_inserts: pass,
-        },
+        capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100, flows: 100 },
+        answers: Answers::all(Answer::Pass),
         events: 10,
         pins: "/sys/fs/bpf/gateway-test".into(),
     }

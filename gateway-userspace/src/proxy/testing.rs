@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::config::model::{
     AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log, Mode,
-    Proxy, Rate, Route, Supplier, SupplierKind, Timeouts,
+    Policy, Proxy, Rate, Route, Supplier, SupplierKind, Timeouts,
 };
 
 pub(crate) const PLENTY: Rate =
@@ -86,31 +86,24 @@ fn proxy() -> Proxy {
 }
 
 fn kernel() -> Kernel {
-    let drop = Answer::Drop;
     Kernel {
         enabled: false,
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: Vec::new(),
+        flow_timeout: Duration::from_secs(60),
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
         allow_limit: PLENTY,
         packets: PLENTY,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1, prefixes: 1, allow: 1, limits: 1 },
-        answers: Answers {
-            ethernet_truncated: drop,
-            vlan_depth: drop,
-            ether_type_unknown: drop,
-            ipv4_malformed: drop,
-            ipv6_malformed: drop,
-            extension_depth: drop,
-            extension_malformed: drop,
-            later_fragment: drop,
-            transport_malformed: drop,
-            limit_inserts: drop,
-        },
+        capacity: Capacity { hosts: 1, prefixes: 1, allow: 1, limits: 1, flows: 100 },
+        answers: Answers::all(Answer::Drop),
         events: 10,
         pins: PathBuf::from("/nonexistent"),
     }

@@ -66,7 +66,9 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         let settings = object.table(maps::SETTINGS)?;
         let mut policies = object.table(maps::POLICIES)?;
-        let settings = Arc::new(Live::new(settings, &mut policies, config, ticks.tick_ns())?);
+        let mut ports = object.table(maps::PORTS)?;
+        let live = Live::new(settings, &mut policies, &mut ports, config, ticks.tick_ns())?;
+        let settings = Arc::new(live);
         let mut filter = Self {
             config: config.clone(),
             program: object.program(maps::PROGRAM)?,

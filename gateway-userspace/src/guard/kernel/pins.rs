@@ -49,7 +49,13 @@ pub(super) struct Link {
 
 /// Entries of a map under these capacities.
 pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
-    shape.entries(capacity.hosts, capacity.prefixes, capacity.allow, capacity.limits)
+    shape.entries(
+        capacity.hosts,
+        capacity.prefixes,
+        capacity.allow,
+        capacity.limits,
+        capacity.flows,
+    )
 }
 
 /// Finds or makes the folder to work in.
@@ -329,8 +335,8 @@ mod tests {
 
     #[test]
     fn capacities_have_different_folders() {
-        let capacity = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 10 };
-        let swapped = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 11 };
+        let capacity = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 10, flows: 10 };
+        let swapped = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 11, flows: 10 };
         assert_ne!(digest(&capacity), digest(&swapped));
         assert_eq!(digest(&capacity), digest(&capacity.clone()));
     }

@@ -12,13 +12,15 @@ use std::{
 };
 
 use gateway_common::{
-    Reason,
     limit::{Limit, RowKeys},
-    maps::{POLICY_SLOTS, Policy, Settings, flag},
+    maps::{POLICY_SLOTS, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word},
 };
 
 use super::{filter::KernelError, list::Entries as _, table::Table};
-use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
+use crate::config::{
+    self,
+    model::{Kernel, Mode, Rate, Service},
+};
 
 /// The settings in the kernel, written by this process alone. The copy is not atomic, but after
 /// load only the flags change, and they are one word.
@@ -35,6 +37,7 @@ impl Live {
     pub(super) fn new(
         mut table: Table<u32, Settings>,
         policies: &mut Table<u32, Policy>,
+        ports: &mut Table<u32, u64>,
         config: &Kernel,
         tick_ns: u64,
     ) -> Result<Self, KernelError> {
@@ -42,6 +45,7 @@ impl Live {
         let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
         let policy = policy(config, tick_ns)?;
         for slot in 0..POLICY_SLOTS {
+            put_ports(ports, slot, config)?;
             policies.put(&slot, &policy)?;
         }
         let base = Settings {
@@ -98,14 +102,55 @@ fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
 
 fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
     Ok(Policy {
-        drops: drops(&config.answers),
+        drops: config.answers.drops(),
         packets: limit("packets", &config.packets, tick_ns)?,
         allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
         inserts: Limit::new(
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        protocols: protocols(&config.services),
+        flow_ns: nanoseconds(config.flow_timeout),
+        closed: u64::from(config.policy == config::model::Policy::Closed),
     })
+}
+
+fn protocols(services: &[Service]) -> [u64; 4] {
+    let mut words = [0; 4];
+    for service in services {
+        if let Service::Ip(number) = service
+            && let Some(word) = words.get_mut(usize::from(number >> 6))
+        {
+            *word |= 1 << (number & 63);
+        }
+    }
+    words
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Writes the sets of ports of one slot. A slot in force would show packets a mix for as long as
+/// this takes: what changes while packets flow goes to the other one.
+fn put_ports(ports: &mut Table<u32, u64>, slot: u32, config: &Kernel) -> Result<(), KernelError> {
+    let keys: Vec<u32> = (slot * PORT_WORDS..(slot + 1) * PORT_WORDS).collect();
+    let mut words = vec![0_u64; keys.len()];
+    let mut set = |set, port| {
+        if let Some(word) = words.get_mut(port_word(0, set, port) as usize) {
+            *word |= port_bit(port);
+        }
+    };
+    for service in &config.services {
+        match service {
+            Service::Tcp(port) => set(PortSet::Tcp, *port),
+            Service::Udp(port) => set(PortSet::Udp, *port),
+            Service::Ip(_) => {}
+        }
+    }
+    config.listening.iter().for_each(|port| set(PortSet::Tcp, *port));
+    config.amplifiers.iter().for_each(|port| set(PortSet::Amplifiers, *port));
+    ports.put_all(&keys, &words).1
 }
 
 /// The limit as the kernel holds it. Its clock moves by ticks: a burst shorter than two of them
@@ -118,23 +163,4 @@ fn limit(key: &'static str, rate: &Rate, tick_ns: u64) -> Result<Limit, KernelEr
         return Err(KernelError::Burst { key, least, tick: Duration::from_nanos(tick_ns) });
     }
     Ok(limit)
-}
-
-fn drops(answers: &Answers) -> u64 {
-    let rows = [
-        (Reason::EthernetTruncated, answers.ethernet_truncated),
-        (Reason::VlanDepth, answers.vlan_depth),
-        (Reason::EtherTypeUnknown, answers.ether_type_unknown),
-        (Reason::Ipv4Malformed, answers.ipv4_malformed),
-        (Reason::Ipv6Malformed, answers.ipv6_malformed),
-        (Reason::ExtensionDepth, answers.extension_depth),
-        (Reason::ExtensionMalformed, answers.extension_malformed),
-        (Reason::LaterFragment, answers.later_fragment),
-        (Reason::TransportMalformed, answers.transport_malformed),
-        (Reason::LimitInserts, answers.limit_inserts),
-    ];
-    let bit = |(reason, answer): (Reason, Answer)| {
-        if answer == Answer::Drop { 1 << reason.number() } else { 0 }
-    };
-    rows.into_iter().map(bit).fold(0, |bits, bit| bits | bit)
 }
