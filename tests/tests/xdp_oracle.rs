@@ -90,8 +90,8 @@ mod oracle {
                 agree(&ours, &theirs)?;
             }
             // Nothing passes as whole that has no source.
-            prop_assert!(ours.finding.is_some() || ours.source != Source::Unknown);
-            prop_assert!(ours.finding != Some(Reason::LaterFragment) || ours.destination_port == 0);
+            prop_assert!(ours.findings.first().is_some() || ours.source != Source::Unknown);
+            prop_assert!(ours.findings.first() != Some(Reason::LaterFragment) || ours.destination_port == 0);
         }
     }
 }

@@ -36,6 +36,22 @@ pub struct Rules<'a> {
     pub slot: u32,
 }
 
+impl Rules<'_> {
+    /// True if what this reason drops is only counted: as the operator ordered, else as the policy
+    /// says.
+    #[inline(always)]
+    pub const fn shadows(&self, reason: Reason) -> bool {
+        (self.shadow() >> (reason.number() & 63)) & 1 == 1
+    }
+
+    /// All reasons of which that is true.
+    #[inline(always)]
+    pub(crate) const fn shadow(&self) -> u64 {
+        let Settings { shadow, enforce, .. } = self.settings;
+        (self.policy.shadow & !*enforce) | *shadow
+    }
+}
+
 /// All the rules look up.
 pub trait Tables: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables {}
 
@@ -131,7 +147,7 @@ impl Notes {
     /// `Err` if the reason drops; in shadow it is remembered.
     #[inline(always)]
     fn refuse(&mut self, reason: Reason, rules: &Rules<'_>) -> Result<(), Reason> {
-        if !rules.settings.shadows(reason) {
+        if !rules.shadows(reason) {
             return Err(reason);
         }
         self.remember(reason);
@@ -206,8 +222,7 @@ fn ask<T: Tables>(
         notes.take(said, rules)?;
     }
     tables.settle();
-    let Some(key) = limits::limit_key(packet.source) else { return Ok(()) };
-    let said = limits::within_packet_limit(&key, Reason::Passed, rules, tables, now);
+    let said = limits::within_limits(packet, Reason::Passed, rules, tables, now);
     notes.take(said, rules)
 }
 

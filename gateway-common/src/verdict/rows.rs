@@ -17,7 +17,7 @@ pub(super) fn judge(
         return Ok(());
     }
     let drops = findings.within(rules.policy.drops);
-    if let Some(row) = drops.within(!rules.settings.shadow).first() {
+    if let Some(row) = drops.within(!rules.shadow()).first() {
         return Err(row);
     }
     if let Some(row) = drops.first() {

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use gateway_common::Class;
 use ipnet::IpNet;
 
 use crate::config::{
@@ -29,6 +30,8 @@ const FLOW_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration
 
 /// ICMP, TCP, UDP and `ICMPv6` have rules of their own.
 const JUDGED: [u8; 4] = [1, 6, 17, 58];
+/// Too short to type a word in, or so long that nobody would come back for it.
+const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
 const ANSWERS: &[(&str, Answer)] = &[("pass", Answer::Pass), ("drop", Answer::Drop)];
 
@@ -57,11 +60,20 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
         listening: Vec::new(),
         amplifiers: ports(&mut section, "amplifiers", default.amplifiers),
         flow_timeout: section.time("flow_timeout", default.flow_timeout, FLOW_TIMEOUT),
+        shadow: classes(&mut section),
+        confirm: confirm(&mut section, default.confirm),
         protect: prefixes(&mut section, "protect"),
         trusted_proxies: prefixes(&mut section, "trusted_proxies"),
         shared: prefixes(&mut section, "shared"),
         allow_limit: packet_rate(&mut section, "allow_limit", default.allow_limit),
-        packets: packet_rate(&mut section, "packets", default.packets),
+        packets: ceiling(&mut section, "packets", default.packets),
+        packets_neighbourhood: ceiling(
+            &mut section,
+            "packets_neighbourhood",
+            default.packets_neighbourhood,
+        ),
+        syns: ceiling(&mut section, "syns", default.syns),
+        syns_neighbourhood: ceiling(&mut section, "syns_neighbourhood", default.syns_neighbourhood),
         limit_inserts: section.whole("limit_inserts", default.limit_inserts, 1..=10_000_000),
         capacity: capacity(section.section("capacity"), default.capacity),
         answers: answers(section.section("answers"), default.answers),
@@ -70,6 +82,28 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
     };
     section.finish();
     kernel
+}
+
+fn classes(section: &mut Section<'_>) -> Vec<Class> {
+    let known = Class::ALL.map(|class| (class.name(), class));
+    let listed = section.get("shadow").map(|entry| entry.list(known.len())).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in listed {
+        let Some(class) = entry.choice(&known) else { continue };
+        if found.contains(&class) {
+            entry.refuse(format!("{} is listed twice", quoted(class.name())), "write it once");
+        } else {
+            found.push(class);
+        }
+    }
+    found
+}
+
+fn confirm(section: &mut Section<'_>, default: Option<Duration>) -> Option<Duration> {
+    if section.is_off("confirm") {
+        return None;
+    }
+    Some(section.time("confirm", default?, CONFIRM))
 }
 
 fn interfaces(section: &mut Section<'_>) -> Vec<String> {
@@ -131,6 +165,14 @@ fn unfit(net: IpNet) -> Option<(&'static str, &'static str)> {
     None
 }
 
+/// A limit that may be `"off"`. Each has a default that is not.
+fn ceiling(section: &mut Section<'_>, key: &'static str, default: Option<Rate>) -> Option<Rate> {
+    if section.is_off(key) {
+        return None;
+    }
+    Some(packet_rate(section, key, default?))
+}
+
 /// A rate the kernel can hold: its clock moves in ticks, so a burst must last for two.
 fn packet_rate(section: &mut Section<'_>, key: &'static str, default: Rate) -> Rate {
     let rate = section.rate(key, default);
@@ -149,6 +191,7 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
     let capacity = Capacity {
         hosts: section.whole("hosts", default.hosts, 1..=CAPACITY),
         prefixes: section.whole("prefixes", default.prefixes, 1..=CAPACITY),
+        dynamic: section.whole("dynamic", default.dynamic, 1..=CAPACITY),
         allow: section.whole("allow", default.allow, 1..=CAPACITY),
         limits: section.whole("limits", default.limits, 1..=CAPACITY),
         flows: section.whole("flows", default.flows, 1..=CAPACITY),
