@@ -7,6 +7,7 @@ use crate::{
     limit::{self, Cell, Limit, RowKeys},
     maps::{BanValue, LimitKey, Policy, Settings},
     summary::{ALLOW, BAN, position},
+    syn::SynTables,
     verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables, Rules},
 };
 
@@ -65,6 +66,7 @@ pub(crate) struct Twin {
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
     insert: TwinCell,
     allow: TwinCell,
+    syns: [TwinCell; 4],
 }
 
 const V4: usize = 0;
@@ -182,6 +184,14 @@ impl LimitTables for Twin {
 
     fn insert_cell(&self) -> Option<TwinCell> {
         Some(self.insert.clone())
+    }
+}
+
+impl SynTables for Twin {
+    type SynCell = TwinCell;
+
+    fn syn_cell(&self, index: u32) -> Option<TwinCell> {
+        self.syns.get(index as usize / 8).cloned()
     }
 }
 

@@ -1,7 +1,7 @@
-//! The one bounds-checked read of packet bytes.
+//! The one bounds-checked read of packet bytes, and the one write.
 
 use aya_ebpf::programs::XdpContext;
-use gateway_common::packet::PacketBytes;
+use gateway_common::{packet::PacketBytes, syn::reply::PacketSpace};
 
 /// Offsets past this are refused: the verifier wants a bound, and no header chain the parser
 /// walks is longer (two VLAN tags, IPv6, eight extension headers of 2 KiB).
@@ -39,5 +39,23 @@ impl PacketBytes for Frame {
         // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
         // have no alignment.
         Some(unsafe { *(first as *const [u8; N]) })
+    }
+}
+
+impl PacketSpace for Frame {
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the one write of packet memory")]
+    fn write<const N: usize>(&mut self, offset: usize, bytes: &[u8; N]) -> bool {
+        if offset > MAX_OFFSET {
+            return false;
+        }
+        let first = self.start + offset;
+        if first + N > self.end {
+            return false;
+        }
+        // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
+        // have no alignment.
+        unsafe { *(first as *mut [u8; N]) = *bytes };
+        true
     }
 }

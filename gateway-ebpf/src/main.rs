@@ -14,14 +14,18 @@ mod atomic;
 mod counters;
 mod events;
 mod maps;
+mod syn;
 mod tables;
 mod time;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::debug;
 use gateway_common::{
-    maps::LAYOUT_VERSION,
-    verdict::{self, Action, Rules},
+    Reason,
+    maps::{LAYOUT_VERSION, Settings},
+    packet::{self, Packet, PacketBytes as _},
+    syn as cookies,
+    verdict::{self, Action, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -38,13 +42,46 @@ fn gateway(context: XdpContext) -> u32 {
     };
     let rules = Rules { settings, policy };
     let (packet, verdict) = verdict::judge(&frame, &rules, &KernelTables, now);
-    counters::count(&frame, &verdict);
+    let verdict = match verdict.action {
+        Action::Transmit => {
+            syn::hand_over(&context);
+            cookies::unanswered(Reason::SynStack, settings)
+        }
+        Action::Pass | Action::Drop => verdict,
+    };
+    finish(&packet, &verdict, frame.length(), settings, now)
+}
+
+/// Answers the SYN that the filter handed over. A program of its own: the verifier gives both half
+/// a kilobyte of stack, and a kernel without cookies need not load this one.
+#[xdp]
+fn syn_cookies(context: XdpContext) -> u32 {
+    let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
+    let now = time::now(settings);
+    let Some(policy) = maps::POLICIES.get(settings.policy_slot(now)) else {
+        return xdp_action::XDP_PASS;
+    };
+    let rules = Rules { settings, policy };
+    let frame = Frame::new(&context);
+    let (packet, length) = (packet::parse(&frame), frame.length());
+    let verdict = match syn::answer(&context, &packet, &rules, now) {
+        Ok(()) => cookies::answered(),
+        Err(reason) => cookies::unanswered(reason, settings),
+    };
+    finish(&packet, &verdict, length, settings, now)
+}
+
+/// Counts, reports, and tells the kernel.
+#[inline(always)]
+fn finish(packet: &Packet, verdict: &Verdict, length: usize, settings: &Settings, now: u64) -> u32 {
+    counters::count(length, verdict);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(&packet, &verdict, settings, now);
+        events::report(packet, verdict, settings, now);
     }
     action
 }

@@ -3,15 +3,16 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 use gateway_common::{
     limit,
     maps::{
-        BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, NO_PREALLOC,
-        POLICY_SLOTS, Policy, REASONS, Settings,
+        BanValue, CELL_WORDS, COOKIE_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey,
+        NO_PREALLOC, OWN_ADDRESSES, POLICY_SLOTS, Policy, REASONS, Settings,
     },
     summary::{ALLOW, BAN},
+    syn::Exchange,
 };
 
 #[map]
@@ -44,6 +45,14 @@ pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::ROWS << limit::ROW_L
 pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]
 pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
+#[map]
+pub(crate) static COOKIES: Array<u64> = Array::pinned(COOKIE_WORDS, 0);
+#[map]
+pub(crate) static OWN: HashMap<[u8; 16], u64> = HashMap::pinned(OWN_ADDRESSES, 0);
+#[map]
+pub(crate) static SYN_EXCHANGE: PerCpuArray<Exchange> = PerCpuArray::pinned(1, 0);
+#[map]
+pub(crate) static SYN_PROGRAM: ProgramArray = ProgramArray::pinned(1, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(REASONS, 0);
 #[map]

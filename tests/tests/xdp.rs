@@ -11,4 +11,5 @@ mod xdp {
     mod framing;
     mod limits;
     mod speed;
+    mod syn;
 }

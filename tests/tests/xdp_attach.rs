@@ -17,7 +17,7 @@ use gateway_tests::{
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter},
 };
 use ipnet::IpNet;
@@ -62,6 +62,13 @@ fn config(pins: &Pins) -> Kernel {
         allow_limit: plenty,
         packets: plenty,
         limit_inserts: 1000,
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: plenty,
+            hold: Duration::from_secs(10),
+            most: plenty,
+            timestamps: false,
+        },
         capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
         answers: Answers {
             ethernet_truncated: Answer::Drop,

@@ -2,6 +2,7 @@
 //! reuses pinned maps only if version and shape are exactly equal.
 
 mod bans;
+mod cookies;
 mod limits;
 mod seen;
 mod settings;
@@ -12,6 +13,10 @@ use core::mem::size_of;
 use self::shape::{array, per_cpu, shape, trie};
 pub use self::{
     bans::{BanValue, PrefixKey},
+    cookies::{
+        COOKIE_WORDS, CookiePolicy, OFFER_CELL, OWN_ADDRESSES, Offer, SENT_CELL, SYN_CELL,
+        UNTIL_CELL,
+    },
     limits::LimitKey,
     seen::{Clocks, Count, EventTokens},
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
@@ -21,6 +26,7 @@ use crate::{
     limit,
     reason::PACKET_REASONS,
     summary::{ALLOW, BAN},
+    syn::Exchange,
 };
 
 /// Version of everything in this folder; part of the pins' folder name.
@@ -29,6 +35,8 @@ pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 
 /// Name of the XDP program.
 pub const PROGRAM: &str = "gateway";
 
+/// Name of the program that answers SYNs with cookies.
+pub const SYN_COOKIES_PROGRAM: &str = "syn_cookies";
 /// Name of the program that reads both clocks.
 pub const CLOCKS_PROGRAM: &str = "clocks";
 /// The program that tells the loader's log, once a load, what the kernel runs.
@@ -64,6 +72,14 @@ pub const SKETCH: &str = "SKETCH";
 pub const EXACT: &str = "EXACT";
 /// Single words: [`ALLOW_CELL`], [`INSERT_CELL`].
 pub const CELLS: &str = "CELLS";
+/// Words of the SYN cookies: [`SYN_CELL`], [`UNTIL_CELL`], [`SENT_CELL`], [`OFFER_CELL`].
+pub const COOKIES: &str = "COOKIES";
+/// Addresses of this machine; an IPv4 address stands in the first four bytes.
+pub const OWN: &str = "OWN";
+/// One [`Exchange`], per CPU.
+pub const SYN_EXCHANGE: &str = "SYN_EXCHANGE";
+/// One slot: the program that answers SYNs, or none.
+pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
 /// [`Count`] by number of [`Reason`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// [`EventTokens`] by number of [`Reason`], per CPU.
@@ -88,7 +104,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 19] = [
+pub const SHAPES: [Shape; 23] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     array(BAN4_SUMMARY, 8, BAN.v4_words()),
@@ -104,6 +120,10 @@ pub const SHAPES: [Shape; 19] = [
     array(SKETCH, 8, limit::ROWS << limit::ROW_LOG),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
+    array(COOKIES, 8, COOKIE_WORDS),
+    shape(OWN, Kind::Hash, 16, 8, Sizing::Fixed(OWN_ADDRESSES), 0),
+    shape(SYN_EXCHANGE, Kind::PerCpuArray, 4, size_of::<Exchange>(), Sizing::Fixed(1), 0),
+    shape(SYN_PROGRAM, Kind::ProgArray, 4, 4, Sizing::Fixed(1), 0),
     per_cpu(COUNTERS, size_of::<Count>()),
     per_cpu(EVENT_TOKENS, size_of::<EventTokens>()),
     shape(EVENTS, Kind::RingBuf, 0, 0, Sizing::Fixed(EVENT_BYTES), 0),

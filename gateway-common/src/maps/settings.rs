@@ -2,6 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
+use super::cookies::CookiePolicy;
 use crate::{
     Reason,
     limit::{self, Limit, RowKeys},
@@ -86,6 +87,8 @@ pub struct Policy {
     pub allow: Limit,
     /// New entries of the exact table.
     pub inserts: Limit,
+    /// When SYNs are answered with cookies.
+    pub cookies: CookiePolicy,
 }
 
 /// Slots of [`Policy`].
@@ -102,5 +105,5 @@ impl Policy {
 const _: () = assert!(size_of::<Settings>() == 32 + 2 * 32 + 8);
 const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(offset_of!(Settings, switch) == 4);
-const _: () = assert!(size_of::<Policy>() == 8 + 3 * 24);
+const _: () = assert!(size_of::<Policy>() == 8 + 3 * 24 + size_of::<CookiePolicy>());
 const _: () = assert!(PACKET_REASONS == 64);

@@ -1,4 +1,4 @@
-//! The rules: allow → ban → findings of the parser → limits → pass.
+//! The rules: allow → ban → findings of the parser → limits → SYN cookies → pass.
 //!
 //! Pure: the packet, the settings and the time come in, the tables are behind a trait; the kernel
 //! program and the tests run this same source. No early drop: every way out is a [`Verdict`].
@@ -17,7 +17,8 @@ pub use self::{
 use crate::{
     Reason,
     maps::{Policy, Settings, flag},
-    packet::{self, Packet, PacketBytes},
+    packet::{self, Packet, PacketBytes, Source},
+    syn::{self, SynTables},
 };
 
 /// What the rules run by.
@@ -30,9 +31,9 @@ pub struct Rules<'a> {
 }
 
 /// All the rules look up.
-pub trait Tables: AllowTables + BanTables + LimitTables {}
+pub trait Tables: AllowTables + BanTables + LimitTables + SynTables {}
 
-impl<T: AllowTables + BanTables + LimitTables> Tables for T {}
+impl<T: AllowTables + BanTables + LimitTables + SynTables> Tables for T {}
 
 /// What happens to the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Action {
     Pass,
     /// Gone.
     Drop,
+    /// Turned round, as the answer to what it was.
+    Transmit,
 }
 
 /// The decision.
@@ -73,7 +76,7 @@ where
 #[inline(always)]
 pub fn decide<T: Tables>(packet: &Packet, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict {
     match reason_of(packet, rules, tables, now) {
-        Ok(reason) => pass(reason),
+        Ok(reason) => syn::decide(packet, reason, rules, tables, now),
         Err(reason) => drop_unless_shadow(reason, rules),
     }
 }
@@ -96,20 +99,31 @@ fn reason_of<T: Tables>(
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
+    // First and apart: no list has it, and where its address would be there is nothing that the
+    // verifier lets the compiler look at in advance.
+    if matches!(packet.source, Source::Unknown) {
+        return answer_to(packet.finding, rules);
+    }
     if allow::is_allowed(packet.source, rules, tables) {
         return allow::within_allow_limit(rules, tables, now);
     }
     if let Some(reason) = bans::ban_on(packet.source, rules, tables, now) {
         return Err(reason);
     }
-    let passed = match packet.finding {
-        Some(finding) if rules.policy.drops(finding) => return Err(finding),
-        Some(finding) => finding,
-        None => Reason::Passed,
-    };
+    let passed = answer_to(packet.finding, rules)?;
     match limits::limit_key(packet.source) {
         Some(key) => limits::within_packet_limit(&key, passed, rules, tables, now),
         None => Ok(passed),
+    }
+}
+
+/// The configured answer to what the parser found.
+#[inline(always)]
+const fn answer_to(finding: Option<Reason>, rules: &Rules<'_>) -> Result<Reason, Reason> {
+    match finding {
+        Some(finding) if rules.policy.drops(finding) => Err(finding),
+        Some(finding) => Ok(finding),
+        None => Ok(Reason::Passed),
     }
 }
 

@@ -3,6 +3,7 @@
 mod allow;
 mod bans;
 mod limits;
+mod syn;
 
 use gateway_common::{
     limit::Cell,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode, Proxy,
-        Rate, Timeouts,
+        Rate, SynCookies, Timeouts,
     },
     places,
 };
@@ -37,10 +37,23 @@ pub(super) fn kernel() -> Kernel {
         allow_limit: Rate { count: 100_000, per: SECOND, burst: 200_000 },
         packets: Rate { count: 20_000, per: SECOND, burst: 40_000 },
         limit_inserts: 10_000,
+        syn_cookies: syn_cookies(),
         capacity: Capacity { hosts: 1_000_000, prefixes: 200_000, allow: 10_000, limits: 100_000 },
         answers: answers(),
         events: 20,
         pins: PINS.into(),
+    }
+}
+
+/// Above what a busy edge sees of new connections, far below what a listener's queue takes in a
+/// flood. Without timestamps: `net.ipv4.tcp_timestamps` is the whole machine's.
+fn syn_cookies() -> SynCookies {
+    SynCookies {
+        enabled: true,
+        above: Rate { count: 10_000, per: SECOND, burst: 10_000 },
+        hold: Duration::from_secs(10),
+        most: Rate { count: 500_000, per: SECOND, burst: 500_000 },
+        timestamps: false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, fil
 use crate::{
     config::model::{
         AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
-        Mode, Proxy, Rate, Timeouts,
+        Mode, Proxy, Rate, SynCookies, Timeouts,
     },
     control::KernelStatus,
     ipc::message::ReasonCount,
@@ -58,6 +58,7 @@ fn kernel() -> Kernel {
         allow_limit: rate(1000),
         packets: rate(1000),
         limit_inserts: 100,
+        syn_cookies: syn_cookies(),
         capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100 },
         answers: Answers {
             ethernet_truncated: pass,
@@ -73,6 +74,16 @@ fn kernel() -> Kernel {
         },
         events: 10,
         pins: "/sys/fs/bpf/gateway-test".into(),
+    }
+}
+
+fn syn_cookies() -> SynCookies {
+    SynCookies {
+        enabled: true,
+        above: rate(1000),
+        hold: Duration::from_secs(10),
+        most: rate(1000),
+        timestamps: false,
     }
 }
 

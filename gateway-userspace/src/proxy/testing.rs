@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::config::model::{
     AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log, Mode,
-    Proxy, Rate, Route, Supplier, SupplierKind, Timeouts,
+    Proxy, Rate, Route, Supplier, SupplierKind, SynCookies, Timeouts,
 };
 
 pub(crate) const PLENTY: Rate =
@@ -98,6 +98,13 @@ fn kernel() -> Kernel {
         allow_limit: PLENTY,
         packets: PLENTY,
         limit_inserts: 1000,
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: PLENTY,
+            hold: Duration::from_secs(10),
+            most: PLENTY,
+            timestamps: false,
+        },
         capacity: Capacity { hosts: 1, prefixes: 1, allow: 1, limits: 1 },
         answers: Answers {
             ethernet_truncated: drop,

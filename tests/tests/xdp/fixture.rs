@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use gateway_common::Reason;
 use gateway_tests::{netns::unique, skip};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
@@ -49,6 +49,17 @@ pub(crate) const fn rate(count: u32, burst: u32) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
 }
 
+/// Above ten SYNs a second, or never.
+pub(crate) const fn cookies(enabled: bool) -> SynCookies {
+    SynCookies {
+        enabled,
+        above: rate(10, 10),
+        hold: Duration::from_secs(1),
+        most: rate(1_000_000, 1_000_000),
+        timestamps: false,
+    }
+}
+
 /// Small maps, limits nobody reaches, every finding dropped.
 pub(crate) fn config() -> Kernel {
     Kernel {
@@ -62,6 +73,7 @@ pub(crate) fn config() -> Kernel {
         allow_limit: rate(1_000_000, 1_000_000),
         packets: rate(1_000_000, 1_000_000),
         limit_inserts: 1000,
+        syn_cookies: cookies(false),
         capacity: Capacity { hosts: 64, prefixes: 64, allow: 16, limits: 1024 },
         answers: every_answer(Answer::Drop),
         events: 10,

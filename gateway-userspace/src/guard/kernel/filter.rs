@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use gateway_common::Reason;
+use gateway_common::{Reason, maps::Offer};
 use ipnet::IpNet;
 
 use crate::{control::KernelStatus, ipc::message::ReasonCount};
@@ -183,6 +183,22 @@ pub trait PacketFilter {
     }
     /// Everything passes (`true`), or back to the rules.
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
+    /// Whether SYNs are being answered with cookies.
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        Ok(false)
+    }
+    /// What the answers to SYNs offer from now on.
+    fn offer(&mut self, _offer: Offer) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// The addresses SYNs are answered for.
+    fn answer_for(&mut self, _own: &[IpAddr]) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// What this kernel lacks for SYN cookies.
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        None
+    }
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.

@@ -11,13 +11,14 @@ use aya::maps::{MapData, RingBuf};
 use gateway_common::{
     Reason,
     event::{self, Event},
-    maps::{self, BanValue, PrefixKey, flag},
+    maps::{self, BanValue, Offer, PrefixKey, flag},
     summary,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     attach,
+    cookies::Cookies,
     family::{self, Allows, Bans, Wanted},
     filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, check_width},
     object::Object,
@@ -44,6 +45,7 @@ pub struct Filter {
     pub(super) allows6: Allows<16>,
     events: Events,
     pub(super) gauges: Gauges,
+    cookies: Cookies,
 }
 
 /// aya's ring buffer shows nothing of itself.
@@ -91,6 +93,7 @@ impl Filter {
             )?,
             events: Events(object.ring(maps::EVENTS)?),
             gauges: Gauges::new(&mut object)?,
+            cookies: Cookies::new(&mut object, config)?,
             folder,
             ticks,
             settings,
@@ -107,6 +110,14 @@ impl Filter {
     /// measurements): its answer as an `xdp_action`, and the mean time of `repeat` runs.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<(u32, Duration), KernelError> {
         sys::test_run(self.program.as_fd(), frame, repeat).map_err(|source| KernelError::System {
+            doing: "test-running the XDP program".to_owned(),
+            source,
+        })
+    }
+
+    /// Runs the program on a frame once: its answer, and the frame as the program left it.
+    pub fn test_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), KernelError> {
+        sys::test_frame(self.program.as_fd(), frame).map_err(|source| KernelError::System {
             doing: "test-running the XDP program".to_owned(),
             source,
         })
@@ -293,6 +304,22 @@ impl PacketFilter for Filter {
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        self.cookies.are_on(|| self.ticks.now_ns())
+    }
+
+    fn offer(&mut self, offer: Offer) -> Result<(), KernelError> {
+        self.cookies.offer(offer)
+    }
+
+    fn answer_for(&mut self, own: &[IpAddr]) -> Result<(), KernelError> {
+        self.cookies.answer_for(own)
+    }
+
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        self.cookies.missing()
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

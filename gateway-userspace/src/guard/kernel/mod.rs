@@ -4,6 +4,7 @@
 //! (the program) → [`settings`], [`family`] (the lists, in [`list`] and [`summary`]) → [`attach`].
 
 mod attach;
+mod cookies;
 mod diagnostics;
 mod family;
 pub mod filter;

@@ -14,11 +14,11 @@ use std::{
 use gateway_common::{
     Reason,
     limit::{Limit, RowKeys},
-    maps::{POLICY_SLOTS, Policy, Settings, flag},
+    maps::{CookiePolicy, POLICY_SLOTS, Policy, Settings, flag},
 };
 
 use super::{filter::KernelError, list::Entries as _, table::Table};
-use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
+use crate::config::model::{Answer, Answers, Kernel, Mode, Rate, SynCookies};
 
 /// The settings in the kernel, written by this process alone. The copy is not atomic, but after
 /// load only the flags change, and they are one word.
@@ -105,6 +105,17 @@ fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        cookies: cookies(&config.syn_cookies, tick_ns)?,
+    })
+}
+
+/// Never on where they are not enabled.
+fn cookies(config: &SynCookies, tick_ns: u64) -> Result<CookiePolicy, KernelError> {
+    let hold = if config.enabled { config.hold.as_nanos() } else { 0 };
+    Ok(CookiePolicy {
+        above: limit("syn_cookies.above", &config.above, tick_ns)?,
+        most: limit("syn_cookies.most", &config.most, tick_ns)?,
+        hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
     })
 }
 
