@@ -14,9 +14,19 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Volatile reads: the compiler would else pass both pointers to a function in place of the
+    /// context, cut to the 32 bits they have in the context's type.
     #[inline(always)]
+    #[expect(unsafe_code, reason = "read of the context")]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { start: context.data(), end: context.data_end() }
+        // SAFETY: the context is this run's.
+        let (start, end) =
+            unsafe { (&raw const (*context.ctx).data, &raw const (*context.ctx).data_end) };
+        // SAFETY: the same; the verifier makes pointers of these words.
+        let start = unsafe { start.read_volatile() };
+        // SAFETY: the same.
+        let end = unsafe { end.read_volatile() };
+        Self { start: start as usize, end: end as usize }
     }
 }
 

@@ -64,7 +64,7 @@ fn syn_cookies(context: XdpContext) -> u32 {
     let rules = Rules { settings, policy };
     let frame = Frame::new(&context);
     let (packet, length) = (packet::parse(&frame), frame.length());
-    let verdict = match syn::answer(&context, &packet, &rules, now) {
+    let verdict = match syn::answer(&context, (packet.network, packet.transport), &rules, now) {
         Ok(()) => cookies::answered(),
         Err(reason) => cookies::unanswered(reason, settings),
     };

@@ -15,7 +15,7 @@ use gateway_common::{
     Reason,
     limit::Cell,
     maps::{OFFER_CELL, Offer},
-    packet::{Packet, PacketBytes},
+    packet::PacketBytes,
     syn::{
         Exchange, Family, Options, Stamp, Syn, SynAck, SynTables, is_cap_free,
         request::{self, Words},
@@ -44,24 +44,29 @@ pub(crate) fn hand_over(context: &XdpContext) {
 #[inline(always)]
 pub(crate) fn answer(
     context: &XdpContext,
-    packet: &Packet,
+    (network, transport): (usize, usize),
     rules: &Rules<'_>,
     now: u64,
 ) -> Result<(), Reason> {
-    let Exchange { syn, answer } = exchange().ok_or(Reason::SynStack)?;
-    read(context.ctx, packet, syn)?;
+    let Exchange { syn, options, answer } = exchange().ok_or(Reason::SynStack)?;
+    read(context.ctx, network, transport, syn)?;
     if maps::OWN.get_ptr(syn.own_key()).is_none() {
         return Err(Reason::SynStack);
     }
     let cookie = cookie(context.ctx, syn, rules, now)?;
-    compose(syn, answer, cookie);
+    compose(syn, options, answer, cookie);
     send(context.ctx, syn, answer)
 }
 
 /// A function of its own, as the next ones are: each has a stack of its own, and gives it back.
 #[inline(never)]
-fn read(context: *mut xdp_md, packet: &Packet, syn: &mut Syn) -> Result<(), Reason> {
-    request::read(&Frame::new(&XdpContext::new(context)), packet, syn)
+fn read(
+    context: *mut xdp_md,
+    network: usize,
+    transport: usize,
+    syn: &mut Syn,
+) -> Result<(), Reason> {
+    request::read(&Frame::new(&XdpContext::new(context)), (network, transport), syn)
 }
 
 /// This processor's room for a SYN and its answer.
@@ -106,7 +111,9 @@ fn cookie(context: *mut xdp_md, syn: &Syn, rules: &Rules<'_>, now: u64) -> Resul
 fn made_by(socket: *mut c_void, syn: &Syn) -> Result<u32, Reason> {
     let ip = syn.ip.as_ptr().cast_mut().cast();
     let tcp = syn.tcp.as_ptr().cast_mut().cast();
-    let (ip_length, tcp_length) = (syn.ip_length() as u32, syn.tcp_length() as u32);
+    let ip_length = syn.ip_length() as u32;
+    // It is 20 to 60 already, which the verifier cannot see of a word in a map.
+    let tcp_length = (syn.tcp_length() as u32 & 0x3c).max(20);
     // SAFETY: the socket is held by the caller; the helper reads both headers, which have the room
     // said, and writes neither.
     let made = unsafe { bpf_tcp_gen_syncookie(socket, ip, ip_length, tcp, tcp_length) };
@@ -147,14 +154,15 @@ fn native(words: &Words<4>) -> [u32; 4] {
 }
 
 #[inline(never)]
-fn compose(syn: &Syn, answer: &mut SynAck, cookie: u32) {
+fn compose(syn: &Syn, options: &mut Options, answer: &mut SynAck, cookie: u32) {
     let offer = Offer::of(KernelTables.syn_cell(OFFER_CELL).map_or(0, |cell| cell.load()));
     let mss = match syn.family() {
         Family::V4 => offer.mss4,
         Family::V6 => offer.mss6,
     };
     let stamp = offer.scale.and_then(|scale| {
-        Stamp::answering(&Options::of(syn), scale, time::monotonic() / NS_PER_MS)
+        options.read(syn);
+        Stamp::answering(options, scale, time::monotonic() / NS_PER_MS)
     });
     answer.answer(syn, cookie, mss, stamp.as_ref());
 }

@@ -29,6 +29,8 @@ use crate::{
 pub struct Exchange {
     /// What came.
     pub syn: Syn,
+    /// What the client offers.
+    pub options: Options,
     /// What goes back.
     pub answer: SynAck,
 }

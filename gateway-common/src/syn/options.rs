@@ -2,13 +2,17 @@
 //! the timestamp that the client will echo. The layout is that of Linux's `cookie_init_timestamp`,
 //! since its `cookie_timestamp_decode` reads it back.
 
+use core::hint::black_box;
+
 use super::request::Syn;
 
-const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
 const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const TIMESTAMPS: u8 = 8;
+
+/// Where they begin.
+const FIRST: u32 = 20;
 
 /// Options that are read; systems send five to nine, alignment counted.
 const STEPS: usize = 12;
@@ -16,56 +20,88 @@ const STEPS: usize = 12;
 /// The largest scale there is (RFC 7323 section 2.3); a larger one counts as this.
 const LARGEST_SCALE: u8 = 14;
 
-/// What a client offers.
+/// What a client offers. Plain words, for they lie in a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
 pub struct Options {
-    /// Its clock (RFC 7323), which the answer echoes.
-    pub timestamp: Option<u32>,
-    /// The scale of the windows it will announce.
-    pub scale: Option<u8>,
-    /// It understands selective acknowledgments (RFC 2018).
-    pub sack: bool,
+    /// Where the next one begins.
+    at: u32,
+    timestamp: u32,
+    has_timestamp: u32,
+    /// One more than the scale; zero if there is none.
+    scale: u32,
+    sack: u32,
 }
 
 impl Options {
+    /// The client's clock (RFC 7323), which the answer echoes.
+    #[inline(always)]
+    pub const fn timestamp(&self) -> Option<u32> {
+        if self.has_timestamp == 0 { None } else { Some(self.timestamp) }
+    }
+
+    /// The scale of the windows it will announce.
+    #[inline(always)]
+    pub const fn scale(&self) -> Option<u8> {
+        match self.scale {
+            0 => None,
+            more => Some((more - 1) as u8),
+        }
+    }
+
+    /// True if it understands selective acknowledgments (RFC 2018).
+    #[inline(always)]
+    pub const fn sack(&self) -> bool {
+        self.sack != 0
+    }
+
     /// Reads them. What comes behind a malformed one is not read, as in the stack.
     #[inline(always)]
-    pub fn of(syn: &Syn) -> Self {
-        let mut found = Self::default();
-        let mut at = 20;
+    pub fn read(&mut self, syn: &Syn) {
+        *self = Self { at: FIRST, ..Self::default() };
         for _ in 0..STEPS {
-            let Some(kind) = syn.byte(at) else { break };
-            if kind == END {
+            // Through memory, at each step: of what it loads from a map the verifier knows nothing,
+            // so that all ways to here look alike to it. Else it follows each of millions.
+            if !black_box(&mut *self).step(syn) {
                 break;
             }
-            if kind == NO_OPERATION {
-                at += 1;
-                continue;
-            }
-            let Some(length @ 2..) = syn.byte(at + 1) else { break };
-            let next = at + usize::from(length);
-            if next > syn.tcp_length() {
-                break;
-            }
-            match (kind, length) {
-                (WINDOW_SCALE, 3) => {
-                    found.scale = syn.byte(at + 2).map(|scale| scale.min(LARGEST_SCALE));
-                }
-                (SACK_PERMITTED, 2) => found.sack = true,
-                (TIMESTAMPS, 10) => found.timestamp = word(syn, at + 2),
-                _ => {}
-            }
-            at = next;
         }
-        found
+    }
+
+    /// Reads one; false at the end.
+    #[inline(always)]
+    fn step(&mut self, syn: &Syn) -> bool {
+        let at = self.at as usize;
+        let Some(kind @ 1..) = syn.byte(at) else { return false };
+        if kind == NO_OPERATION {
+            self.at += 1;
+            return true;
+        }
+        let Some(length @ 2..) = syn.byte(at + 1) else { return false };
+        let next = at + usize::from(length);
+        if next > syn.tcp_length() {
+            return false;
+        }
+        match (kind, length) {
+            (WINDOW_SCALE, 3) => self.scale = u32::from(scale(syn, at + 2)) + 1,
+            (SACK_PERMITTED, 2) => self.sack = 1,
+            (TIMESTAMPS, 10) => (self.timestamp, self.has_timestamp) = (word(syn, at + 2), 1),
+            _ => {}
+        }
+        self.at = next as u32;
+        true
     }
 }
 
 #[inline(always)]
-fn word(syn: &Syn, at: usize) -> Option<u32> {
-    let (a, b) = (syn.byte(at)?, syn.byte(at + 1)?);
-    let (c, d) = (syn.byte(at + 2)?, syn.byte(at + 3)?);
-    Some(u32::from_be_bytes([a, b, c, d]))
+fn scale(syn: &Syn, at: usize) -> u8 {
+    syn.byte(at).unwrap_or(0).min(LARGEST_SCALE)
+}
+
+#[inline(always)]
+fn word(syn: &Syn, at: usize) -> u32 {
+    let byte = |offset| syn.byte(at + offset).unwrap_or(0);
+    u32::from_be_bytes([byte(0), byte(1), byte(2), byte(3)])
 }
 
 /// The timestamps of an answer, and what else it may offer for their sake.
@@ -92,15 +128,15 @@ impl Stamp {
     /// with `scale`; nothing to a client without timestamps, who could not echo them.
     #[inline(always)]
     pub fn answering(options: &Options, scale: u8, now_ms: u64) -> Option<Self> {
-        let echo = options.timestamp?;
-        let peer = options.scale.map_or(NO_SCALE, u64::from);
-        let carried = peer | if options.sack { SACK } else { 0 };
+        let echo = options.timestamp()?;
+        let peer = options.scale().map_or(NO_SCALE, u64::from);
+        let carried = peer | if options.sack() { SACK } else { 0 };
         let mut value = (now_ms >> OPTION_BITS << OPTION_BITS) | carried;
         if value > now_ms {
             // Never ahead of the clock that stamps the next segment: it would be dropped as old.
             value = value.wrapping_sub(1 << OPTION_BITS);
         }
-        let scale = options.scale.map(|_| scale);
-        Some(Self { value: value as u32, echo, scale, sack: options.sack })
+        let scale = options.scale().map(|_| scale);
+        Some(Self { value: value as u32, echo, scale, sack: options.sack() })
     }
 }

@@ -180,7 +180,8 @@ fn rfc1071(bytes: &[u8]) -> u16 {
 
 fn read(frame: &[u8]) -> Result<Syn, Reason> {
     let mut syn = Syn::default();
-    request::read(frame, &parse(frame), &mut syn).map(|()| syn)
+    let packet = parse(frame);
+    request::read(frame, (packet.network, packet.transport), &mut syn).map(|()| syn)
 }
 
 #[test]
@@ -234,6 +235,17 @@ fn header(options: &[u8]) -> Syn {
     read(&syn4(options, &[])).unwrap()
 }
 
+fn options(syn: &Syn) -> Options {
+    let mut options = Options::default();
+    options.read(syn);
+    options
+}
+
+fn offered(syn: &Syn) -> (Option<u32>, Option<u8>, bool) {
+    let options = options(syn);
+    (options.timestamp(), options.scale(), options.sack())
+}
+
 #[test]
 fn options_of_common_systems_are_read() {
     // Linux; Windows with SACK last; a BSD with its padding before and an end behind.
@@ -243,23 +255,23 @@ fn options_of_common_systems_are_read() {
     let bsd = [&[2, 4, 5, 0xb4, 1, 3, 3, 6, 1, 1], &stamp[..], &[4, 2, 0, 0]].concat();
     let timestamp = Some(0x0102_0304);
     let expected = [
-        (linux, Options { timestamp, scale: Some(7), sack: true }),
-        (windows.to_vec(), Options { timestamp: None, scale: Some(8), sack: true }),
-        (bsd, Options { timestamp, scale: Some(6), sack: true }),
-        (vec![1, 1, 1, 0], Options::default()),
-        (Vec::new(), Options::default()),
+        (linux, (timestamp, Some(7), true)),
+        (windows.to_vec(), (None, Some(8), true)),
+        (bsd, (timestamp, Some(6), true)),
+        (vec![1, 1, 1, 0], (None, None, false)),
+        (Vec::new(), (None, None, false)),
         // A scale past the largest, as RFC 7323 section 2.3 reads it.
-        (vec![3, 3, 200, 0], Options { scale: Some(14), ..Options::default() }),
+        (vec![3, 3, 200, 0], (None, Some(14), false)),
     ];
     for (options, expected) in expected {
-        assert_eq!(Options::of(&header(&options)), expected, "{options:x?}");
+        assert_eq!(offered(&header(&options)), expected, "{options:x?}");
     }
 }
 
 #[test]
 fn nothing_behind_a_malformed_option_is_read() {
     for options in [[4, 0, 4, 2], [4, 1, 4, 2], [8, 40, 4, 2], [99, 5, 4, 2]] {
-        assert_eq!(Options::of(&header(&options)), Options::default(), "{options:?}");
+        assert_eq!(offered(&header(&options)), (None, None, false), "{options:?}");
     }
 }
 
@@ -279,14 +291,17 @@ proptest! {
         echo in any::<u32>(),
         now_ms in 64_u64..1 << 40,
     ) {
-        let options = Options { timestamp: Some(echo), scale, sack };
-        let stamp = Stamp::answering(&options, 7, now_ms).unwrap();
+        let [e3, e2, e1, e0] = echo.to_be_bytes();
+        let window = scale.map_or([1; 4], |scale| [1, 3, 3, scale]);
+        let first = if sack { [4, 2, 8, 10] } else { [1, 1, 8, 10] };
+        let offered = [first, [e3, e2, e1, e0], [0; 4], window].concat();
+        let stamp = Stamp::answering(&options(&header(&offered)), 7, now_ms).unwrap();
         prop_assert_eq!(decoded(stamp.value), (scale, sack));
         prop_assert_eq!((stamp.echo, stamp.sack), (echo, sack));
         prop_assert_eq!(stamp.scale, scale.map(|_| 7));
         // Behind the clock by 63 ms at most: the stack forgives that, not a step ahead.
         prop_assert!((now_ms as u32).wrapping_sub(stamp.value) < 128);
-        prop_assert_eq!(Stamp::answering(&Options { timestamp: None, ..options }, 7, now_ms), None);
+        prop_assert_eq!(Stamp::answering(&options(&header(&window)), 7, now_ms), None);
     }
 
     #[test]
@@ -302,7 +317,7 @@ proptest! {
         let options: Vec<u8> = options.into_iter().flatten().collect();
         let frame = syn4(&options, &[]);
         let syn = read(&frame).unwrap();
-        let stamp = Stamp::answering(&Options::of(&syn), 7, 1 << 30);
+        let stamp = Stamp::answering(&super::tests::options(&syn), 7, 1 << 30);
         let mut answer = SynAck::default();
         answer.answer(&syn, 0x1234_5678, 1460, stamp.as_ref());
         let mut answered = frame.clone();

@@ -131,7 +131,8 @@ fn options(tcp: &TcpHeader) -> Vec<Element> {
 fn server(syncookies: &str) -> Namespace {
     let namespace = Namespace::create("syn").unwrap();
     for address in ["198.51.100.1/32", "2001:db8:9::1/128"] {
-        namespace.ip(&["address", "add", address, "dev", "lo"]).unwrap();
+        let add = ["address", "add", address, "dev", "lo", "nodad"];
+        namespace.ip(if address.contains(':') { &add } else { &add[..5] }).unwrap();
     }
     let set = format!("net.ipv4.tcp_syncookies={syncookies}");
     namespace.run(|| command("sysctl", &["-q", "-w", &set])).unwrap();
@@ -149,6 +150,7 @@ fn in_a_flood(config: &Kernel) -> Fixture {
     fixture.filter.offer(Offer { mss4: MSS4, mss6: MSS6, scale: None }).unwrap();
     // To a port nobody listens on: what turns cookies on is the number of SYNs, not their answer.
     fixture.send(&Wanted { port: CLOSED, ..wanted(CLIENT4) }.frame(), 40);
+    assert_eq!(fixture.filter.lacks_for_cookies(), None);
     assert!(fixture.filter.are_cookies_on().unwrap());
     fixture
 }

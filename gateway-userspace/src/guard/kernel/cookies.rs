@@ -113,6 +113,7 @@ fn loaded(object: &mut Object) -> Result<OwnedFd, String> {
     }
     object.program(maps::SYN_COOKIES_PROGRAM).map_err(|error| {
         warn!(error = %chain(&error), "the program that answers SYNs does not load");
+
         "the kernel refuses the program, see the log".to_owned()
     })
 }
