@@ -126,6 +126,9 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    pub(crate) cookies: bool,
+    /// What SYN-ACKs offered, in turn.
+    pub(crate) offers: Vec<Option<u8>>,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
 }
@@ -187,6 +190,17 @@ impl PacketFilter for FakeKernel {
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.check()?;
         self.panic = pass;
+        Ok(())
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        self.check()?;
+        Ok(self.cookies)
+    }
+
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        self.check()?;
+        self.offers.push(scale);
         Ok(())
     }
 

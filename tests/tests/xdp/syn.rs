@@ -7,7 +7,7 @@ use etherparse::{
     NetHeaders, NetSlice, PacketBuilder, PacketHeaders, SlicedPacket, TcpHeader,
     TcpOptionElement as Element, TransportHeader, VlanId,
 };
-use gateway_common::{Reason, maps::Offer};
+use gateway_common::Reason;
 use gateway_tests::netns::{Namespace, command};
 use gateway_userspace::{config::model::Kernel, guard::kernel::PacketFilter as _};
 
@@ -147,7 +147,7 @@ fn guarded() -> Kernel {
 fn in_a_flood(config: &Kernel) -> Fixture {
     let mut fixture = Fixture::with(config);
     fixture.filter.answer_for(&[SERVER4.into(), SERVER6.into()]).unwrap();
-    fixture.filter.offer(Offer { mss4: MSS4, mss6: MSS6, scale: None }).unwrap();
+    fixture.filter.offer(None).unwrap();
     // To a port nobody listens on: what turns cookies on is the number of SYNs, not their answer.
     fixture.send(&Wanted { port: CLOSED, ..wanted(CLIENT4) }.frame(), 40);
     assert_eq!(fixture.filter.lacks_for_cookies(), None);

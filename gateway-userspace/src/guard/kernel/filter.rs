@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use gateway_common::{Reason, maps::Offer};
+use gateway_common::Reason;
 use ipnet::IpNet;
 
 use crate::{control::KernelStatus, ipc::message::ReasonCount};
@@ -187,8 +187,8 @@ pub trait PacketFilter {
     fn are_cookies_on(&self) -> Result<bool, KernelError> {
         Ok(false)
     }
-    /// What the answers to SYNs offer from now on.
-    fn offer(&mut self, _offer: Offer) -> Result<(), KernelError> {
+    /// What the answers to SYNs offer from now on: with a scale, timestamps and what they carry.
+    fn offer(&mut self, _scale: Option<u8>) -> Result<(), KernelError> {
         Ok(())
     }
     /// The addresses SYNs are answered for.

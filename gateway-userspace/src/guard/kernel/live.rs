@@ -21,6 +21,7 @@ use super::{
     cookies::Cookies,
     family::{self, Allows, Bans, Wanted},
     filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, check_width},
+    netlink,
     object::Object,
     pins::{self, Folder},
     preconditions,
@@ -30,6 +31,9 @@ use super::{
     ticks::Ticks,
 };
 use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
+
+/// Of an interface that cannot be asked.
+const ETHERNET_MTU: u16 = 1500;
 
 /// The filter. Dropping it leaves the program attached: the link is pinned.
 #[derive(Debug)]
@@ -139,6 +143,13 @@ impl Filter {
         self.allows4.recount()?;
         self.allows6.recount()
     }
+}
+
+/// What every guarded interface takes in one frame: an answer may be for any of them.
+fn smallest_mtu(interfaces: &[String]) -> u16 {
+    let mtu = |name: &String| netlink::mtu(attach::index_of(name).ok()?).ok();
+    let smallest = interfaces.iter().filter_map(mtu).min();
+    smallest.map_or(ETHERNET_MTU, |mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 /// A ban as a map value; ends are on the tick clock, where zero is "never".
@@ -307,11 +318,13 @@ impl PacketFilter for Filter {
     }
 
     fn are_cookies_on(&self) -> Result<bool, KernelError> {
-        self.cookies.are_on(|| self.ticks.now_ns())
+        Ok(!self.settings.is_shadow() && self.cookies.are_on(|| self.ticks.now_ns())?)
     }
 
-    fn offer(&mut self, offer: Offer) -> Result<(), KernelError> {
-        self.cookies.offer(offer)
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        let mtu = smallest_mtu(&self.config.interfaces);
+        let mss = |headers| mtu.saturating_sub(headers);
+        self.cookies.offer(Offer { mss4: mss(40), mss6: mss(60), scale })
     }
 
     fn answer_for(&mut self, own: &[IpAddr]) -> Result<(), KernelError> {

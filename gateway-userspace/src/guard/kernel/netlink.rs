@@ -11,6 +11,7 @@ const NEW_LINK: u16 = 16;
 const REQUEST: u16 = 1;
 const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
+const ATTRIBUTE_MTU: u16 = 4;
 const ATTRIBUTE_XDP: u16 = 43;
 const XDP_ATTACHED: u16 = 2;
 const XDP_PROGRAM: u16 = 4;
@@ -45,8 +46,21 @@ pub(super) struct Slot {
     pub(super) program: u32,
 }
 
-/// Asks the kernel.
+/// The XDP slot of an interface.
 pub(super) fn slot(interface: u32) -> io::Result<Slot> {
+    parse(&ask(interface)?).ok_or_else(no_link)
+}
+
+/// The longest packet of an interface, without its Ethernet header.
+pub(super) fn mtu(interface: u32) -> io::Result<u32> {
+    let answer = ask(interface)?;
+    let list = answer.get(HEADER + LINK_HEADER..).ok_or_else(no_link)?;
+    let mtu = attribute(list, ATTRIBUTE_MTU).and_then(|mtu| mtu.try_into().ok());
+    mtu.map(u32::from_ne_bytes).ok_or_else(no_link)
+}
+
+/// Asks the kernel about an interface.
+fn ask(interface: u32) -> io::Result<Vec<u8>> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -56,8 +70,12 @@ pub(super) fn slot(interface: u32) -> io::Result<Slot> {
     sendto(netlink.as_raw_fd(), &request(interface), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut answer = vec![0; 32 * 1024];
     let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    let answer = answer.get(..length).unwrap_or_default();
-    parse(answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no link in the answer"))
+    answer.truncate(length);
+    Ok(answer)
+}
+
+fn no_link() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "no link in the answer")
 }
 
 fn request(interface: u32) -> Vec<u8> {
@@ -119,6 +137,11 @@ mod tests {
     fn loopback_has_no_program() {
         let slot = slot(1).unwrap();
         assert_eq!(slot, Slot { attached: Attached::Not, program: 0 });
+    }
+
+    #[test]
+    fn loopback_has_an_mtu() {
+        assert!(mtu(1).unwrap() >= 1280);
     }
 
     #[test]
