@@ -93,6 +93,12 @@ reasons! {
     PacketLimit = 12, "packet_limit", Packet, 0, 0, "Source over its packet limit";
     /// The exact limit table took no new source this second (`kernel.limit_inserts`).
     LimitInserts = 13, "limit_inserts", Packet, 0, 0, "Over the sketch limit while the exact table is guarded";
+    /// The source asks for more connections than `kernel.syns` grants.
+    SynLimit = 14, "syn_limit", Packet, 0, 0, "Source over its SYN limit";
+    /// The source's /24 or /48 sends more packets than `kernel.packets_neighbourhood` grants.
+    NeighbourhoodLimit = 15, "neighbourhood_limit", Packet, 0, 0, "Neighbourhood of the source over its packet limit";
+    /// The source's /24 or /48 asks for more connections than `kernel.syns_neighbourhood` grants.
+    SynNeighbourhoodLimit = 16, "syn_neighbourhood_limit", Packet, 0, 0, "Neighbourhood of the source over its SYN limit";
 
     /// The frame ends inside its Ethernet header.
     EthernetTruncated = 20, "ethernet_truncated", Packet, 0, 0, "Frame ends inside the Ethernet header";

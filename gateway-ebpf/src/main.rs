@@ -45,7 +45,7 @@ fn gateway(context: XdpContext) -> u32 {
     let verdict = match verdict.action {
         Action::Transmit => {
             syn::hand_over(&context);
-            cookies::unanswered(Reason::SynStack, settings)
+            cookies::unanswered(Reason::SynStack, &rules)
         }
         Action::Pass | Action::Drop => verdict,
     };
@@ -66,7 +66,7 @@ fn syn_cookies(context: XdpContext) -> u32 {
     let (packet, length) = (packet::parse(&frame), frame.length());
     let verdict = match syn::answer(&context, (packet.network, packet.transport), &rules, now) {
         Ok(()) => cookies::answered(),
-        Err(reason) => cookies::unanswered(reason, settings),
+        Err(reason) => cookies::unanswered(reason, &rules),
     };
     finish(&packet, &verdict, length, settings, now)
 }

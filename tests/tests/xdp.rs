@@ -6,10 +6,12 @@
 #[cfg(test)]
 mod xdp {
     mod bans;
+    mod bulk;
     mod fixture;
     mod frames;
     mod framing;
     mod limits;
     mod speed;
     mod syn;
+    mod trial;
 }

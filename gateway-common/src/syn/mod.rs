@@ -18,7 +18,6 @@ pub use self::{
 };
 use crate::{
     Reason,
-    maps::Settings,
     packet::Packet,
     verdict::{Action, Rules, Verdict},
 };
@@ -60,7 +59,7 @@ pub fn decide<T: SynTables>(
     if !is_syn(packet) || passed == Reason::Allowed || !is_flood(rules, tables, now) {
         return pass;
     }
-    if rules.settings.shadows(Reason::SynCookie) {
+    if rules.shadows(Reason::SynCookie) {
         return Verdict { reason: Reason::SynCookie, shadow: true, ..pass };
     }
     answered()
@@ -73,9 +72,9 @@ pub const fn answered() -> Verdict {
 
 /// The verdict on a SYN that was not answered after all.
 #[inline(always)]
-pub const fn unanswered(reason: Reason, settings: &Settings) -> Verdict {
+pub const fn unanswered(reason: Reason, rules: &Rules<'_>) -> Verdict {
     let drops = matches!(reason, Reason::SynChecksum | Reason::SynData | Reason::SynCap);
-    let shadow = drops && settings.shadows(reason);
+    let shadow = drops && rules.shadows(reason);
     Verdict { action: if drops && !shadow { Action::Drop } else { Action::Pass }, reason, shadow }
 }
 

@@ -134,7 +134,7 @@ fn answers_have_a_cap() {
 
 #[test]
 fn an_unanswered_syn_is_dropped_only_for_what_is_wrong_with_it() {
-    let settings = sample().settings;
+    let sample = sample();
     for (reason, action) in [
         (Reason::SynStack, Action::Pass),
         (Reason::Passed, Action::Pass),
@@ -142,10 +142,10 @@ fn an_unanswered_syn_is_dropped_only_for_what_is_wrong_with_it() {
         (Reason::SynData, Action::Drop),
         (Reason::SynCap, Action::Drop),
     ] {
-        let verdict = unanswered(reason, &settings);
+        let verdict = unanswered(reason, &sample.rules());
         assert_eq!((verdict.action, verdict.reason, verdict.shadow), (action, reason, false));
-        let shadow = Settings { shadow: u64::MAX, ..settings };
-        assert_eq!(unanswered(reason, &shadow).action, Action::Pass);
+        let shadow = sample.with(|policy| policy.shadow = u64::MAX);
+        assert_eq!(unanswered(reason, &shadow.rules()).action, Action::Pass);
     }
 }
 

@@ -30,6 +30,17 @@ pub struct Rules<'a> {
     pub policy: &'a Policy,
 }
 
+impl Rules<'_> {
+    /// True if what this reason drops is only counted: as the operator ordered, else as the policy
+    /// says.
+    #[inline(always)]
+    pub const fn shadows(&self, reason: Reason) -> bool {
+        let Settings { shadow, enforce, .. } = self.settings;
+        let bits = (self.policy.shadow & !*enforce) | *shadow;
+        (bits >> (reason.number() & 63)) & 1 == 1
+    }
+}
+
 /// All the rules look up.
 pub trait Tables: AllowTables + BanTables + LimitTables + SynTables {}
 
@@ -87,7 +98,7 @@ const fn pass(reason: Reason) -> Verdict {
 
 #[inline(always)]
 const fn drop_unless_shadow(reason: Reason, rules: &Rules<'_>) -> Verdict {
-    let shadow = rules.settings.shadows(reason);
+    let shadow = rules.shadows(reason);
     Verdict { action: if shadow { Action::Pass } else { Action::Drop }, reason, shadow }
 }
 
@@ -111,10 +122,7 @@ fn reason_of<T: Tables>(
         return Err(reason);
     }
     let passed = answer_to(packet.finding, rules)?;
-    match limits::limit_key(packet.source) {
-        Some(key) => limits::within_packet_limit(&key, passed, rules, tables, now),
-        None => Ok(passed),
-    }
+    limits::within_limits(packet, passed, rules, tables, now)
 }
 
 /// The configured answer to what the parser found.

@@ -1,8 +1,10 @@
 //! `gateway status`.
 
 use super::{
-    Context, client,
+    Context,
+    client::{self, Client},
     output::{Output, bytes, escape, json, span, table},
+    privileges,
 };
 use crate::control::{
     CookieStatus, KernelStatus, ProxyStatus, Request, Response, Status, SysctlStatus, Usage,
@@ -16,9 +18,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Response::Status(status) = client::ask(&context.socket, &Request::Status)? else {
+        let mut client = Client::connect(&context.socket)?;
+        privileges::drop_all()?;
+        let Response::Status(mut status) = client.ask(&Request::Status)? else {
             return Err(client::unexpected());
         };
+        status.proxy.detail.read();
         self.output.print(&*status, show)
     }
 }
@@ -48,7 +53,7 @@ pub(crate) fn show(status: &Status) -> String {
     ];
     parts.push(table(["PART", "STATE"], rows.map(|(part, state)| [part.to_owned(), state])));
     parts.extend(filter(&status.kernel));
-    if !status.proxy.detail.is_null() {
+    if !status.proxy.detail.is_nothing() {
         parts.push(json(&status.proxy.detail).unwrap_or_default());
     }
     parts.join("\n\n")

@@ -1,5 +1,6 @@
 //! Configuration: raw text → every fault found at once → a checked model.
 
+mod bypass;
 pub mod defaults;
 mod fault;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod units;
 
 use toml::de::DeTable;
 
+pub use bypass::warnings;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 use model::Config;
@@ -50,5 +52,7 @@ fn instead_of(message: &str) -> &'static str {
     if message == DUPLICATE { "write it once" } else { "correct the TOML here" }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

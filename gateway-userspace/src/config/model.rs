@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use gateway_common::Reason;
+use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
 /// Everything a gateway runs by.
@@ -32,6 +32,10 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub attach: Attach,
     pub mode: Mode,
+    /// Classes in shadow mode while `mode` is to enforce.
+    pub shadow: Vec<Class>,
+    /// How long a changed policy waits to be confirmed; `None` if it need not be.
+    pub confirm: Option<Duration>,
     /// Never banned; also allowed, within `allow_limit`.
     pub protect: Vec<IpNet>,
     /// Clients behind these never lead to a kernel ban.
@@ -40,8 +44,14 @@ pub struct Kernel {
     pub shared: Vec<IpNet>,
     /// Aggregate limit of all allowed sources together.
     pub allow_limit: Rate,
-    /// Limit of one source (/32, /64).
-    pub packets: Rate,
+    /// Packets of one host (/32, /64). `None` is off, here and in the next three.
+    pub packets: Option<Rate>,
+    /// Packets of a neighbourhood (/24, /48).
+    pub packets_neighbourhood: Option<Rate>,
+    /// SYNs of one host.
+    pub syns: Option<Rate>,
+    /// SYNs of a neighbourhood.
+    pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
     pub syn_cookies: SynCookies,
@@ -105,8 +115,11 @@ pub struct SynCookies {
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
+    /// Bulk bans of one family: so many addresses and so many prefixes, in any mix.
     pub hosts: u32,
     pub prefixes: u32,
+    /// Single bans of one family.
+    pub dynamic: u32,
     /// Allowed prefixes.
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).
@@ -330,7 +343,7 @@ pub struct Route {
     /// Empty takes any.
     pub methods: Vec<http::Method>,
     pub supplier: String,
-    /// Deny all others; `None` is a public route.
+    /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,

@@ -38,7 +38,31 @@ pub(crate) fn udp4(source: Ipv4Addr) -> Vec<u8> {
     bytes
 }
 
+/// A SYN from `source`.
+pub(crate) fn syn4(source: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4(source.octets(), TO_V4, 64)
+        .tcp(40_000, 443, 1, 1024)
+        .syn()
+        .write(&mut bytes, &[])
+        .unwrap();
+    bytes
+}
+
 /// The same for IPv6.
+pub(crate) fn syn6(source: Ipv6Addr) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv6(source.octets(), TO_V6, 64)
+        .tcp(40_000, 443, 1, 1024)
+        .syn()
+        .write(&mut bytes, &[])
+        .unwrap();
+    bytes
+}
+
+/// A plain UDP packet over IPv6.
 pub(crate) fn udp6(source: Ipv6Addr) -> Vec<u8> {
     let mut bytes = Vec::new();
     PacketBuilder::ethernet2([2; 6], [4; 6])

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use gateway_common::Class;
 use ipnet::IpNet;
 
 use crate::config::{
@@ -25,6 +26,9 @@ const HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_h
 /// Entries of one map, at most: 16 M hosts are 1 GiB of locked memory.
 const CAPACITY: u32 = 1 << 24;
 
+/// Too short to type a word in, or so long that nobody would come back for it.
+const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
+
 const ANSWERS: &[(&str, Answer)] = &[("pass", Answer::Pass), ("drop", Answer::Drop)];
 
 pub(super) fn read(mut section: Section<'_>) -> Kernel {
@@ -46,11 +50,20 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
             default.mode,
             &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)],
         ),
+        shadow: classes(&mut section),
+        confirm: confirm(&mut section, default.confirm),
         protect: prefixes(&mut section, "protect"),
         trusted_proxies: prefixes(&mut section, "trusted_proxies"),
         shared: prefixes(&mut section, "shared"),
         allow_limit: packet_rate(&mut section, "allow_limit", default.allow_limit),
-        packets: packet_rate(&mut section, "packets", default.packets),
+        packets: ceiling(&mut section, "packets", default.packets),
+        packets_neighbourhood: ceiling(
+            &mut section,
+            "packets_neighbourhood",
+            default.packets_neighbourhood,
+        ),
+        syns: ceiling(&mut section, "syns", default.syns),
+        syns_neighbourhood: ceiling(&mut section, "syns_neighbourhood", default.syns_neighbourhood),
         limit_inserts: section.whole("limit_inserts", default.limit_inserts, 1..=10_000_000),
         syn_cookies: syn_cookies(section.section("syn_cookies"), default.syn_cookies),
         capacity: capacity(section.section("capacity"), default.capacity),
@@ -60,6 +73,28 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
     };
     section.finish();
     kernel
+}
+
+fn classes(section: &mut Section<'_>) -> Vec<Class> {
+    let known = Class::ALL.map(|class| (class.name(), class));
+    let listed = section.get("shadow").map(|entry| entry.list(known.len())).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in listed {
+        let Some(class) = entry.choice(&known) else { continue };
+        if found.contains(&class) {
+            entry.refuse(format!("{} is listed twice", quoted(class.name())), "write it once");
+        } else {
+            found.push(class);
+        }
+    }
+    found
+}
+
+fn confirm(section: &mut Section<'_>, default: Option<Duration>) -> Option<Duration> {
+    if section.is_off("confirm") {
+        return None;
+    }
+    Some(section.time("confirm", default?, CONFIRM))
 }
 
 /// Says what is coming rather than leaving an operator to believe in a policy that is not there.
@@ -133,6 +168,14 @@ fn unfit(net: IpNet) -> Option<(&'static str, &'static str)> {
     None
 }
 
+/// A limit that may be `"off"`. Each has a default that is not.
+fn ceiling(section: &mut Section<'_>, key: &'static str, default: Option<Rate>) -> Option<Rate> {
+    if section.is_off(key) {
+        return None;
+    }
+    Some(packet_rate(section, key, default?))
+}
+
 /// A rate the kernel can hold: its clock moves in ticks, so a burst must last for two.
 fn packet_rate(section: &mut Section<'_>, key: &'static str, default: Rate) -> Rate {
     let rate = section.rate(key, default);
@@ -172,6 +215,7 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
     let capacity = Capacity {
         hosts: section.whole("hosts", default.hosts, 1..=CAPACITY),
         prefixes: section.whole("prefixes", default.prefixes, 1..=CAPACITY),
+        dynamic: section.whole("dynamic", default.dynamic, 1..=CAPACITY),
         allow: section.whole("allow", default.allow, 1..=CAPACITY),
         limits: section.whole("limits", default.limits, 1..=CAPACITY),
     };

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{KernelStatus, Status, Usage, Why},
+    control::{KernelStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -47,7 +47,8 @@ impl Core {
     }
 
     fn kernel_status(&self) -> KernelStatus {
-        let syn_cookies = self.cookies.status(self.kernel.0.lacks_for_cookies());
+        let syn_cookies =
+            self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
         KernelStatus { syn_cookies, ..self.kernel.0.status() }
     }
 
@@ -69,7 +70,7 @@ impl Core {
             ban: ban.map(|(net, ban)| self.shown(net, ban)),
             strikes: self.memory.strikes(net, now),
             drops: self.memory.drops(net, clock::monotonic_ns()),
-            proxy: serde_json::Value::Null,
+            proxy: Told::default(),
         }
     }
 

@@ -13,12 +13,12 @@ use aya::{
 };
 use gateway_common::{
     maps::{self, OFFER_CELL, Offer, UNTIL_CELL},
-    syn::{flood, request::mapped},
+    syn::request::mapped,
 };
 use tracing::warn;
 
 use super::{filter::KernelError, list::Entries as _, object::Object, table::Table};
-use crate::{config::model::Kernel, guard::chain};
+use crate::guard::chain;
 
 /// Without it the kernel makes no cookies.
 const SWITCH: &str = "/proc/sys/net/ipv4/tcp_syncookies";
@@ -35,17 +35,14 @@ const HELPERS: [(BpfHelper, &str); 3] = [
 pub(super) struct Cookies {
     words: Table<u32, u64>,
     own: Table<[u8; 16], u64>,
-    hold_ns: u64,
     missing: Option<String>,
 }
 
 impl Cookies {
     /// Loads the program that answers, where this kernel has all that it needs. Without it the
     /// filter works as well, and limits alone stand against a flood.
-    pub(super) fn new(object: &mut Object, config: &Kernel) -> Result<Self, KernelError> {
-        let cookies = &config.syn_cookies;
-        let hold = if cookies.enabled { cookies.hold.as_nanos() } else { 0 };
-        let mut slot: Table<u32, u32> = object.table(maps::SYN_PROGRAM)?;
+    pub(super) fn new(object: &mut Object) -> Result<Self, KernelError> {
+        let slot: Table<u32, u32> = object.table(maps::SYN_PROGRAM)?;
         let missing = match loaded(object) {
             Ok(program) => {
                 slot.put(&0, &program.as_raw_fd().unsigned_abs())?;
@@ -57,12 +54,7 @@ impl Cookies {
                 Some(missing)
             }
         };
-        Ok(Self {
-            words: object.table(maps::COOKIES)?,
-            own: object.table(maps::OWN)?,
-            hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
-            missing,
-        })
+        Ok(Self { words: object.table(maps::COOKIES)?, own: object.table(maps::OWN)?, missing })
     }
 
     /// What this kernel lacks for them.
@@ -70,13 +62,10 @@ impl Cookies {
         self.missing.as_deref()
     }
 
-    /// True while SYNs are answered. The clock is read only if they were ever.
-    pub(super) fn are_on(
-        &self,
-        now_ns: impl FnOnce() -> Result<u64, KernelError>,
-    ) -> Result<bool, KernelError> {
-        let until = self.words.get(&UNTIL_CELL)?.unwrap_or(0);
-        Ok(until != 0 && self.missing.is_none() && flood::is_on(until, self.hold_ns, now_ns()?))
+    /// Until when SYNs are answered, on the tick clock; `None` if they never were.
+    pub(super) fn until(&self) -> Result<Option<u64>, KernelError> {
+        let until = self.words.get(&UNTIL_CELL)?.filter(|until| *until != 0);
+        Ok(until.filter(|_| self.missing.is_none()))
     }
 
     /// What the next answers offer.

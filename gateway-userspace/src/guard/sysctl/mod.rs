@@ -47,7 +47,6 @@ enum Phase {
 pub(super) struct Follower {
     values: Values,
     record: Record,
-    config: SynCookies,
     phase: Phase,
     changes: Vec<Change>,
     problem: Option<String>,
@@ -56,7 +55,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Takes up what an earlier guard left, or, if cookies are not wanted any more, puts it right.
     pub(super) fn start(
-        config: SynCookies,
+        config: &SynCookies,
         state: &Path,
         kernel: &mut dyn PacketFilter,
         now: Instant,
@@ -66,7 +65,7 @@ impl Follower {
 
     fn with(
         values: Values,
-        config: SynCookies,
+        config: &SynCookies,
         state: &Path,
         kernel: &mut dyn PacketFilter,
         now: Instant,
@@ -77,7 +76,7 @@ impl Follower {
             Vec::new()
         });
         let phase = if changes.is_empty() { Phase::Off } else { Phase::Ending { since: now } };
-        let mut follower = Self { values, record, config, phase, changes, problem: None };
+        let mut follower = Self { values, record, phase, changes, problem: None };
         follower.offer(kernel, follower.changes.is_empty());
         if !config.enabled {
             follower.restore();
@@ -86,16 +85,21 @@ impl Follower {
     }
 
     /// Ten times a second: what the filter does, and what follows for the settings.
-    pub(super) fn tick(&mut self, kernel: &mut dyn PacketFilter, now: Instant) {
+    pub(super) fn tick(
+        &mut self,
+        config: &SynCookies,
+        kernel: &mut dyn PacketFilter,
+        now: Instant,
+    ) {
         let is_on = match kernel.are_cookies_on() {
-            Ok(is_on) => is_on && self.config.enabled,
+            Ok(is_on) => is_on,
             Err(error) => {
                 self.fail(format!("whether SYN cookies are on is not known: {}", chain(&error)));
                 return;
             }
         };
         match (self.phase, is_on) {
-            (Phase::Off, true) => self.turn_on(kernel),
+            (Phase::Off, true) => self.turn_on(config, kernel),
             (Phase::Ending { .. }, true) => self.go_on(kernel),
             (Phase::On, false) => self.turn_off(kernel, now),
             (Phase::Ending { since }, false) if now.duration_since(since) >= GRACE => {
@@ -123,10 +127,10 @@ impl Follower {
         self.phase == Phase::On
     }
 
-    pub(super) fn status(&self, missing: Option<&str>) -> CookieStatus {
+    pub(super) fn status(&self, config: &SynCookies, missing: Option<&str>) -> CookieStatus {
         let state = match (missing, self.phase) {
             (Some(why), _) => format!("not available: {why}; limits alone hold"),
-            (None, _) if !self.config.enabled => "disabled".to_owned(),
+            (None, Phase::Off) if !config.enabled => "disabled".to_owned(),
             (None, Phase::Off) => "off".to_owned(),
             (None, Phase::On) => "on".to_owned(),
             (None, Phase::Ending { .. }) => "off, settings are about to be put back".to_owned(),
@@ -144,10 +148,10 @@ impl Follower {
         })
     }
 
-    fn turn_on(&mut self, kernel: &mut dyn PacketFilter) {
+    fn turn_on(&mut self, config: &SynCookies, kernel: &mut dyn PacketFilter) {
         warn!("SYN flood: SYNs are answered with cookies");
         self.problem = None;
-        self.change();
+        self.change(config);
         self.go_on(kernel);
     }
 
@@ -164,8 +168,9 @@ impl Follower {
     }
 
     /// Sets what is not so already, once it is on the disk what it was.
-    fn change(&mut self) {
-        self.changes = self.wanted().filter_map(|name| self.needed(name)).collect();
+    fn change(&mut self, config: &SynCookies) {
+        let wanted = [SYNCOOKIES, TIMESTAMPS].into_iter().take(1 + usize::from(config.timestamps));
+        self.changes = wanted.filter_map(|name| self.needed(name)).collect();
         if self.changes.is_empty() {
             return;
         }
@@ -181,11 +186,6 @@ impl Follower {
                 self.fail(format!("setting net/{} to {}: {error}", change.name, change.set));
             }
         }
-    }
-
-    fn wanted(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let timestamps = self.config.timestamps.then_some(TIMESTAMPS);
-        std::iter::once(SYNCOOKIES).chain(timestamps)
     }
 
     fn needed(&self, name: &'static str) -> Option<Change> {
