@@ -12,8 +12,8 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `ImportPart`, at most: adding them holds nobody up.
 pub const IMPORT_PORTION: usize = 4_000;
 
-/// Entries of one `Bans`, but for several on one prefix: they fit a line even if all their notes
-/// need escapes, and gathering them holds nobody up.
+/// Entries of one listing, but for several bans on one prefix: they fit a line even if all their
+/// texts need escapes, and gathering them holds nobody up.
 pub const LIST_PORTION: usize = 500;
 
 /// Bytes of a note, at most.
@@ -67,7 +67,11 @@ pub enum Request {
     AllowRemove {
         net: IpNet,
     },
-    AllowList,
+    /// As for bans.
+    AllowList {
+        #[serde(default)]
+        after: Option<IpNet>,
+    },
     WhyAddress {
         address: IpAddr,
     },
@@ -79,7 +83,11 @@ pub enum Request {
         client: String,
         ttl: Option<Duration>,
     },
-    KeyList,
+    /// The keys behind the id `after`, in the order of ids.
+    KeyList {
+        #[serde(default)]
+        after: Option<String>,
+    },
     KeyRevoke {
         id: String,
     },
@@ -129,6 +137,8 @@ pub enum Response {
     },
     Allows {
         allows: Vec<Allow>,
+        #[serde(default)]
+        more: bool,
     },
     Why(Box<Why>),
     /// The only time the key is seen.
@@ -138,6 +148,8 @@ pub enum Response {
     },
     Keys {
         keys: Vec<Key>,
+        #[serde(default)]
+        more: bool,
     },
 }
 
@@ -229,6 +241,9 @@ pub struct KernelStatus {
     pub enabled: bool,
     /// `enforce`, `shadow` or `panic pass`.
     pub mode: String,
+    /// Classes of reasons in shadow mode: what they would drop is counted and passes.
+    #[serde(default)]
+    pub shadow: Vec<String>,
     pub layout: String,
     pub pins: String,
     pub interfaces: Vec<InterfaceStatus>,
@@ -237,6 +252,28 @@ pub struct KernelStatus {
     pub memory_bytes: u64,
     /// Drop events the ring had no room for.
     pub events_lost: u64,
+    #[serde(default)]
+    pub syn_cookies: CookieStatus,
+}
+
+/// SYN cookies.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CookieStatus {
+    /// `off`, `on`, `disabled`, or why there are none.
+    pub state: String,
+    /// The kernel's settings that they are made under.
+    pub sysctls: Vec<SysctlStatus>,
+    /// What went wrong last.
+    pub problem: Option<String>,
+}
+
+/// One setting of the kernel.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SysctlStatus {
+    pub name: String,
+    pub value: u64,
+    /// What it is put back to.
+    pub was: Option<u64>,
 }
 
 /// One interface.
@@ -273,8 +310,40 @@ pub struct ProxyStatus {
     pub state: String,
     pub pid: u32,
     pub restarts: u64,
-    /// What the proxy itself says (`Query::Status`), as JSON.
-    pub detail: serde_json::Value,
+    /// What the proxy itself says (`Query::Status`).
+    pub detail: Told,
+}
+
+/// What the proxy says, as JSON. The guard hands the text on unread: a proxy that was taken over
+/// says what a stranger wants, and the guard holds every capability. The command line, which has
+/// dropped its own by then, reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// Also what turned out to be no JSON.
+    Unread(String),
+    Read(serde_json::Value),
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::Read(serde_json::Value::Null)
+    }
+}
+
+impl Told {
+    /// Reads it, if it can be read. Nesting is bounded by the parser, length by the line.
+    pub fn read(&mut self) {
+        let Self::Unread(text) = self else { return };
+        if let Ok(value) = serde_json::from_str(text) {
+            *self = Self::Read(value);
+        }
+    }
+
+    /// Whether there is nothing to show.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Read(serde_json::Value::Null))
+    }
 }
 
 /// Used of total.
@@ -297,8 +366,8 @@ pub struct Why {
     pub strikes: Vec<StrikeRecord>,
     /// Latest drops the kernel sampled, newest first.
     pub drops: Vec<DropRecord>,
-    /// What the proxy remembers, as JSON.
-    pub proxy: serde_json::Value,
+    /// What the proxy remembers.
+    pub proxy: Told,
 }
 
 /// One strike.

@@ -1,4 +1,4 @@
-//! The packet limit: GCRA in one word, a keyed sketch first, an exact entry only for sources the
+//! The limits: GCRA in one word, a keyed sketch first, an exact entry only for sources the
 //! sketch calls over. Pure functions; who owns the words is behind [`Cell`].
 //!
 //! A word holds the theoretical arrival time (TAT) in nanoseconds of the tick clock. What a source
@@ -43,6 +43,12 @@ impl Limit {
         let twentieth = burst_ns / 20;
         let slack_ns = if twentieth > interval_ns { twentieth } else { interval_ns };
         Self { interval_ns, burst_ns, slack_ns }
+    }
+
+    /// True of all zeroes: nobody counts, nobody is refused.
+    #[inline(always)]
+    pub const fn is_off(&self) -> bool {
+        self.interval_ns == 0
     }
 }
 
@@ -135,11 +141,15 @@ fn take_above(cell: &impl Cell, limit: &Limit, floor: u64, now: u64) -> Outcome 
     Outcome::Contended
 }
 
-/// Rows of the sketch. A packet is over only if it is over in all.
-pub const ROWS: u32 = 2;
+/// Rows that count packets: two by host, who is over only if over in both, and one by
+/// neighbourhood.
+pub const ROWS: u32 = 3;
 
-/// Cells of a row, as a power of two: 2 × 512 KiB.
+/// Cells of a row, as a power of two: 512 KiB.
 pub const ROW_LOG: u32 = 16;
+
+/// Cells of the sketch: behind the rows of all packets as many of SYNs, 3 MiB together.
+pub const SKETCH_CELLS: u32 = (2 * ROWS) << ROW_LOG;
 
 /// Random odd multipliers, one set a row, drawn at load: who sends cannot choose whom he meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,7 +164,7 @@ pub struct RowKeys {
 /// The cell of `source` in `row`: multiply and xor-shift, twice. A linear hash seeded by XOR would
 /// keep colliding pairs colliding under every seed.
 #[inline(always)]
-pub fn sketch_index(keys: [u64; 2], source: u64, row: u32) -> u32 {
+pub const fn sketch_index(keys: [u64; 2], source: u64, row: u32) -> u32 {
     let [first, second] = keys;
     let mixed = source.wrapping_mul(first);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(second);

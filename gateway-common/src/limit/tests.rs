@@ -1,3 +1,5 @@
+use std::vec::Vec;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -18,6 +20,27 @@ fn from(source: [u8; 4]) -> Packet {
 
 fn limited(rate: u64, burst: u32) -> Sample {
     sample().with(|policy| policy.packets = Limit::new(SECOND / rate, burst))
+}
+
+fn syn_from(source: [u8; 4]) -> Packet {
+    Packet { protocol: 6, tcp_flags: 0x02, ..from(source) }
+}
+
+/// Sends `packet` so many times at once; how often each reason was given.
+fn burst(twin: &Twin, sample: &Sample, packet: &Packet, times: u32) -> Vec<(Reason, u32)> {
+    let mut counts: Vec<(Reason, u32)> = Vec::new();
+    for _ in 0..times {
+        let reason = verdict::decide(packet, &sample.rules(), twin, START).reason();
+        match counts.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((reason, 1)),
+        }
+    }
+    counts
+}
+
+fn count(counts: &[(Reason, u32)], reason: Reason) -> u32 {
+    counts.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
 }
 
 /// The tick clock of a kernel at 250 Hz.
@@ -228,7 +251,109 @@ fn the_insertion_guard_answers_as_configured() {
             }
         }
         let last = last.unwrap();
-        assert_eq!((last.action, last.reason), (reason, Reason::LimitInserts));
+        assert_eq!((last.action, last.reason()), (reason, Reason::LimitInserts));
         assert_eq!(twin.exact.borrow().len(), 10);
     }
+}
+
+#[test]
+fn syns_have_a_limit_of_their_own() {
+    let sample = sample().with(|policy| policy.syns = Limit::new(SECOND / 10, 100));
+    let twin = Twin::new();
+    let syns = burst(&twin, &sample, &syn_from([192, 0, 2, 1]), 1000);
+    // The burst, its twentieth for the sketch, and an interval of each word.
+    let passed = count(&syns, Reason::Passed);
+    assert!((100..=107).contains(&passed), "{syns:?}");
+    assert_eq!(count(&syns, Reason::SynLimit), 1000 - passed);
+    let answer = Packet { tcp_flags: 0x12, ..syn_from([192, 0, 2, 1]) };
+    let others = [answer, Packet { tcp_flags: 0x10, ..answer }, from([192, 0, 2, 1])];
+    for other in others {
+        assert_eq!(burst(&twin, &sample, &other, 500), [(Reason::Passed, 500)], "{other:?}");
+    }
+    let neighbour = burst(&twin, &sample, &syn_from([192, 0, 2, 2]), 50);
+    assert_eq!(neighbour, [(Reason::Passed, 50)]);
+}
+
+#[test]
+fn a_neighbourhood_has_its_limits_however_its_hosts_take_turns() {
+    let limit = Limit::new(SECOND / 10, 200);
+    let packets = sample().with(|policy| policy.packets_neighbourhood = limit);
+    let syns = sample().with(|policy| policy.syns_neighbourhood = limit);
+    let cases = [
+        (packets, from([0; 4]), Reason::NeighbourhoodLimit),
+        (syns, syn_from([0; 4]), Reason::SynNeighbourhoodLimit),
+    ];
+    for (sample, packet, reason) in cases {
+        let twin = Twin::new();
+        let passed: u32 = (0..=255)
+            .map(|host| {
+                let packet = Packet { source: Source::V4([198, 51, 100, host]), ..packet };
+                let counts = burst(&twin, &sample, &packet, 4);
+                assert_eq!(count(&counts, reason) + count(&counts, Reason::Passed), 4);
+                count(&counts, Reason::Passed)
+            })
+            .sum();
+        assert!((200..=212).contains(&passed), "{reason}: {passed}");
+        let next = Packet { source: Source::V4([198, 51, 101, 1]), ..packet };
+        assert_eq!(burst(&twin, &sample, &next, 50), [(Reason::Passed, 50)]);
+    }
+}
+
+#[test]
+fn ipv6_neighbourhoods_are_48s() {
+    let limit = Limit::new(SECOND / 10, 20);
+    let sample = sample().with(|policy| policy.packets_neighbourhood = limit);
+    let twin = Twin::new();
+    let of = |site: u8, subnet: u8| {
+        let source = [0x20, 1, 0xd, 0xb8, 0, site, 0, subnet, 0, 0, 0, 0, 0, 0, 0, 1];
+        Packet { source: Source::V6(source), ..from([0; 4]) }
+    };
+    for subnet in 0..10 {
+        burst(&twin, &sample, &of(1, subnet), 4);
+    }
+    assert_eq!(burst(&twin, &sample, &of(1, 99), 1), [(Reason::NeighbourhoodLimit, 1)]);
+    assert_eq!(burst(&twin, &sample, &of(2, 0), 1), [(Reason::Passed, 1)]);
+}
+
+/// The router's own packets must pass while a machine on the same link floods.
+#[test]
+fn a_link_is_no_neighbourhood_and_each_address_on_it_is_a_host() {
+    let limit = Limit::new(SECOND / 10, 20);
+    let sample = sample().with(|policy| {
+        policy.packets = limit;
+        policy.packets_neighbourhood = limit;
+    });
+    let twin = Twin::new();
+    let of = |last: u8| {
+        let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, last];
+        Packet { source: Source::V6(source), ..from([0; 4]) }
+    };
+    assert!(count(&burst(&twin, &sample, &of(66), 500), Reason::PacketLimit) > 400);
+    assert_eq!(burst(&twin, &sample, &of(1), 10), [(Reason::Passed, 10)]);
+}
+
+/// One bad host must not use up what its neighbours may send.
+#[test]
+fn what_a_host_sends_in_vain_is_not_on_its_neighbours_account() {
+    let sample = sample().with(|policy| {
+        policy.packets = Limit::new(SECOND / 10, 100);
+        policy.packets_neighbourhood = Limit::new(SECOND / 10, 200);
+    });
+    let twin = Twin::new();
+    let flood = burst(&twin, &sample, &from([192, 0, 2, 66]), 10_000);
+    assert_eq!(count(&flood, Reason::NeighbourhoodLimit), 0, "{flood:?}");
+    assert_eq!(burst(&twin, &sample, &from([192, 0, 2, 7]), 80), [(Reason::Passed, 80)]);
+}
+
+#[test]
+fn a_limit_that_is_off_counts_and_refuses_nothing() {
+    let sample = sample().with(|policy| {
+        *policy = crate::maps::Policy { allow: policy.allow, ..Default::default() };
+    });
+    let twin = Twin::new();
+    assert_eq!(
+        burst(&twin, &sample, &syn_from([192, 0, 2, 1]), 100_000),
+        [(Reason::Passed, 100_000)]
+    );
+    assert!(twin.exact.borrow().is_empty());
 }

@@ -1,12 +1,13 @@
-//! The packet limit: sketch first, exact entries for those the sketch calls over.
+//! The limits of a host and of its neighbourhood, on all packets and on SYNs: sketch first, exact
+//! entries for those the sketch calls over.
 
 use super::Rules;
 use crate::{
     Reason,
-    limit::{self, Cell, Outcome},
-    maps::LimitKey,
-    packet::Source,
-    summary,
+    limit::{self, Cell, Limit, Outcome, RowKeys},
+    maps::{LimitKey, family},
+    packet::{Packet, Source},
+    summary::upper_half,
 };
 
 /// What the rules of this file look up.
@@ -23,71 +24,188 @@ pub trait LimitTables {
     fn insert_cell(&self) -> Option<Self::Cell>;
 }
 
-/// Whom the packet limit counts.
-#[inline(always)]
-pub(super) const fn limit_key(source: Source) -> Option<LimitKey> {
-    match source {
-        Source::Unknown => None,
-        Source::V4([a, b, c, d]) => Some(LimitKey { prefix: [a, b, c, d, 0, 0, 0, 0], family: 4 }),
-        Source::V6(address) => {
-            Some(LimitKey { prefix: summary::upper_half(address).to_be_bytes(), family: 6 })
-        }
-    }
-}
+const TCP: u8 = 6;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
-/// Sketch first; a source over in every row is judged by its own entry.
+/// `fe80::/10`, the addresses of one link (RFC 4291 section 2.4).
+const LINK_LOCAL: u64 = 0xfe80 << 48;
+const LINK_LOCAL_MASK: u64 = 0xffc0 << 48;
+
+/// The bits of a /24, in the upper half of a word.
+const V4_NEIGHBOURHOOD: u64 = !0 << 40;
+/// The bits of a /48, in a /64.
+const V6_NEIGHBOURHOOD: u64 = !0 << 16;
+
+/// All limits that concern the packet. The host comes first: what it sends in vain is not on its
+/// neighbours' account.
 #[inline(always)]
-pub(super) fn within_packet_limit<T: LimitTables>(
-    key: &LimitKey,
+pub(super) fn within_limits<T: LimitTables>(
+    packet: &Packet,
     passed: Reason,
     rules: &Rules<'_>,
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
-    if !is_over_sketch(key, rules, tables, now) {
-        return Ok(passed);
+    let Some(sender) = Sender::of(packet.source) else { return Ok(passed) };
+    let limiter = Limiter { rules, tables, now };
+    let (policy, rows) = (rules.policy, &rules.settings.rows);
+    let (host, neighbours) = (sender.host(rows), sender.neighbourhood(rows));
+    let passed = limiter.ask(&policy.packets, &host, passed)?;
+    if !is_syn(packet) {
+        return limiter.ask(&policy.packets_neighbourhood, &neighbours, passed);
     }
-    let Some(cell) = tables.exact(key) else {
-        return first_over(key, passed, rules, tables, now);
-    };
-    match limit::take_exact(&cell, &rules.policy.packets, now) {
-        Outcome::Within => Ok(passed),
-        Outcome::Over | Outcome::Contended => Err(Reason::PacketLimit),
-    }
+    let passed = limiter.ask(&policy.syns, &host.syns(Reason::SynLimit), passed)?;
+    let passed = limiter.ask(&policy.packets_neighbourhood, &neighbours, passed)?;
+    let neighbours = neighbours.syns(Reason::SynNeighbourhoodLimit);
+    limiter.ask(&policy.syns_neighbourhood, &neighbours, passed)
 }
 
-/// Every row is advanced, also when the first is not over: each counts every packet.
+/// Asks for a connection: SYN without ACK (RFC 9293 section 3.5).
 #[inline(always)]
-fn is_over_sketch<T: LimitTables>(key: &LimitKey, rules: &Rules<'_>, tables: &T, now: u64) -> bool {
-    let source = u64::from_be_bytes(key.prefix);
-    let mut over = true;
-    for (row, keys) in (0..).zip(&rules.settings.rows) {
-        let keys = if key.family == 4 { keys.v4 } else { keys.v6 };
-        if let Some(cell) = tables.sketch(limit::sketch_index(keys, source, row)) {
-            over &= limit::advance(&cell, &rules.policy.packets, now);
+const fn is_syn(packet: &Packet) -> bool {
+    packet.protocol == TCP && packet.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Copy)]
+struct Sender {
+    /// An IPv4 address, in the upper half, or an IPv6 /64.
+    host: u64,
+    /// Its /24 or /48.
+    neighbourhood: u64,
+    /// One of [`family`].
+    family: u16,
+}
+
+impl Sender {
+    #[inline(always)]
+    const fn of(source: Source) -> Option<Self> {
+        match source {
+            Source::Unknown => None,
+            Source::V4(address) => {
+                let host = (u32::from_be_bytes(address) as u64) << 32;
+                Some(Self { host, neighbourhood: host & V4_NEIGHBOURHOOD, family: family::V4 })
+            }
+            Source::V6(address) => Some(Self::of_ipv6(address)),
         }
     }
-    over
+
+    /// All on a link share one /64: each is a host there by its whole address, and a neighbourhood
+    /// to itself, or one of them could cut the router off by its flood.
+    #[inline(always)]
+    const fn of_ipv6(address: [u8; 16]) -> Self {
+        let host = upper_half(address);
+        if host & LINK_LOCAL_MASK != LINK_LOCAL {
+            return Self { host, neighbourhood: host & V6_NEIGHBOURHOOD, family: family::V6 };
+        }
+        // The upper half is the same for all that are well formed.
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        let host = host ^ LINK_LOCAL ^ u128::from_be_bytes(address) as u64;
+        Self { host, neighbourhood: host, family: family::LINK_LOCAL }
+    }
+
+    #[inline(always)]
+    fn host(&self, rows: &[RowKeys; limit::ROWS as usize]) -> Counted<2> {
+        let [first, second, _] = rows;
+        let cells = [self.cell(first, self.host, 0), self.cell(second, self.host, 1)];
+        Counted { prefix: self.host, family: self.family, reason: Reason::PacketLimit, cells }
+    }
+
+    /// By one row: there are fewer of them, and a third cell a packet has its price.
+    #[inline(always)]
+    fn neighbourhood(&self, rows: &[RowKeys; limit::ROWS as usize]) -> Counted<1> {
+        let [_, _, third] = rows;
+        let cells = [self.cell(third, self.neighbourhood, 2)];
+        let reason = Reason::NeighbourhoodLimit;
+        Counted { prefix: self.neighbourhood, family: self.family, reason, cells }
+    }
+
+    #[inline(always)]
+    const fn cell(&self, keys: &RowKeys, prefix: u64, row: u32) -> u32 {
+        let keys = if self.family == family::V4 { keys.v4 } else { keys.v6 };
+        limit::sketch_index(keys, prefix, row)
+    }
 }
 
-/// A source that goes over for the first time gets an entry, as long as not too many do: a flood
-/// of sources must not evict the entries that hold others in check.
-#[inline(always)]
-fn first_over<T: LimitTables>(
-    key: &LimitKey,
-    passed: Reason,
-    rules: &Rules<'_>,
-    tables: &T,
-    now: u64,
-) -> Result<Reason, Reason> {
-    let outcome = match tables.insert_cell() {
-        Some(cell) => limit::take(&cell, &rules.policy.inserts, now),
-        None => Outcome::Within,
-    };
-    if outcome == Outcome::Within {
-        tables.insert_exact(key, limit::exact_first(&rules.policy.packets, now));
-        return Ok(passed);
+/// Whom a limit counts, by which cells of the sketch, and why it refuses.
+#[derive(Debug, Clone, Copy)]
+struct Counted<const ROWS: usize> {
+    prefix: u64,
+    family: u16,
+    reason: Reason,
+    cells: [u32; ROWS],
+}
+
+impl<const ROWS: usize> Counted<ROWS> {
+    /// SYNs have rows of their own, with the same places in them.
+    #[inline(always)]
+    fn syns(self, reason: Reason) -> Self {
+        let cells = self.cells.map(|cell| cell + (limit::ROWS << limit::ROW_LOG));
+        Self { reason, cells, ..self }
     }
-    let guarded = Reason::LimitInserts;
-    if rules.policy.drops(guarded) { Err(guarded) } else { Ok(guarded) }
+
+    #[inline(always)]
+    const fn key(&self) -> LimitKey {
+        let limit = self.reason.number();
+        LimitKey { prefix: self.prefix.to_be_bytes(), family: self.family, limit }
+    }
+}
+
+/// What every limit is asked with.
+struct Limiter<'a, T> {
+    rules: &'a Rules<'a>,
+    tables: &'a T,
+    now: u64,
+}
+
+impl<T: LimitTables> Limiter<'_, T> {
+    /// Sketch first; whoever is over in every row is judged by an entry of its own.
+    #[inline(always)]
+    fn ask<const ROWS: usize>(
+        &self,
+        limit: &Limit,
+        counted: &Counted<ROWS>,
+        passed: Reason,
+    ) -> Result<Reason, Reason> {
+        if limit.is_off() || !self.is_over_sketch(limit, &counted.cells) {
+            return Ok(passed);
+        }
+        let key = counted.key();
+        let Some(cell) = self.tables.exact(&key) else {
+            return self.first_over(limit, &key, passed);
+        };
+        match limit::take_exact(&cell, limit, self.now) {
+            Outcome::Within => Ok(passed),
+            Outcome::Over | Outcome::Contended => Err(counted.reason),
+        }
+    }
+
+    /// Every row is advanced, also when the first is not over: each counts every packet.
+    #[inline(always)]
+    fn is_over_sketch<const ROWS: usize>(&self, limit: &Limit, cells: &[u32; ROWS]) -> bool {
+        let mut over = true;
+        for cell in cells {
+            if let Some(cell) = self.tables.sketch(*cell) {
+                over &= limit::advance(&cell, limit, self.now);
+            }
+        }
+        over
+    }
+
+    /// Who goes over for the first time gets an entry, as long as not too many do: a flood of
+    /// sources must not evict the entries that hold others in check.
+    #[inline(always)]
+    fn first_over(&self, limit: &Limit, key: &LimitKey, passed: Reason) -> Result<Reason, Reason> {
+        let outcome = match self.tables.insert_cell() {
+            Some(cell) => limit::take(&cell, &self.rules.policy.inserts, self.now),
+            None => Outcome::Within,
+        };
+        if outcome == Outcome::Within {
+            self.tables.insert_exact(key, limit::exact_first(limit, self.now));
+            return Ok(passed);
+        }
+        let guarded = Reason::LimitInserts;
+        if self.rules.policy.drops(guarded) { Err(guarded) } else { Ok(guarded) }
+    }
 }

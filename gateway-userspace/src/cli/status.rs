@@ -1,10 +1,14 @@
 //! `gateway status`.
 
 use super::{
-    Context, client,
+    Context,
+    client::{self, Client},
     output::{Output, bytes, escape, json, span, table},
+    privileges,
 };
-use crate::control::{KernelStatus, ProxyStatus, Request, Response, Status, Usage};
+use crate::control::{
+    CookieStatus, KernelStatus, ProxyStatus, Request, Response, Status, SysctlStatus, Usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -14,9 +18,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Response::Status(status) = client::ask(&context.socket, &Request::Status)? else {
+        let mut client = Client::connect(&context.socket)?;
+        privileges::drop_all()?;
+        let Response::Status(mut status) = client.ask(&Request::Status)? else {
             return Err(client::unexpected());
         };
+        status.proxy.detail.read();
         self.output.print(&*status, show)
     }
 }
@@ -39,13 +46,14 @@ pub(crate) fn show(status: &Status) -> String {
             ),
         ),
         ("kernel", kernel(&status.kernel)),
+        ("syn cookies", cookies(&status.kernel.syn_cookies)),
         ("proxy", proxy(&status.proxy)),
         ("bans", usage(status.bans)),
         ("strikes", usage(status.strikes)),
     ];
     parts.push(table(["PART", "STATE"], rows.map(|(part, state)| [part.to_owned(), state])));
     parts.extend(filter(&status.kernel));
-    if !status.proxy.detail.is_null() {
+    if !status.proxy.detail.is_nothing() {
         parts.push(json(&status.proxy.detail).unwrap_or_default());
     }
     parts.join("\n\n")
@@ -57,6 +65,17 @@ fn kernel(kernel: &KernelStatus) -> String {
     }
     let KernelStatus { mode, layout, pins, memory_bytes, .. } = kernel;
     format!("{mode}, layout {layout}, pins {pins}, {} of maps", bytes(*memory_bytes))
+}
+
+/// With the kernel's settings, and what they are put back to.
+fn cookies(cookies: &CookieStatus) -> String {
+    let setting = |sysctl: &SysctlStatus| match sysctl.was {
+        Some(was) => format!(", {} {} (was {was})", sysctl.name, sysctl.value),
+        None => format!(", {} {}", sysctl.name, sysctl.value),
+    };
+    let settings: String = cookies.sysctls.iter().map(setting).collect();
+    let problem = cookies.problem.as_ref().map(|problem| format!("; {}", escape(problem)));
+    format!("{}{settings}{}", escape(&cookies.state), problem.unwrap_or_default())
 }
 
 fn proxy(proxy: &ProxyStatus) -> String {

@@ -1,5 +1,7 @@
 //! Configuration: raw text → every fault found at once → a checked model.
 
+mod answers;
+mod bypass;
 pub mod defaults;
 mod fault;
 pub mod model;
@@ -12,6 +14,7 @@ pub mod units;
 
 use toml::de::DeTable;
 
+pub use bypass::warnings;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 use model::Config;
@@ -50,5 +53,7 @@ fn instead_of(message: &str) -> &'static str {
     if message == DUPLICATE { "write it once" } else { "correct the TOML here" }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

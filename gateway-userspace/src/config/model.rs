@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use gateway_common::Reason;
+use gateway_common::{Class, Reason};
 use ipnet::IpNet;
+
+pub use super::answers::Answers;
 
 /// Everything a gateway runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,19 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub attach: Attach,
     pub mode: Mode,
+    pub policy: Policy,
+    /// What is served besides the listeners; `closed` refuses the rest.
+    pub services: Vec<Service>,
+    /// TCP ports of the listeners, and of the metrics where others than this host can ask for them.
+    pub listening: Vec<u16>,
+    /// UDP source ports from which nothing unsolicited is taken (`answers.udp_amplification`).
+    pub amplifiers: Vec<u16>,
+    /// How long after this host's last datagram to a peer the peer's answers pass.
+    pub flow_timeout: Duration,
+    /// Classes in shadow mode while `mode` is to enforce.
+    pub shadow: Vec<Class>,
+    /// How long a changed policy waits to be confirmed; `None` if it need not be.
+    pub confirm: Option<Duration>,
     /// Never banned; also allowed, within `allow_limit`.
     pub protect: Vec<IpNet>,
     /// Clients behind these never lead to a kernel ban.
@@ -40,10 +55,17 @@ pub struct Kernel {
     pub shared: Vec<IpNet>,
     /// Aggregate limit of all allowed sources together.
     pub allow_limit: Rate,
-    /// Limit of one source (/32, /64).
-    pub packets: Rate,
+    /// Packets of one host (/32, /64). `None` is off, here and in the next three.
+    pub packets: Option<Rate>,
+    /// Packets of a neighbourhood (/24, /48).
+    pub packets_neighbourhood: Option<Rate>,
+    /// SYNs of one host.
+    pub syns: Option<Rate>,
+    /// SYNs of a neighbourhood.
+    pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
+    pub syn_cookies: SynCookies,
     pub capacity: Capacity,
     pub answers: Answers,
     /// Sampled drop events a second, at most, per reason and CPU.
@@ -69,6 +91,24 @@ pub enum Mode {
     Shadow,
 }
 
+/// Which ports and protocols are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// All.
+    Open,
+    /// Services, listeners, return traffic, and what a host cannot do without.
+    Closed,
+}
+
+/// Something served to strangers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Tcp(u16),
+    Udp(u16),
+    /// Another IP protocol, by number.
+    Ip(u8),
+}
+
 /// A steady rate with a burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
@@ -86,6 +126,21 @@ impl Rate {
     }
 }
 
+/// `[kernel.syn_cookies]`: SYNs are answered in XDP while they flood in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SynCookies {
+    pub enabled: bool,
+    /// On above this many SYNs of all sources together, a second's worth of them at once.
+    pub above: Rate,
+    /// How long they stay on after the last SYN above.
+    pub hold: Duration,
+    /// SYN-ACKs sent to all sources together, at most.
+    pub most: Rate,
+    /// Sets `net.ipv4.tcp_timestamps` to 2 while they are on, so that window scale and SACK outlive
+    /// a cookie.
+    pub timestamps: bool,
+}
+
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -98,22 +153,8 @@ pub struct Capacity {
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).
     pub limits: u32,
-}
-
-/// What happens to packets the parser cannot judge. One field a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answers {
-    pub ethernet_truncated: Answer,
-    pub vlan_depth: Answer,
-    pub ether_type_unknown: Answer,
-    pub ipv4_malformed: Answer,
-    pub ipv6_malformed: Answer,
-    pub extension_depth: Answer,
-    pub extension_malformed: Answer,
-    pub later_fragment: Answer,
-    pub transport_malformed: Answer,
-    /// The exact limit table is guarded and the sketch says over.
-    pub limit_inserts: Answer,
+    /// Flows this host asked for (both families together).
+    pub flows: u32,
 }
 
 /// A configured answer.
@@ -326,7 +367,7 @@ pub struct Route {
     /// Empty takes any.
     pub methods: Vec<http::Method>,
     pub supplier: String,
-    /// Deny all others; `None` is a public route.
+    /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,

@@ -9,110 +9,53 @@ use std::{
 use ipnet::IpNet;
 
 use super::kernel::{
-    Bulk, BulkFilter, KernelBan, KernelError, Loaded, PacketFilter, Record,
+    Bulk, BulkFilter, KernelBan, KernelError, Loaded, PacketFilter, Record, ShadowOrders,
     filter::{DropEvent, Met, Reconciled},
 };
 use crate::{
-    config::model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
-        Mode, Proxy, Rate, Timeouts,
+    config::{
+        model::{Config, Kernel},
+        testing::sample,
     },
     control::KernelStatus,
     ipc::message::ReasonCount,
 };
 
 /// Threshold 100, first ban a minute, longest ten; sources are forgotten after an hour.
+const SETTINGS: &str = r#"
+[kernel]
+allow_limit = { rate = "1000/s" }
+packets = { rate = "1000/s" }
+limit_inserts = 100
+events = 10
+pins = "/sys/fs/bpf/gateway-test"
+[kernel.capacity]
+hosts = 100
+prefixes = 100
+dynamic = 1000
+allow = 100
+limits = 100
+[bans]
+threshold = 100
+half_life = "1m"
+first = "1m"
+longest = "10m"
+forget = "1h"
+trust = "5m"
+sources = 1000
+per_second = 10
+[guard]
+run = "/nonexistent/run"
+state = "/nonexistent/state"
+[log]
+access = "off"
+queue = 100
+"#;
+
 pub(crate) fn config() -> Config {
-    Config {
-        kernel: kernel(),
-        bans: Bans {
-            threshold: 100,
-            half_life: Duration::from_mins(1),
-            first: Duration::from_mins(1),
-            longest: Duration::from_mins(10),
-            forget: Duration::from_hours(1),
-            trust: Duration::from_mins(5),
-            sources: 1000,
-            per_second: 10,
-            coverage: crate::config::model::Coverage { ipv4: 5, ipv6: 1 },
-            weights: Vec::new(),
-        },
-        guard: Guard {
-            run: "/nonexistent/run".into(),
-            state: "/nonexistent/state".into(),
-            user: "gateway-proxy".to_owned(),
-            group: "gateway".to_owned(),
-        },
-        admin: Admin { metrics: None },
-        log: Log { access: AccessLog::Off, queue: 100 },
-        proxy: proxy(),
-        listeners: Vec::new(),
-        identities: Vec::new(),
-        suppliers: Vec::new(),
-        routes: Vec::new(),
-    }
-}
-
-fn kernel() -> Kernel {
-    let pass = Answer::Pass;
-    Kernel {
-        enabled: false,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: rate(1000),
-        packets: rate(1000),
-        limit_inserts: 100,
-        capacity: Capacity { hosts: 100, prefixes: 100, dynamic: 1000, allow: 100, limits: 100 },
-        answers: Answers {
-            ethernet_truncated: pass,
-            vlan_depth: pass,
-            ether_type_unknown: pass,
-            ipv4_malformed: pass,
-            ipv6_malformed: pass,
-            extension_depth: pass,
-            extension_malformed: pass,
-            later_fragment: pass,
-            transport_malformed: pass,
-            limit_inserts: pass,
-        },
-        events: 10,
-        pins: "/sys/fs/bpf/gateway-test".into(),
-    }
-}
-
-fn proxy() -> Proxy {
-    let second = Duration::from_secs(1);
-    Proxy {
-        workers: 1,
-        connections: 100,
-        connections_per_source: 10,
-        requests: 100,
-        head_bytes: 16384,
-        head_fields: 100,
-        streams: 100,
-        body_bytes: 65536,
-        anonymous: rate(100),
-        limiter_keys: 100,
-        timeouts: Timeouts {
-            handshake: second,
-            head: second,
-            body: second,
-            idle: second,
-            request: second,
-            connect: second,
-            first_byte: second,
-            stall: second,
-            drain: second,
-        },
-    }
-}
-
-fn rate(count: u32) -> Rate {
-    Rate { count, per: Duration::from_secs(1), burst: count }
+    let mut config = sample(SETTINGS);
+    config.suppliers.clear();
+    config
 }
 
 /// Holds what it is given, up to a capacity, and fails when told to.
@@ -123,6 +66,14 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    pub(crate) cookies: bool,
+    /// What SYN-ACKs offered, in turn.
+    pub(crate) offers: Vec<Option<u8>>,
+    /// The policy on trial, and what is left of it.
+    pub(crate) trial: Option<(Kernel, Duration)>,
+    /// The policy confirmed last.
+    pub(crate) policy: Option<Kernel>,
+    pub(crate) shadow: ShadowOrders,
     pub(crate) bulk: FakeBulk,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
@@ -203,6 +154,58 @@ impl PacketFilter for FakeKernel {
         self.check()?;
         self.panic = pass;
         Ok(())
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        self.check()?;
+        Ok(self.cookies)
+    }
+
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        self.check()?;
+        self.offers.push(scale);
+        Ok(())
+    }
+
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial = Some((config.clone(), time));
+        Ok(())
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        self.check()?;
+        match self.trial.take() {
+            Some((policy, left)) if !left.is_zero() => {
+                self.policy = Some(policy);
+                Ok(())
+            }
+            Some(over) => {
+                self.trial = Some(over);
+                Err(KernelError::TrialOver)
+            }
+            None => Err(KernelError::NoTrial),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial.take().map(drop).ok_or(KernelError::NoTrial)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        self.check()?;
+        Ok(self.trial.as_ref().map(|(_, left)| *left))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.check()?;
+        self.shadow = orders;
+        Ok(())
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        self.shadow
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

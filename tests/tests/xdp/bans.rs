@@ -229,7 +229,7 @@ fn errors_say_what_to_do() {
     let refused = Filter::open(&missing).unwrap_err();
     assert!(matches!(refused, KernelError::NoInterface { .. }), "{refused}");
     let mut short = config();
-    short.packets = super::fixture::rate(100_000, 10);
+    short.packets = Some(super::fixture::rate(100_000, 10));
     let refused = Filter::open(&short).unwrap_err();
     assert!(matches!(refused, KernelError::Burst { key: "packets", .. }), "{refused}");
     drop(std::fs::remove_dir_all(&short.pins));

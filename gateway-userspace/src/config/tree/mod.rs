@@ -186,6 +186,14 @@ impl<'a> Section<'a> {
         rate
     }
 
+    /// True if the key is `"off"`, which stands where a table would.
+    pub(super) fn is_off(&mut self, key: &'static str) -> bool {
+        let off = self.table.and_then(|table| table.get(key));
+        let off = off
+            .is_some_and(|value| matches!(value.get_ref(), DeValue::String(text) if text == "off"));
+        off && self.get(key).is_some()
+    }
+
     /// The keys `rate` and `burst` of this table.
     pub(super) fn rate_keys(&mut self) -> Option<Rate> {
         let rate = self.need("rate", "\"50/s\"").and_then(|entry| entry.rate());

@@ -28,17 +28,22 @@ use super::{
     listeners::{self, Listening},
     protect::Protected,
     store::{Change, ListFolder, Store, Stored},
+    sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
-    worker::{Keeper, Outfit},
+    worker::{Callers, Keeper, Outfit},
 };
 use crate::{
     clock::{self, Wall},
     config::model::Config,
+    ipc::message::FromGuard,
 };
 
 /// How often the time is stored, for a clock that loses its own; our addresses are looked up; and
 /// a failing map is logged.
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// How often interfaces are looked at for one without a filter, although none was heard of.
+const TEND: Duration = Duration::from_secs(10);
 
 /// Drop events taken in one go.
 const EVENTS: usize = 256;
@@ -60,7 +65,7 @@ const QUERIES: usize = 64;
 pub(super) struct Core {
     config: Config,
     text: String,
-    digest: [u8; 32],
+    program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
     lists: Lists,
@@ -72,11 +77,14 @@ pub(super) struct Core {
     keeper: Keeper,
     listening: Vec<Listening>,
     door: Arc<Door>,
+    cookies: Follower,
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
     /// When the things of each minute were done.
     minute_at: Option<Instant>,
+    /// When the interfaces were last found to be filtered; none after a failure.
+    tended_at: Option<Instant>,
     counts: Counts,
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
@@ -138,6 +146,11 @@ impl State {
         Self { bans, allows, keys, store, time, warnings }
     }
 
+    /// What a proxy goes by that serves already.
+    pub(super) fn callers(&self) -> Callers {
+        callers(&self.keys, &self.time, clock::wall())
+    }
+
     /// What the kernel has to hold, as of now.
     pub(super) fn reconcile(&self, kernel: &mut dyn PacketFilter) -> Result<(), GuardError> {
         let bans = self.bans.kernel_bans(self.time.wall(clock::wall()));
@@ -166,21 +179,23 @@ impl State {
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) text: String,
-    pub(super) digest: [u8; 32],
+    /// Hash of the running program.
+    pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) lists: Lists,
     pub(super) keeper: Keeper,
+    pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, lists, keeper } = parts;
+        let Parts { config, text, program, kernel, state, lists, keeper, cookies } = parts;
         let now = clock::now();
         Self {
             config,
             text,
-            digest,
+            program,
             kernel: Kernel(kernel),
             bans: state.bans,
             lists,
@@ -192,10 +207,12 @@ impl Core {
             keeper,
             listening,
             door: Arc::new(Door::new(accounts)),
+            cookies,
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
             minute_at: None,
+            tended_at: None,
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
@@ -219,8 +236,9 @@ impl Core {
     /// Starts a proxy on the sockets that are open.
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
         listeners::revive(&mut self.listening)?;
-        let keys = self.keys.all_for_proxy();
-        let outfit = Outfit::gather(&self.config, &self.text, self.digest, &self.listening, keys)?;
+        let callers = callers(&self.keys, &self.time, clock::wall());
+        let outfit =
+            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())
@@ -256,31 +274,62 @@ impl Core {
             self.counts.sweep_failures += 1;
             error!(error = %super::chain(&error), "an expired ban is still in the map");
         }
-        if let Err(error) = self.kernel.0.tend() {
-            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        let lately = |at: Instant, span| now.saturating_duration_since(at) < span;
+        if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
+            self.tend(now);
         }
         self.tick_lists(wall);
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
-        let lately = |at: Instant| now.saturating_duration_since(at) < MINUTE;
-        if !self.minute_at.is_some_and(lately) {
+        if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
+            // A clock that is slewed never jumps, and yet moves.
+            self.tell_time(clock);
             self.look_at_own_addresses();
         }
         self.store.submit(changes);
+    }
+
+    /// Filters interfaces that are there anew. What fails is tried again with the next tick.
+    pub(super) fn tend(&mut self, now: Instant) {
+        let tended = self.kernel.0.tend();
+        self.tended_at = tended.is_ok().then_some(now);
+        if let Err(error) = tended {
+            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        }
     }
 
     /// Before the end: what was done is stored, and when.
     pub(super) fn last_tick(&mut self, clock: Wall, now: Instant) {
         self.minute_at = None;
         self.tick(clock, now);
+        self.cookies.stop();
+    }
+
+    /// Ten times a second: a flood does not wait.
+    pub(super) fn watch_floods(&mut self, now: Instant) {
+        let config = &self.config.kernel.syn_cookies;
+        self.cookies.tick(config, &mut *self.kernel.0, now);
+    }
+
+    /// Before the proxy goes.
+    pub(super) fn prepare_stop(&mut self) {
+        self.cookies.prepare_stop(&mut *self.kernel.0);
     }
 
     fn look_at_own_addresses(&mut self) {
         match of_this_machine() {
-            Ok(own) => self.bans.protect_own(&own),
+            Ok(own) => {
+                self.bans.protect_own(&own);
+                if let Err(error) = self.kernel.0.answer_for(&own) {
+                    self.warn(format!(
+                        "SYNs are answered for the addresses as they were: {}",
+                        super::chain(&error)
+                    ));
+                }
+            }
             Err(error) => warn!(%error, "the addresses of this machine are as they were"),
         }
     }
@@ -290,12 +339,18 @@ impl Core {
         self.counts.clock_jumps += 1;
         let warning = warned(&jump);
         self.warn(warning);
+        self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
             self.shift_lists(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }
+    }
+
+    fn tell_time(&mut self, clock: Wall) {
+        let ahead = ahead(&self.time, clock);
+        self.keeper.tell(FromGuard::Time { ahead });
     }
 
     /// Adds to what `gateway status` warns of, once.
@@ -323,6 +378,15 @@ impl Core {
     }
 }
 
+fn callers(keys: &KeyRing, time: &Timekeeper, clock: Wall) -> Callers {
+    Callers { ahead: ahead(time, clock), keys: keys.all_for_proxy() }
+}
+
+/// Our wall clock as seen from the one that both processes share.
+fn ahead(time: &Timekeeper, clock: Wall) -> i64 {
+    time.wall(clock).ahead(clock::monotonic_ns())
+}
+
 /// A prefix that became protected may hold bans by the thousands: some are named, all counted.
 fn not_restored(refused: &[BanError]) -> Vec<String> {
     let mut warnings: Vec<String> = refused.iter().take(NAMED).map(ToString::to_string).collect();
@@ -339,7 +403,7 @@ fn not_restored(refused: &[BanError]) -> Vec<String> {
 fn warned(jump: &Jump) -> String {
     let text = match jump {
         Jump::Held { clock, ours } => format!(
-            "the clock reads {} s, which is before {} s, the last time stored; bans go by the latter until the clock is set",
+            "the clock reads {} s, which is before {} s, the last time stored; bans and keys go by the latter until the clock is set",
             clock.0, ours.0
         ),
         Jump::Moved { seconds } => {

@@ -2,10 +2,10 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use gateway_common::{Reason, cover::is_hashed6};
+use gateway_common::{Class, Reason, cover::is_hashed6};
 use ipnet::IpNet;
 
-use crate::{control::KernelStatus, ipc::message::ReasonCount};
+use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
 
 /// A ban as the kernel holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +171,14 @@ pub enum KernelError {
         "kernel.{key}: its burst must be {least} or more, two ticks of this kernel ({tick:?} each), or the rate would be cut"
     )]
     Burst { key: &'static str, least: u64, tick: Duration },
+    #[error("no policy is on trial; `gateway policy show` tells which one holds")]
+    NoTrial,
+    #[error(
+        "the time to confirm is over and the policy before is in force again; `gateway policy apply` tries once more"
+    )]
+    TrialOver,
+    #[error("the packet filter is off: it has no policy; start without `--kernel off`")]
+    IsOff,
     #[error("the kernel {release} is too old: 5.15 is the oldest supported")]
     TooOld { release: String },
     #[error("{doing}")]
@@ -231,6 +239,25 @@ pub struct Reconciled {
     pub kept: usize,
 }
 
+/// What the operator ordered about shadow mode, against or beside the policy: bits by number of
+/// reason, none in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShadowOrders {
+    /// Counted and passed, whatever the policy says.
+    pub shadow: u64,
+    /// Dropped, whatever the policy says.
+    pub enforce: u64,
+}
+
+impl ShadowOrders {
+    /// These, or none if nobody can have given them: they were read from a damaged map.
+    pub(super) fn sound(self) -> Self {
+        let known = Class::ALL.iter().fold(0, |bits, class| bits | class.bits());
+        let sound = self.shadow & self.enforce == 0 && (self.shadow | self.enforce) & !known == 0;
+        if sound { self } else { Self::default() }
+    }
+}
+
 /// The packet filter. Changes hold when the call returns.
 pub trait PacketFilter {
     /// Adds or replaces a ban.
@@ -265,6 +292,35 @@ pub trait PacketFilter {
     }
     /// Everything passes (`true`), or back to the rules.
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
+    /// Whether SYNs are being answered with cookies.
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        Ok(false)
+    }
+    /// What the answers to SYNs offer from now on: with a scale, timestamps and what they carry.
+    fn offer(&mut self, _scale: Option<u8>) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// The addresses SYNs are answered for.
+    fn answer_for(&mut self, _own: &[IpAddr]) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// What this kernel lacks for SYN cookies.
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        None
+    }
+    /// Puts the policy of `config` in force for `time`; if it is not confirmed by then, the kernel
+    /// itself goes back to the one before.
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError>;
+    /// Makes the policy on trial, that of `config`, the one that holds.
+    fn confirm_policy(&mut self, config: &Kernel) -> Result<(), KernelError>;
+    /// Goes back to the policy before the trial, or notes that the kernel has.
+    fn roll_back_policy(&mut self) -> Result<(), KernelError>;
+    /// What is left of the trial: nothing is left when it is over and the kernel has gone back;
+    /// `None` when none is on.
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError>;
+    /// Replaces the operator's orders about shadow mode.
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
+    fn shadow_orders(&self) -> ShadowOrders;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.
@@ -324,6 +380,30 @@ impl PacketFilter for Off {
 
     fn set_panic(&mut self, _pass: bool) -> Result<(), KernelError> {
         Ok(())
+    }
+
+    fn try_policy(&mut self, _config: &Kernel, _time: Duration) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        Ok(None)
+    }
+
+    fn order_shadow(&mut self, _orders: ShadowOrders) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        ShadowOrders::default()
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

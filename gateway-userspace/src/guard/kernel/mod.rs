@@ -6,6 +6,7 @@
 
 mod attach;
 mod bulk;
+mod cookies;
 mod diagnostics;
 mod family;
 pub mod filter;
@@ -13,10 +14,11 @@ mod list;
 mod live;
 mod mapped;
 mod marks;
-mod netlink;
+pub(crate) mod netlink;
 mod object;
 mod pins;
 mod preconditions;
+pub(crate) mod probe;
 mod settings;
 mod share;
 mod status;
@@ -28,5 +30,7 @@ mod value;
 
 pub use filter::{
     BanSource, Bulk, BulkFilter, KernelBan, KernelError, Loaded, Off, PacketFilter, Record,
+    ShadowOrders,
 };
 pub use live::Filter;
+pub use netlink::{LinkWatch, News};

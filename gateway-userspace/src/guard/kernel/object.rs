@@ -18,7 +18,7 @@ use super::{diagnostics::Diagnostics, filter::KernelError, mapped::Mapped, pins,
 use crate::config::model::Capacity;
 
 /// Built by build.rs.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway-ebpf"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway-ebpf"));
 
 /// Programs and maps on their way to their owners.
 pub(super) struct Object(Ebpf);
@@ -60,7 +60,8 @@ impl Object {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
-        | Map::PerCpuArray(data)) = self.take(name)?
+        | Map::PerCpuArray(data)
+        | Map::ProgramArray(data)) = self.take(name)?
         else {
             return Err(missing(name));
         };

@@ -4,101 +4,196 @@
 use std::{
     fs::File,
     io::Read as _,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use gateway_common::{
-    Reason,
-    limit::{Limit, RowKeys},
-    maps::{BanSet, POLICY_SLOTS, Policy, Settings, flag, switch},
+    limit::{self, Limit, RowKeys},
+    maps::{
+        BanSet, CookiePolicy, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word,
+        switch,
+    },
 };
 
-use super::{filter::KernelError, list::Entries as _, table::Table};
-use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
+use super::{
+    filter::{KernelError, ShadowOrders},
+    list::Entries as _,
+    table::Table,
+    ticks::Ticks,
+};
+use crate::config::{
+    self,
+    model::{Kernel, Mode, Rate, Service, SynCookies},
+};
 
-/// The settings in the kernel, written by this process alone. The copy is not atomic, but after
-/// load only the flags change, and they are one word.
+/// What the packets are judged by, written by this process alone: live switches, and two slots of
+/// policy of which the switches choose one.
 #[derive(Debug)]
 pub(super) struct Live {
-    table: Mutex<Table<u32, Settings>>,
-    base: Settings,
-    flags: AtomicU32,
-    /// [`Settings::switch`].
-    word: AtomicU32,
+    maps: Mutex<Maps>,
+    tick_ns: u64,
+}
+
+/// The maps, and what was written last.
+#[derive(Debug)]
+struct Maps {
+    settings: Table<u32, Settings>,
+    policies: Table<u32, Policy>,
+    ports: Table<u32, u64>,
+    now: Settings,
 }
 
 impl Live {
-    /// Takes the map over. Sketch keys survive in it, else a restart would give every source a
-    /// fresh burst; so does the operator's panic switch.
+    /// Takes the maps over. Sketch keys survive in them, else a restart would give every source a
+    /// fresh burst; so do the operator's orders: panic and shadow. A trial does not survive the
+    /// guard that began it: the policy of `config` holds in the end.
     pub(super) fn new(
-        table: Table<u32, Settings>,
-        policies: &Table<u32, Policy>,
+        settings: Table<u32, Settings>,
+        policies: Table<u32, Policy>,
+        ports: Table<u32, u64>,
         config: &Kernel,
-        tick_ns: u64,
+        ticks: &Ticks,
     ) -> Result<Self, KernelError> {
-        let old = table.get(&0)?.unwrap_or_default();
+        let tick_ns = ticks.tick_ns();
+        let old = settings.get(&0)?.unwrap_or_default();
         let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
-        let policy = policy(config, tick_ns)?;
-        for slot in 0..POLICY_SLOTS {
-            policies.put(&slot, &policy)?;
-        }
-        let base = Settings {
+        let orders = ShadowOrders { shadow: old.shadow, enforce: old.enforce }.sound();
+        let now = Settings {
             flags: old.flags & (flag::PANIC | flag::ALLOW6_WIDE),
-            // The generation of bulk bans in force is found in the maps with it.
-            switch: old.switch & switch::GENERATION_B,
+            switch: old.switch & (switch::GENERATION_B | switch::POLICY_B | switch::TRIAL),
+            shadow: orders.shadow,
+            enforce: orders.enforce,
+            deadline_ns: old.deadline_ns,
             tick_ns,
-            shadow: if config.mode == Mode::Shadow { u64::MAX } else { 0 },
             rows,
             events: config.events,
             ..Settings::default()
         };
-        table.put(&0, &base)?;
-        let (flags, word) = (AtomicU32::new(base.flags), AtomicU32::new(base.switch));
-        Ok(Self { table: Mutex::new(table), base, flags, word })
+        settings.put(&0, &now)?;
+        let live = Self { maps: Mutex::new(Maps { settings, policies, ports, now }), tick_ns };
+        // No packet is judged by a slot while it is written.
+        let in_force = now.policy_slot(ticks.now_ns()?);
+        live.fill(in_force ^ 1, config)?;
+        live.choose(in_force ^ 1)?;
+        live.fill(in_force, config)?;
+        Ok(live)
     }
 
-    /// True if what any reason drops only counts.
-    pub(super) const fn is_shadow(&self) -> bool {
-        self.base.shadow != 0
+    /// What was written last.
+    pub(super) fn now(&self) -> Settings {
+        self.lock().now
     }
 
-    pub(super) fn has(&self, bit: u32) -> bool {
-        self.flags.load(Ordering::Relaxed) & bit != 0
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.now().has(flag)
     }
 
-    /// Sets or clears a bit, if it is not so already.
-    pub(super) fn switch(&self, bit: u32, on: bool) -> Result<(), KernelError> {
-        // A writer that panicked left the map as whole as any other: it is one copy.
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.flags.load(Ordering::Relaxed);
-        let new = if on { old | bit } else { old & !bit };
-        if new != old {
-            let switch = self.word.load(Ordering::Relaxed);
-            table.put(&0, &Settings { flags: new, switch, ..self.base })?;
-            self.flags.store(new, Ordering::Relaxed);
+    /// Sets or clears a flag, if it is not so already.
+    pub(super) fn switch(&self, flag: u32, on: bool) -> Result<(), KernelError> {
+        self.change(|settings| {
+            settings.flags = if on { settings.flags | flag } else { settings.flags & !flag };
+        })
+    }
+
+    /// Writes changed settings. The copy into the map is not atomic as a whole, but each word is:
+    /// what belongs together is in one word, or written before the switch that makes it count.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<(), KernelError> {
+        let mut maps = self.lock();
+        let mut new = maps.now;
+        change(&mut new);
+        if new != maps.now {
+            maps.settings.put(&0, &new)?;
+            maps.now = new;
         }
         Ok(())
     }
 
+    /// The slot that no packet is judged by while no trial is on.
+    pub(super) fn free_slot(&self) -> u32 {
+        chosen(&self.now()) ^ 1
+    }
+
+    /// Builds the policy as the kernel holds it and writes it into a slot.
+    pub(super) fn fill(&self, slot: u32, config: &Kernel) -> Result<(), KernelError> {
+        let policy = policy(config, self.tick_ns)?;
+        let mut maps = self.lock();
+        put_ports(&mut maps.ports, slot, config)?;
+        maps.policies.put(&slot, &policy)
+    }
+
+    /// Puts the free slot in force until the deadline: that first, for the switch arms it.
+    pub(super) fn begin_trial(&self, deadline_ns: u64) -> Result<(), KernelError> {
+        let slot = self.free_slot();
+        self.change(|settings| settings.deadline_ns = deadline_ns)?;
+        self.change(|settings| {
+            settings.switch = with_slot(settings.switch, slot) | switch::TRIAL;
+        })
+    }
+
+    /// When the trial ends, if one is on.
+    pub(super) fn deadline_ns(&self) -> Option<u64> {
+        let now = self.now();
+        (now.switch & switch::TRIAL != 0).then_some(now.deadline_ns)
+    }
+
+    /// Ends the trial: what is in force stays.
+    pub(super) fn confirm(&self, events: u32) -> Result<(), KernelError> {
+        self.choose(chosen(&self.now()))?;
+        self.change(|settings| settings.events = events)
+    }
+
+    /// Ends the trial: what was in force before it is again.
+    pub(super) fn roll_back(&self) -> Result<(), KernelError> {
+        self.choose(self.free_slot())
+    }
+
+    /// Puts a slot in force without a trial.
+    fn choose(&self, slot: u32) -> Result<(), KernelError> {
+        self.change(|settings| {
+            settings.switch = with_slot(settings.switch, slot) & !switch::TRIAL;
+        })
+    }
+
+    /// What passes at a moment that would be dropped otherwise, as bits by reason.
+    pub(super) fn shadow(&self, now_ns: u64) -> Result<u64, KernelError> {
+        let Settings { shadow, enforce, .. } = self.now();
+        Ok((self.policy(now_ns)?.shadow & !enforce) | shadow)
+    }
+
+    /// The policy that packets are judged by at a moment.
+    pub(super) fn policy(&self, now_ns: u64) -> Result<Policy, KernelError> {
+        let maps = self.lock();
+        Ok(maps.policies.get(&maps.now.policy_slot(now_ns))?.unwrap_or_default())
+    }
+
     /// The generation of bulk bans in force.
     pub(super) fn generation(&self) -> BanSet {
-        BanSet::in_force(self.word.load(Ordering::Relaxed))
+        BanSet::in_force(self.now().switch)
     }
 
     /// Puts a generation of bulk bans in force, for every packet from the next on.
     pub(super) fn put_in_force(&self, set: BanSet) -> Result<(), KernelError> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.word.load(Ordering::Relaxed) & !switch::GENERATION_B;
-        let switch = if set == BanSet::BulkB { old | switch::GENERATION_B } else { old };
-        let flags = self.flags.load(Ordering::Relaxed);
-        table.put(&0, &Settings { flags, switch, ..self.base })?;
-        self.word.store(switch, Ordering::Relaxed);
-        Ok(())
+        self.change(|settings| {
+            let others = settings.switch & !switch::GENERATION_B;
+            let chosen = if set == BanSet::BulkB { switch::GENERATION_B } else { 0 };
+            settings.switch = others | chosen;
+        })
     }
+
+    fn lock(&self) -> MutexGuard<'_, Maps> {
+        // A writer that panicked left the maps as whole as any other: each write is one copy.
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The slot that the switch names, whatever the deadline says.
+const fn chosen(settings: &Settings) -> u32 {
+    (settings.switch & switch::POLICY_B) / switch::POLICY_B
+}
+
+const fn with_slot(word: u32, slot: u32) -> u32 {
+    (word & !switch::POLICY_B) | slot * switch::POLICY_B
 }
 
 /// Zero multipliers, of a fresh map or a damaged one, would send every source to one cell.
@@ -106,8 +201,8 @@ fn are_keys(rows: &[RowKeys]) -> bool {
     rows.iter().flat_map(|row| row.v4.into_iter().chain(row.v6)).all(|key| key & 1 == 1)
 }
 
-fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
-    let mut bytes = [0; 64];
+fn fresh_keys() -> Result<[RowKeys; limit::ROWS as usize], KernelError> {
+    let mut bytes = [0; limit::ROWS as usize * size_of::<RowKeys>()];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(
         |source| KernelError::System { doing: "reading random keys".to_owned(), source },
     )?;
@@ -115,19 +210,88 @@ fn fresh_keys() -> Result<[RowKeys; 2], KernelError> {
         .chunks_exact(8)
         .map(|chunk| chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)) | 1);
     let mut pair = || [words.next().unwrap_or(1), words.next().unwrap_or(1)];
-    Ok([RowKeys { v4: pair(), v6: pair() }, RowKeys { v4: pair(), v6: pair() }])
+    Ok(std::array::from_fn(|_| RowKeys { v4: pair(), v6: pair() }))
 }
 
 fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
     Ok(Policy {
-        drops: drops(&config.answers),
-        packets: limit("packets", &config.packets, tick_ns)?,
+        drops: config.answers.drops(),
+        shadow: shadow(config),
+        packets: ceiling("packets", config.packets.as_ref(), tick_ns)?,
+        packets_neighbourhood: ceiling(
+            "packets_neighbourhood",
+            config.packets_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
+        syns: ceiling("syns", config.syns.as_ref(), tick_ns)?,
+        syns_neighbourhood: ceiling(
+            "syns_neighbourhood",
+            config.syns_neighbourhood.as_ref(),
+            tick_ns,
+        )?,
         allow: limit("allow_limit", &config.allow_limit, tick_ns)?,
         inserts: Limit::new(
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        protocols: protocols(&config.services),
+        flow_ns: nanoseconds(config.flow_timeout),
+        closed: u64::from(config.policy == config::model::Policy::Closed),
+        cookies: cookies(&config.syn_cookies, tick_ns)?,
     })
+}
+
+/// Never on where they are not enabled.
+fn cookies(config: &SynCookies, tick_ns: u64) -> Result<CookiePolicy, KernelError> {
+    let hold = if config.enabled { config.hold.as_nanos() } else { 0 };
+    Ok(CookiePolicy {
+        above: limit("syn_cookies.above", &config.above, tick_ns)?,
+        most: limit("syn_cookies.most", &config.most, tick_ns)?,
+        hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
+    })
+}
+
+fn protocols(services: &[Service]) -> [u64; 4] {
+    let mut words = [0; 4];
+    for service in services {
+        if let Service::Ip(number) = service
+            && let Some(word) = words.get_mut(usize::from(number >> 6))
+        {
+            *word |= 1 << (number & 63);
+        }
+    }
+    words
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Writes the sets of ports of one slot. A slot in force would show packets a mix for as long as
+/// this takes: what changes while packets flow goes to the other one.
+fn put_ports(ports: &mut Table<u32, u64>, slot: u32, config: &Kernel) -> Result<(), KernelError> {
+    let keys: Vec<u32> = (slot * PORT_WORDS..(slot + 1) * PORT_WORDS).collect();
+    let mut words = vec![0_u64; keys.len()];
+    let mut set = |set, port| {
+        if let Some(word) = words.get_mut(port_word(0, set, port) as usize) {
+            *word |= port_bit(port);
+        }
+    };
+    for service in &config.services {
+        match service {
+            Service::Tcp(port) => set(PortSet::Tcp, *port),
+            Service::Udp(port) => set(PortSet::Udp, *port),
+            Service::Ip(_) => {}
+        }
+    }
+    config.listening.iter().for_each(|port| set(PortSet::Tcp, *port));
+    config.amplifiers.iter().for_each(|port| set(PortSet::Amplifiers, *port));
+    ports.put_all(&keys, &words).1
+}
+
+/// All zeroes for a limit that is off.
+fn ceiling(key: &'static str, rate: Option<&Rate>, tick_ns: u64) -> Result<Limit, KernelError> {
+    rate.map_or(Ok(Limit::default()), |rate| limit(key, rate, tick_ns))
 }
 
 /// The limit as the kernel holds it. Its clock moves by ticks: a burst shorter than two of them
@@ -142,21 +306,9 @@ fn limit(key: &'static str, rate: &Rate, tick_ns: u64) -> Result<Limit, KernelEr
     Ok(limit)
 }
 
-fn drops(answers: &Answers) -> u64 {
-    let rows = [
-        (Reason::EthernetTruncated, answers.ethernet_truncated),
-        (Reason::VlanDepth, answers.vlan_depth),
-        (Reason::EtherTypeUnknown, answers.ether_type_unknown),
-        (Reason::Ipv4Malformed, answers.ipv4_malformed),
-        (Reason::Ipv6Malformed, answers.ipv6_malformed),
-        (Reason::ExtensionDepth, answers.extension_depth),
-        (Reason::ExtensionMalformed, answers.extension_malformed),
-        (Reason::LaterFragment, answers.later_fragment),
-        (Reason::TransportMalformed, answers.transport_malformed),
-        (Reason::LimitInserts, answers.limit_inserts),
-    ];
-    let bit = |(reason, answer): (Reason, Answer)| {
-        if answer == Answer::Drop { 1 << reason.number() } else { 0 }
-    };
-    rows.into_iter().map(bit).fold(0, |bits, bit| bits | bit)
+fn shadow(config: &Kernel) -> u64 {
+    match config.mode {
+        Mode::Shadow => u64::MAX,
+        Mode::Enforce => config.shadow.iter().fold(0, |bits, class| bits | class.bits()),
+    }
 }

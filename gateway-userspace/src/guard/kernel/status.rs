@@ -4,7 +4,7 @@ use std::{fs, os::fd::AsRawFd as _};
 
 use aya::Pod;
 use gateway_common::{
-    Plane, Reason,
+    Class, Plane, Reason,
     maps::{self, Count, EventTokens, LAYOUT_VERSION, LimitKey, flag},
 };
 
@@ -18,7 +18,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    control::{Counter, InterfaceStatus, KernelStatus, MapStatus},
+    control::{CookieStatus, Counter, InterfaceStatus, KernelStatus, MapStatus},
     ipc::message::ReasonCount,
 };
 
@@ -90,6 +90,7 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
     KernelStatus {
         enabled: true,
         mode: mode(filter).to_owned(),
+        shadow: shadow_classes(filter),
         layout: format!("v{LAYOUT_VERSION}"),
         pins: filter.folder.path.display().to_string(),
         interfaces: filter.config.interfaces.iter().map(|name| interface(name)).collect(),
@@ -97,17 +98,32 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
         maps,
         counters: filter.counters().unwrap_or_default().iter().filter_map(counter).collect(),
         events_lost: filter.gauges.events_lost().unwrap_or_default(),
+        // Told by who follows them with the kernel's settings.
+        syn_cookies: CookieStatus::default(),
     }
 }
 
 fn mode(filter: &Filter) -> &'static str {
     if filter.settings.has(flag::PANIC) {
         "panic pass"
-    } else if filter.settings.is_shadow() {
+    } else if is_shadow(filter) {
         "shadow"
     } else {
         "enforce"
     }
+}
+
+/// The classes of which nothing is dropped.
+fn shadow_classes(filter: &Filter) -> Vec<String> {
+    let in_shadow = filter.shadow().unwrap_or(0);
+    let classes = Class::ALL.iter().filter(|class| class.bits() & !in_shadow == 0);
+    classes.map(|class| class.name().to_owned()).collect()
+}
+
+/// True if nothing at all is dropped.
+fn is_shadow(filter: &Filter) -> bool {
+    let in_shadow = filter.shadow().unwrap_or(0);
+    Class::ALL.iter().all(|class| class.bits() & !in_shadow == 0)
 }
 
 fn interface(name: &str) -> InterfaceStatus {

@@ -269,7 +269,7 @@ fn wanted<K: Key>(make: impl Fn((u8, u8)) -> K, seeds: &[(u8, u8)]) -> HashMap<K
 }
 
 /// Runs the steps on one list, checking after each.
-fn walk<K: In, M: Marks<K>>(
+fn walk<K: In + std::fmt::Debug, M: Marks<K>>(
     steps: Vec<Step>,
     twin: &Twin,
     make: impl Fn((u8, u8)) -> K,
