@@ -12,8 +12,8 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `ImportPart`, at most: adding them holds nobody up.
 pub const IMPORT_PORTION: usize = 4_000;
 
-/// Entries of one listing, at most, but for several on one prefix: they fit a line even if all their notes
-/// need escapes, and gathering them holds nobody up.
+/// Entries of one listing, but for several bans on one prefix: they fit a line even if all their
+/// texts need escapes, and gathering them holds nobody up.
 pub const LIST_PORTION: usize = 500;
 
 /// Bytes of a note, at most.

@@ -150,9 +150,9 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State, Lists), Gua
         state.warnings.push(warning);
     }
     state.reconcile(&mut *kernel)?;
+    let lists = state.start_lists(config, lists, &*kernel)?;
     // Its failure leaves SYNs to the stack; the first look at our addresses says so.
     drop(kernel.answer_for(&own));
-    let lists = state.start_lists(config, lists, &*kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
     Ok((kernel, state, lists))
 }

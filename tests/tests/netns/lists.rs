@@ -27,14 +27,12 @@ use super::{BANNED, INNOCENT, LONG, flood_goes_on, nothing_leaked};
 const ENTRIES: u32 = 1_000_000;
 
 /// What a million entries may take on a loaded machine, in a debug build.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn settings(lab: &Lab) -> Settings {
-    let mut settings = lab.settings();
-    settings.kernel = "attach = \"native\"\n\
-        capacity = { hosts = 1000000, prefixes = 1000, dynamic = 1000, allow = 100, limits = 4096 }"
-        .to_owned();
-    settings
+    let kernel = "attach = \"native\"\n\
+        capacity = { hosts = 1000000, prefixes = 1000, dynamic = 1000, allow = 100, limits = 4096 }";
+    Settings { kernel: kernel.to_owned(), ..lab.settings() }
 }
 
 /// A list of addresses no two of which merge, none of them ours, and the flooding prefixes.

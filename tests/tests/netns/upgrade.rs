@@ -113,7 +113,8 @@ fn changed_capacity_leaks_nothing() -> Result<()> {
             gateway.start()?;
             flood_goes_on(flood)?;
             let maps = gateway.status()?.kernel.maps;
-            ensure!(maps.iter().any(|map| map.capacity == 2 * (hosts + 500) + 200), "{maps:?}");
+            let room = 2 * (hosts + 500) + 200;
+            ensure!(maps.iter().any(|map| map.capacity == room), "{maps:?}");
             assert_eq!(gateway.bans()?.len(), 3);
         }
         Ok(())

@@ -137,15 +137,17 @@ fn send<R: BufRead>(
 }
 
 fn commit(client: &mut Client, ticket: u64, report: &mut Report) -> anyhow::Result<()> {
-    let (refused, untold) = match client.ask(&Request::ImportCommit { ticket })? {
-        Response::Imported { given, entries, refused, untold } => {
-            (report.loaded, report.given, report.entries) = (true, given, entries);
-            (refused, untold)
-        }
-        Response::Unfit { refused, untold } => (refused, untold),
-        _ => return Err(unexpected()),
+    let answer = client.ask(&Request::ImportCommit { ticket })?;
+    let untold = if let Response::Imported { given, entries, refused, untold } = answer {
+        (report.loaded, report.given, report.entries) = (true, given, entries);
+        report.refused = refused;
+        untold
+    } else if let Response::Unfit { refused, untold } = answer {
+        report.refused = refused;
+        untold
+    } else {
+        return Err(unexpected());
     };
-    report.refused = refused;
     report.untold = report.untold.saturating_add(untold);
     Ok(())
 }

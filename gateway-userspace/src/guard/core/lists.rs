@@ -11,7 +11,7 @@ use crate::{
     clock::{self, Wall},
     control::{Ban, IMPORT_PORTION, LIST_PORTION, List, RefusedEntry, Response},
     guard::{
-        bans::{Done, Header, ListError, Reply},
+        bans::{Done, Header, ListError, NamedList, Reply},
         chain,
         control::Outcome,
         kernel::{BanSource, Record, filter::Met},
@@ -113,7 +113,7 @@ impl Core {
             let nets = list.nets.after(after).take(LIST_PORTION + 1);
             bans.extend(nets.map(|net| Ban {
                 net,
-                reason: list.reason().name().to_owned(),
+                reason: NamedList::REASON.name().to_owned(),
                 source: list.source.name().to_owned(),
                 list: name.clone(),
                 since: list.since.0,
@@ -144,7 +144,7 @@ impl Core {
         let record = met.iter().find(|met| met.bulk).map(|met| met.record).unwrap_or_default();
         Some(Ban {
             net,
-            reason: list.reason().name().to_owned(),
+            reason: NamedList::REASON.name().to_owned(),
             source: list.source.name().to_owned(),
             list: name,
             since: list.since.0,
@@ -158,7 +158,7 @@ impl Core {
     /// What the kernel itself holds against an address, in a sentence each.
     pub(super) fn held_against(&self, address: IpAddr) -> Vec<String> {
         let met = self.kernel.0.met_by(address).unwrap_or_default();
-        met.iter().map(|met| sentence(met)).collect()
+        met.iter().map(sentence).collect()
     }
 
     /// Once a second.

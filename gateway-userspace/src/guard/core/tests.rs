@@ -66,6 +66,22 @@ fn listed(core: &mut Core) -> Vec<crate::control::Ban> {
 }
 
 #[test]
+fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
+    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
+    let nets: Vec<IpNet> =
+        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + 2 * n).to_be_bytes()).into()).collect();
+    assert!(matches!(import(&mut core, "a", &nets, false), Response::Imported { .. }));
+    assert!(matches!(import(&mut core, "b", &nets[2000..3000], false), Response::Imported { .. }));
+    ask(&mut core, Request::BlockAdd { net: nets[2500], ttl: None, note: String::new() });
+    let seen = listed(&mut core);
+    let mut expected = [&nets[..], &nets[2000..3000], &nets[2500..2501]].concat();
+    expected.sort();
+    assert_eq!(seen.iter().map(|ban| ban.net).collect::<Vec<_>>(), expected);
+    let of = |list: &str| seen.iter().filter(|ban| ban.list == list).count();
+    assert_eq!((of("a"), of("b"), of("")), (10_000, 1000, 1));
+}
+
+#[test]
 fn allows_and_keys_come_in_portions_that_fit_and_lose_nothing() {
     const MANY: usize = 5_000;
     let (_folder, mut core) = core_with(|config| {
@@ -114,22 +130,6 @@ fn fitting(core: &mut Core, request: Request) -> Response {
     let line = serde_json::to_vec(&response).unwrap();
     assert!(line.len() < crate::control::LINE_BYTES, "{} bytes", line.len());
     response
-}
-
-#[test]
-fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
-    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
-    let nets: Vec<IpNet> =
-        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + 2 * n).to_be_bytes()).into()).collect();
-    assert!(matches!(import(&mut core, "a", &nets, false), Response::Imported { .. }));
-    assert!(matches!(import(&mut core, "b", &nets[2000..3000], false), Response::Imported { .. }));
-    ask(&mut core, Request::BlockAdd { net: nets[2500], ttl: None, note: String::new() });
-    let seen = listed(&mut core);
-    let mut expected = [&nets[..], &nets[2000..3000], &nets[2500..2501]].concat();
-    expected.sort();
-    assert_eq!(seen.iter().map(|ban| ban.net).collect::<Vec<_>>(), expected);
-    let of = |list: &str| seen.iter().filter(|ban| ban.list == list).count();
-    assert_eq!((of("a"), of("b"), of("")), (10_000, 1000, 1));
 }
 
 #[test]
@@ -356,16 +356,8 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let lists = state.start_lists(&config, lists, &*kernel).unwrap();
     let cookies =
         Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
-    let parts = Parts {
-        config,
-        text: String::new(),
-        program: [0; 32],
-        kernel,
-        state,
-        lists,
-        keeper,
-        cookies,
-    };
+    let (text, program) = (String::new(), [0; 32]);
+    let parts = Parts { config, text, program, kernel, state, lists, keeper, cookies };
     (folder, Core::new(parts, Vec::new(), &accounts))
 }
 

@@ -320,14 +320,13 @@ impl BulkFilter for Generations {
             }
             stale.unread = true;
         }
-        let contents = match stale.contents.take() {
-            Some(contents) => contents,
-            None => {
-                // Half of it may be marked for entries that never came.
-                self.tables.sheet4.clear(stale.set);
-                self.tables.sheet6.clear(stale.set);
-                Arc::new(self.dump(stale.set)?)
-            }
+        let contents = if let Some(contents) = stale.contents.take() {
+            contents
+        } else {
+            // Half of it may be marked for entries that never came.
+            self.tables.sheet4.clear(stale.set);
+            self.tables.sheet6.clear(stale.set);
+            Arc::new(self.dump(stale.set)?)
         };
         match self.remove_some(stale.set, &contents, stale.removed) {
             Ok(0) => {

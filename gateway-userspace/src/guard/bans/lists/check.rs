@@ -15,7 +15,7 @@ use crate::{
 /// The IPv4 addresses within IPv6, which the packet filter reads as what they are.
 const MAPPED: &str = "::ffff:0:0/96";
 
-/// The IPv6 address space that is given out at all, 2000::/3, in /64s.
+/// The IPv6 address space that is given out at all, `2000::/3`, in /64s.
 const ROUTED6: u128 = 1 << 61;
 
 /// Why an entry is refused.

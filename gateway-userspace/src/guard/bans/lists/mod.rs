@@ -64,9 +64,7 @@ pub(crate) struct NamedList {
 
 impl NamedList {
     /// Why its entries are banned.
-    pub(crate) const fn reason(&self) -> Reason {
-        Reason::Import
-    }
+    pub(crate) const REASON: Reason = Reason::Import;
 
     pub(crate) fn is_over(&self, wall: Wall) -> bool {
         self.expires.is_some_and(|at| at <= wall)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::guard::testing::FakeBulk;
+use crate::guard::testing::{FakeBulk, config};
 
 const WALL: Wall = Wall(1_000_000);
 
@@ -15,8 +15,7 @@ impl Lab {
 
     fn start(&self, wall: Wall) -> Lists {
         let stored = ListFolder::open(self.folder.path()).unwrap();
-        let capacity =
-            Capacity { hosts: 50, prefixes: 50, dynamic: 1, allow: 1, limits: 1, flows: 1 };
+        let capacity = Capacity { hosts: 50, prefixes: 50, ..config().kernel.capacity };
         let bounds = (capacity, Coverage { ipv4: 5, ipv6: 1 });
         Lists::start(stored, bounds, Box::new(self.kernel.clone()), protected(), wall).unwrap()
     }

@@ -30,7 +30,7 @@ pub(super) fn of(
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (list, kind) in lists.values().filter(|list| !list.is_over(wall)).zip(0_u8..) {
         let left = list.expires.map(|at| at.since(wall));
-        bulk.kinds.push(KernelBan { left, reason: list.reason(), source: list.source });
+        bulk.kinds.push(KernelBan { left, reason: NamedList::REASON, source: list.source });
         let nets = list.nets.without(protected);
         v4.push((nets.v4, kind));
         v6.push((nets.v6, kind));
@@ -57,13 +57,13 @@ fn joined<A: Address>(
         return nets.into_iter().map(|net| (net, kind)).collect();
     }
     // For ever is longest.
-    let lasts = |kind: u8| left(kind).unwrap_or(Duration::MAX);
+    let time = |kind: u8| left(kind).unwrap_or(Duration::MAX);
     let mut all: Vec<(Prefix<A>, u8)> = lists
         .into_iter()
         .flat_map(|(nets, kind)| nets.into_iter().map(move |n| (n, kind)))
         .collect();
     all.sort_unstable_by(|(a, first), (b, second)| {
-        a.cmp(b).then_with(|| lasts(*second).cmp(&lasts(*first)))
+        a.cmp(b).then_with(|| time(*second).cmp(&time(*first)))
     });
     // Those around the entry at hand, each of which lasts longer than the one around it.
     let mut around: Vec<(A, Duration)> = Vec::new();
@@ -71,10 +71,10 @@ fn joined<A: Address>(
         while around.last().is_some_and(|(end, _)| end < first) {
             around.pop();
         }
-        let lasts = lasts(*kind);
-        let is_needed = around.last().is_none_or(|(_, outer)| *outer < lasts);
+        let time = time(*kind);
+        let is_needed = around.last().is_none_or(|(_, outer)| *outer < time);
         if is_needed {
-            around.push((first.last(*length), lasts));
+            around.push((first.last(*length), time));
         }
         is_needed
     });

@@ -44,7 +44,7 @@ impl World {
 
     /// Entries that packets are not sent to.
     fn missed(&self) -> HashSet<String> {
-        let v4 = self.v4.keys().filter(|key| !self.is_met4(key)).map(|key| format!("{key:?}"));
+        let v4 = self.v4.keys().filter(|key| !self.is_met4(**key)).map(|key| format!("{key:?}"));
         let v6 = self.v6.keys().filter(|key| !self.is_met6(key.address, key.length));
         let tail = self
             .tail
@@ -56,12 +56,12 @@ impl World {
     }
 
     /// Every packet of the prefix is sent on to a look-up that finds it.
-    fn is_met4(&self, key: &BanKey<4>) -> bool {
+    fn is_met4(&self, key: BanKey<4>) -> bool {
         let (first, count) = cover::range4(key.address, key.length);
         (first..first + count).all(|bucket| {
             let (group, bit) = cover::summary4(bucket);
             let (word, shift) = cover::detail4(BanSet::Dynamic, bucket);
-            let detail = Detail4((self.word(DETAIL, word) >> shift) as u16);
+            let detail = Detail4(u16::try_from(self.word(DETAIL, word) >> shift & 0xffff).unwrap());
             let is_sent = match key.length {
                 32 => detail.has_hosts(),
                 25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
@@ -130,13 +130,13 @@ impl Cells for TwinCells {
     }
 
     fn change(&self, word: u32, mask: u64, bits: u64) {
-        let mut world = self.twin.world();
-        let new = (world.word(self.table, word) & !mask) | (bits & mask);
+        let mut seen = self.twin.world();
+        let new = (seen.word(self.table, word) & !mask) | (bits & mask);
         // An entry may be there and not marked yet: it does not hold yet. But none that held may
         // be lost by a write.
-        let before = world.missed();
-        world.words.insert((self.table, word), new);
-        let lost: Vec<String> = world.missed().difference(&before).cloned().collect();
+        let before = seen.missed();
+        seen.words.insert((self.table, word), new);
+        let lost: Vec<String> = seen.missed().difference(&before).cloned().collect();
         assert!(lost.is_empty(), "lost by a write: {lost:?}");
     }
 }
@@ -223,13 +223,9 @@ impl<K: In> Entries<K, BanValue> for Twin {
 
 /// A few prefixes that nest and share neighbourhoods.
 fn key4((site, length): (u8, u8)) -> BanKey<4> {
-    let length = [19, 21, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
+    let length = [19_u8, 21, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
     let address = 0x0a00_0000 | u32::from(site & 3) << 8 | u32::from(site & 0xf0);
-    BanKey::new(
-        BanSet::Dynamic,
-        (address & (u32::MAX << (32 - length))).to_be_bytes(),
-        length as u8,
-    )
+    BanKey::new(BanSet::Dynamic, (address & (u32::MAX << (32 - length))).to_be_bytes(), length)
 }
 
 fn address6(site: u8, length: u8) -> [u8; 16] {
@@ -319,9 +315,11 @@ fn walk<K: In + std::fmt::Debug, M: Marks<K>>(
     assert!(twin.world().words.values().all(|word| *word == 0), "a mark was left over");
 }
 
+type Seeds<'a> = &'a [(u8, u8)];
+
 /// Breaks every write after `fuse`, then mends and goes on.
-fn break_off<K: In + std::fmt::Debug, M: Marks<K>>(
-    (before, after): (&[(u8, u8)], &[(u8, u8)]),
+fn break_off<K: In, M: Marks<K>>(
+    (before, after): (Seeds<'_>, Seeds<'_>),
     fuse: usize,
     twin: &Twin,
     make: impl Fn((u8, u8)) -> K,

@@ -47,7 +47,7 @@ impl<C: Cells> Counted4<C> {
         Detail4(bits).covered_by(self.around(address, lengths.iter().copied()))
     }
 
-    fn count(&mut self, key: &BanKey<4>, step: impl Fn(u16) -> u16) {
+    fn count(&mut self, key: BanKey<4>, step: impl Fn(u16) -> u16) {
         let bucket = cover::bucket4(key.address);
         let counts = self.inside.entry(bucket).or_default();
         let Some(count) = counts.get_mut(usize::from(key.length.saturating_sub(COVER + 1))) else {
@@ -64,7 +64,7 @@ impl<C: Cells> Counted4<C> {
         self.sheet.write(BanSet::Dynamic, bucket, new);
     }
 
-    fn uncover_range(&mut self, key: &BanKey<4>) {
+    fn uncover_range(&mut self, key: BanKey<4>) {
         self.covers.remove(&(key.address, key.length));
         let parent = self.around(key.address, 1..key.length);
         let (first, count) = cover::range4(key.address, key.length);
@@ -92,7 +92,7 @@ impl<C: Cells> Counted4<C> {
 impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
     fn cover(&mut self, key: &BanKey<4>) {
         if key.length > COVER {
-            self.count(key, |count| count.saturating_add(1));
+            self.count(*key, |count| count.saturating_add(1));
             return;
         }
         self.covers.insert((key.address, key.length));
@@ -105,9 +105,9 @@ impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
 
     fn uncover(&mut self, key: &BanKey<4>) {
         if key.length > COVER {
-            self.count(key, |count| count.saturating_sub(1));
+            self.count(*key, |count| count.saturating_sub(1));
         } else {
-            self.uncover_range(key);
+            self.uncover_range(*key);
         }
     }
 
