@@ -3,8 +3,11 @@
 use super::{
     Context, client,
     output::{Output, bytes, escape, json, span, table},
+    policy::summary,
 };
-use crate::control::{KernelStatus, ProxyStatus, Request, Response, Status, Usage};
+use crate::control::{
+    KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status, Usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,12 +42,16 @@ pub(crate) fn show(status: &Status) -> String {
             ),
         ),
         ("kernel", kernel(&status.kernel)),
+        ("policy", summary(&status.policy)),
         ("proxy", proxy(&status.proxy)),
         ("bans", usage(status.bans)),
         ("strikes", usage(status.strikes)),
     ];
     parts.push(table(["PART", "STATE"], rows.map(|(part, state)| [part.to_owned(), state])));
     parts.extend(filter(&status.kernel));
+    if !status.protected.is_empty() {
+        parts.push(table(["PROTECTED NOW", "WHY", "LEFT"], status.protected.iter().map(protected)));
+    }
     if !status.proxy.detail.is_null() {
         parts.push(json(&status.proxy.detail).unwrap_or_default());
     }
@@ -55,8 +62,18 @@ fn kernel(kernel: &KernelStatus) -> String {
     if !kernel.enabled {
         return "OFF: bans are kept but no packet is dropped".to_owned();
     }
-    let KernelStatus { mode, layout, pins, memory_bytes, .. } = kernel;
-    format!("{mode}, layout {layout}, pins {pins}, {} of maps", bytes(*memory_bytes))
+    let KernelStatus { mode, slot, layout, pins, memory_bytes, .. } = kernel;
+    let shadow = match kernel.shadow.join(", ") {
+        classes if classes.is_empty() || mode == "shadow" => String::new(),
+        classes => format!(" but for {classes} in shadow mode"),
+    };
+    let maps = bytes(*memory_bytes);
+    format!("{mode}{shadow}, policy slot {slot}, layout {layout}, pins {pins}, {maps} of maps")
+}
+
+fn protected(protected: &ProtectedStatus) -> [String; 3] {
+    let left = protected.left.map_or_else(String::new, span);
+    [protected.net.to_string(), escape(&protected.why), left]
 }
 
 fn proxy(proxy: &ProxyStatus) -> String {

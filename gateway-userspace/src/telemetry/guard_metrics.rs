@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 31] = [
+const MEANINGS: [(&str, &str); 33] = [
     ("allows", "Allowed prefixes"),
     (
         "ban_capacity",
@@ -19,6 +19,8 @@ const MEANINGS: [(&str, &str); 31] = [
     ("memory_evictions_total", "Sources that had to go for others in what gateway why remembers"),
     ("offender_evictions_total", "Past offenders that had to go for others"),
     ("offenders", "Sources whose past bans still count"),
+    ("policy_rollbacks_total", "Policies that were tried and not confirmed in time"),
+    ("policy_trial_seconds_left", "Time left to confirm the policy on trial; 0 without one"),
     ("proxy_broken_total", "Connections to a proxy broken off for a frame it should not have sent"),
     ("proxy_messages_refused_total", "Messages from the proxy that the guard did not act on"),
     ("proxy_messages_total", "Messages from the proxy"),

@@ -249,7 +249,8 @@ fn with_proxy(response: Response, said: Option<&str>) -> Response {
         | Response::Imported { .. }
         | Response::Allows { .. }
         | Response::KeyCreated { .. }
-        | Response::Keys { .. }) => other,
+        | Response::Keys { .. }
+        | Response::Policy(_)) => other,
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Core;
 use crate::{
-    clock::Wall,
+    clock::{self, Wall},
     control::{
         Allow, Ban, IMPORT_PORTION, Key, LIST_PORTION, NOTE_BYTES, RefusedEntry, Request, Response,
     },
@@ -55,6 +55,15 @@ impl Core {
             Request::KeyRevoke { id } => self.revoke_key(&id),
             Request::PanicPass => Outcome::Now(self.set_panic(true)),
             Request::PanicRestore => Outcome::Now(self.set_panic(false)),
+            Request::PolicyShow => Outcome::Now(Response::Policy(Box::new(self.policy_report()))),
+            Request::PolicyApply { text, origin, confirm } => {
+                self.apply_policy(&text, origin, confirm)
+            }
+            Request::PolicyConfirm => self.confirm_policy(),
+            Request::PolicyRollback => self.roll_back_policy(),
+            Request::Reload => self.reload(),
+            Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
+            Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }
     }
 
@@ -62,6 +71,7 @@ impl Core {
         if let Err(refused) = check_note(note) {
             return Outcome::Now(refused);
         }
+        self.look_around(clock::now());
         let wanted = wanted(net, BanSource::Cli, Reason::Operator, ttl, &note.into());
         let wall = self.wall();
         match self.bans.add(&mut *self.kernel.0, wanted, wall) {
@@ -218,7 +228,7 @@ impl Core {
     }
 
     /// Answers once what changed is on the disk.
-    fn stored(&mut self, response: Response) -> Outcome {
+    pub(super) fn stored(&mut self, response: Response) -> Outcome {
         let changes = self.take_changes();
         let durable = self.store.submit_durable(changes);
         Outcome::Stored(response, durable)

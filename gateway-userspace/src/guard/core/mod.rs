@@ -3,7 +3,9 @@
 
 mod answers;
 mod explain;
+mod policy;
 mod proxy;
+mod shadow;
 
 use std::{
     collections::BTreeMap,
@@ -25,8 +27,10 @@ use super::{
     kernel::PacketFilter,
     keys::KeyRing,
     listeners::{self, Listening},
+    policy::Policies,
     protect::Protected,
     store::{Change, Store, Stored},
+    surroundings::{Places, Surroundings},
     timekeeper::{Jump, Timekeeper},
     worker::{Keeper, Outfit},
 };
@@ -66,6 +70,8 @@ pub(super) struct Core {
     keys: KeyRing,
     store: Store,
     memory: Memory,
+    places: Places,
+    policies: Policies,
     time: Timekeeper,
     keeper: Keeper,
     listening: Vec<Listening>,
@@ -102,6 +108,7 @@ struct Counts {
     sweep_failures: u64,
     messages_refused: u64,
     queries_refused: u64,
+    policy_rollbacks: u64,
 }
 
 /// What a core is made of before it serves.
@@ -154,12 +161,13 @@ pub(super) struct Parts {
     pub(super) digest: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
+    pub(super) policies: Policies,
     pub(super) keeper: Keeper,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, keeper } = parts;
+        let Parts { config, text, digest, kernel, state, policies, keeper } = parts;
         let now = clock::now();
         Self {
             config,
@@ -171,6 +179,8 @@ impl Core {
             keys: state.keys,
             store: state.store,
             memory: Memory::default(),
+            places: Places::default(),
+            policies,
             time: state.time,
             keeper,
             listening,
@@ -242,6 +252,7 @@ impl Core {
         if let Err(error) = self.kernel.0.tend() {
             self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
         }
+        self.watch_trial();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -250,6 +261,7 @@ impl Core {
             self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
             self.look_at_own_addresses();
+            self.look_around(now);
         }
         self.store.submit(changes);
     }
@@ -264,6 +276,20 @@ impl Core {
         match of_this_machine() {
             Ok(own) => self.bans.protect_own(&own),
             Err(error) => warn!(%error, "the addresses of this machine are as they were"),
+        }
+    }
+
+    /// Who is logged in from where, and whom this machine needs: never banned, whatever they do.
+    fn look_around(&mut self, now: Instant) {
+        let around = Surroundings::look(&self.places);
+        let (lifted, standing) = self.bans.look_around(&mut *self.kernel.0, &around, now);
+        for net in lifted {
+            info!(%net, "a ban by strikes is lifted: what it covers is protected for now");
+        }
+        for net in standing {
+            self.warn(format!(
+                "the ban on {net} covers a login, a gateway or a resolver of this machine; `gateway block why` tells more, `gateway block rm {net}` lifts it"
+            ));
         }
     }
 
@@ -295,6 +321,7 @@ impl Core {
         let mut changes = self.bans.take_changes();
         changes.extend(self.allows.take_changes());
         changes.extend(self.keys.take_changes());
+        changes.extend(self.policies.take_change());
         changes
     }
 
