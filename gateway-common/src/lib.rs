@@ -1,7 +1,7 @@
 //! What the kernel program and the daemons share, `no_std` and free of side effects:
 //! the packet parser, the verdict, the numbered reasons and the layout of the maps.
 //!
-//! Reading order: [`packet`] → [`verdict`] (with [`summary`] and [`limit`]) → [`reason`];
+//! Reading order: [`packet`] → [`verdict`] (with [`summary`], [`cover`] and [`limit`]) → [`reason`];
 //! [`maps`] and [`event`] are the contract between kernel and userspace.
 #![no_std]
 #![warn(missing_docs)]
@@ -14,6 +14,7 @@
 extern crate std;
 
 pub mod class;
+pub mod cover;
 pub mod event;
 pub mod limit;
 pub mod maps;

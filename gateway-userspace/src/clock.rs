@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
+const NANOS: u64 = 1_000_000_000;
+
 /// Seconds since 1970 on the wall clock, which may jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);
@@ -15,6 +17,17 @@ impl Wall {
     pub fn plus(self, duration: Duration) -> Self {
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         Self(self.0.saturating_add(seconds))
+    }
+
+    /// The time on a wall clock that is `ahead` seconds ahead of `CLOCK_MONOTONIC`.
+    pub fn ahead_of_monotonic(ahead: i64, monotonic_ns: u64) -> Self {
+        Self((monotonic_ns / NANOS).saturating_add_signed(ahead))
+    }
+
+    /// How far this time is ahead of `CLOCK_MONOTONIC`, in seconds.
+    pub fn ahead(self, monotonic_ns: u64) -> i64 {
+        let seconds = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        seconds(self.0).saturating_sub(seconds(monotonic_ns / NANOS))
     }
 
     /// How long from `earlier` to this time; zero if this is not later.
@@ -48,6 +61,6 @@ pub fn monotonic_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
         let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
-        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+        seconds.saturating_mul(NANOS).saturating_add(nanos)
     })
 }

@@ -12,7 +12,7 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `BlockImport`, at most.
 pub const IMPORT_PORTION: usize = 10_000;
 
-/// Entries of one `Bans`, at most: they fit a line even if all their notes need escapes.
+/// Entries of one listing, at most: they fit a line even if all their texts need escapes.
 pub const LIST_PORTION: usize = 2_000;
 
 /// Bytes of a note, at most.
@@ -48,7 +48,11 @@ pub enum Request {
     AllowRemove {
         net: IpNet,
     },
-    AllowList,
+    /// As for bans.
+    AllowList {
+        #[serde(default)]
+        after: Option<IpNet>,
+    },
     WhyAddress {
         address: IpAddr,
     },
@@ -60,7 +64,11 @@ pub enum Request {
         client: String,
         ttl: Option<Duration>,
     },
-    KeyList,
+    /// The keys behind the id `after`, in the order of ids.
+    KeyList {
+        #[serde(default)]
+        after: Option<String>,
+    },
     KeyRevoke {
         id: String,
     },
@@ -111,6 +119,8 @@ pub enum Response {
     },
     Allows {
         allows: Vec<Allow>,
+        #[serde(default)]
+        more: bool,
     },
     Why(Box<Why>),
     /// The only time the key is seen.
@@ -120,6 +130,8 @@ pub enum Response {
     },
     Keys {
         keys: Vec<Key>,
+        #[serde(default)]
+        more: bool,
     },
     Policy(Box<PolicyReport>),
 }
@@ -286,8 +298,40 @@ pub struct ProxyStatus {
     pub state: String,
     pub pid: u32,
     pub restarts: u64,
-    /// What the proxy itself says (`Query::Status`), as JSON.
-    pub detail: serde_json::Value,
+    /// What the proxy itself says (`Query::Status`).
+    pub detail: Told,
+}
+
+/// What the proxy says, as JSON. The guard hands the text on unread: a proxy that was taken over
+/// says what a stranger wants, and the guard holds every capability. The command line, which has
+/// dropped its own by then, reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// Also what turned out to be no JSON.
+    Unread(String),
+    Read(serde_json::Value),
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::Read(serde_json::Value::Null)
+    }
+}
+
+impl Told {
+    /// Reads it, if it can be read. Nesting is bounded by the parser, length by the line.
+    pub fn read(&mut self) {
+        let Self::Unread(text) = self else { return };
+        if let Ok(value) = serde_json::from_str(text) {
+            *self = Self::Read(value);
+        }
+    }
+
+    /// Whether there is nothing to show.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Read(serde_json::Value::Null))
+    }
 }
 
 /// Used of total.
@@ -310,8 +354,8 @@ pub struct Why {
     pub strikes: Vec<StrikeRecord>,
     /// Latest drops the kernel sampled, newest first.
     pub drops: Vec<DropRecord>,
-    /// What the proxy remembers, as JSON.
-    pub proxy: serde_json::Value,
+    /// What the proxy remembers.
+    pub proxy: Told,
 }
 
 /// One strike.

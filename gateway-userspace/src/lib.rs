@@ -8,6 +8,7 @@
 //! - [`proxy`]: the unprivileged process: every byte from the network is parsed here
 //! - [`telemetry`]: metrics and access log
 //! - [`control`]: what the command line and the guard say to each other
+//! - `doctor`: what keeps the packet filter from running, or from running at its best
 //! - [`cli`]: one subcommand a file
 //! - [`app`]: joins the parts
 //! - [`clock`]: the one clock
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub(crate) mod doctor;
 pub mod guard;
 pub mod ipc;
 pub mod proxy;

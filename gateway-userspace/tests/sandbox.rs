@@ -42,6 +42,8 @@ const PROBES: &[Probe] = &[
     ("writes_no_file", End::Works, writes_no_file),
     ("binds_no_port", End::Works, binds_no_port),
     ("opens_no_raw_socket", End::Works, opens_no_raw_socket),
+    ("sets_a_servers_socket_options", End::Works, sets_a_servers_socket_options),
+    ("sets_no_other_socket_option", End::Works, sets_no_other_socket_option),
     ("signals_nobody", End::Works, signals_nobody),
     ("forks_nothing", End::Works, forks_nothing),
     ("execve", End::Killed, || call(libc::SYS_execve)),
@@ -188,6 +190,70 @@ fn opens_no_raw_socket() -> Result<(), String> {
         expect(socket < 0, &format!("socket family {domain} is open"))?;
     }
     Ok(())
+}
+
+fn sets_a_servers_socket_options() -> Result<(), String> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    for (kind, level, option) in [
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP, libc::TCP_NODELAY),
+        (libc::SOCK_DGRAM, libc::SOL_IP, libc::IP_RECVERR),
+    ] {
+        let set = set_option(libc::AF_INET, kind, level, option, &1_i32);
+        expect(set == 0, &format!("option {option} of level {level}: errno {set}"))?;
+    }
+    let set =
+        set_option(libc::AF_INET, libc::SOCK_STREAM, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+    expect(set == 0, &format!("SO_LINGER: errno {set}"))
+}
+
+/// What would outlive the proxy on a socket that the guard gives to the next one, or forge.
+fn sets_no_other_socket_option() -> Result<(), String> {
+    let mut accept_all = [libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0xffff }];
+    let program = libc::sock_fprog { len: 1, filter: accept_all.as_mut_ptr() };
+    for option in
+        [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ATTACH_REUSEPORT_EBPF]
+    {
+        let set = set_option(libc::AF_INET, libc::SOCK_STREAM, libc::SOL_SOCKET, option, &program);
+        expect(set == libc::EPERM, &format!("a program as option {option}: errno {set}"))?;
+    }
+    for (level, option) in [
+        (libc::SOL_SOCKET, libc::SO_ATTACH_BPF),
+        (libc::SOL_SOCKET, libc::SO_DETACH_FILTER),
+        (libc::SOL_SOCKET, libc::SO_LOCK_FILTER),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        (libc::SOL_SOCKET, libc::SO_RCVBUF),
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
+        (libc::SOL_SOCKET, libc::SO_BUSY_POLL),
+        (libc::IPPROTO_TCP, libc::TCP_ULP),
+        (libc::IPPROTO_TCP, libc::TCP_REPAIR),
+        (libc::IPPROTO_TCP, libc::TCP_CONGESTION),
+        (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+        (libc::SOL_IP, libc::IP_TRANSPARENT),
+        (libc::SOL_IP, libc::IP_TTL),
+        // The number of an allowed option, of another level.
+        (libc::SOL_SOCKET, libc::TCP_NODELAY),
+        (libc::IPPROTO_TCP, libc::SO_LINGER),
+    ] {
+        let set = set_option(libc::AF_INET, libc::SOCK_STREAM, level, option, &1_i32);
+        expect(set == libc::EPERM, &format!("option {option} of level {level}: errno {set}"))?;
+    }
+    Ok(())
+}
+
+/// Sets an option of a socket made for it: 0, or the error's number.
+fn set_option<T>(family: i32, kind: i32, level: i32, option: i32, value: &T) -> i32 {
+    // SAFETY: creates a descriptor or fails.
+    let socket = unsafe { libc::socket(family, kind, 0) };
+    let length = libc::socklen_t::try_from(size_of::<T>()).unwrap();
+    // SAFETY: `value` is as long as said and lives until the call is back.
+    let set = unsafe {
+        libc::setsockopt(socket, level, option, std::ptr::from_ref(value).cast(), length)
+    };
+    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    // SAFETY: made above and used no more.
+    unsafe { libc::close(socket) };
+    if set == 0 { 0 } else { error }
 }
 
 fn signals_nobody() -> Result<(), String> {

@@ -22,6 +22,7 @@ pub struct Certificates {
     pub key: PathBuf,
     /// The authority's own certificate.
     pub authority: PathBuf,
+    signer: CertifiedIssuer<'static, KeyPair>,
     roots: RootCertStore,
 }
 
@@ -34,20 +35,29 @@ impl Certificates {
         let authority =
             CertifiedIssuer::self_signed(params, key).context("signing the authority")?;
 
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).context("trusting the authority")?;
+        let certificates = Self {
+            certificate: folder.join("server.pem"),
+            key: folder.join("server.key"),
+            authority: write(&folder.join("authority.pem"), &authority.pem())?,
+            signer: authority,
+            roots,
+        };
+        certificates.renew(addresses)?;
+        Ok(certificates)
+    }
+
+    /// Signs another certificate, for another key, and puts it in the place of the one before.
+    pub fn renew(&self, addresses: &[IpAddr]) -> Result<()> {
         let mut params =
             CertificateParams::new(vec![NAME.to_owned()]).context("describing the server")?;
         params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
         let key = KeyPair::generate().context("making the server's key")?;
-        let server = params.signed_by(&key, &authority).context("signing the server")?;
-
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).context("trusting the authority")?;
-        Ok(Self {
-            certificate: write(&folder.join("server.pem"), &server.pem())?,
-            key: write(&folder.join("server.key"), &key.serialize_pem())?,
-            authority: write(&folder.join("authority.pem"), &authority.pem())?,
-            roots,
-        })
+        let server = params.signed_by(&key, &self.signer).context("signing the server")?;
+        write(&self.certificate, &server.pem())?;
+        write(&self.key, &key.serialize_pem())?;
+        Ok(())
     }
 
     /// TLS as a client of the lab speaks it, offering these protocols.

@@ -20,7 +20,8 @@ use crate::{
 
 /// The interface the filter is attached to.
 pub const INTERFACE: &str = "edge0";
-const PEER: &str = "world0";
+/// The other end of its link, outside.
+pub const PEER: &str = "world0";
 
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
@@ -95,6 +96,11 @@ impl Lab {
             key: self.certificates.key.clone(),
             services: services(self.origin.http1, self.origin.h2c),
         }
+    }
+
+    /// Another certificate under the same name.
+    pub fn renew_certificate(&self) -> Result<()> {
+        self.certificates.renew(&[IpAddr::V4(GATEWAY), IpAddr::V6(GATEWAY_V6)])
     }
 
     /// A gateway with these settings, not yet started.

@@ -4,12 +4,14 @@
 //! - [`netns`], [`veth`]: a private network, taken down with what runs in it
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
+//! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
 //! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
 
 pub mod certs;
 pub mod client;
+pub mod foreign;
 pub mod gateway;
 pub mod inject;
 pub mod lab;

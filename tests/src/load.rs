@@ -33,6 +33,9 @@ pub struct Load {
 pub struct Pace {
     pub connections: usize,
     pub per_second: u32,
+    /// Whether a connection is used again. Without it a server that ends one while it waits for
+    /// work, as it may, can fail no request.
+    pub reuse: bool,
 }
 
 /// What came of a load's requests.
@@ -116,7 +119,7 @@ async fn keep_asking(client: Client, ask: Ask, pace: Pace, tally: Arc<Tally>) {
         match ask_once(&client, &ask, open.take()).await {
             Ok(connection) => {
                 tally.served.fetch_add(1, Ordering::AcqRel);
-                open = Some(connection);
+                open = pace.reuse.then_some(connection);
             }
             Err(error) => tally.fail(format!("{error:#}")),
         }

@@ -72,15 +72,21 @@ impl Receiver {
     pub fn frames(&self, flow: u16) -> u64 {
         self.arrived(flow).frames
     }
-}
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
+    /// Stops listening: a packet socket costs every packet that passes, and a measurement is not
+    /// to pay for it.
+    pub fn close(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             // A panic of that thread has been printed; nothing is left to do about it.
             drop(thread.join());
         }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -39,6 +39,8 @@ impl Settings {
             r#"[kernel]
 interfaces = [{interfaces}]
 pins = "{pins}"
+# One of the lab's framings has them.
+answers.ipv4_options = "pass"
 {kernel}
 
 [bans]
@@ -101,16 +103,21 @@ local = true
 name = "down"
 targets = ["http://127.0.0.1:9"]
 local = true
+"#
+    ) + ROUTES
+}
 
+/// One for each measure.
+const ROUTES: &str = r#"
 [[route]]
 name = "private"
-path = "/private/{{*rest}}"
+path = "/private/{*rest}"
 supplier = "plain"
 identity = "customers"
 
 [[route]]
 name = "multiplexed"
-path = "/h2/{{*rest}}"
+path = "/h2/{*rest}"
 supplier = "multiplexed"
 identity = "customers"
 
@@ -119,50 +126,56 @@ name = "limited"
 path = "/limited"
 supplier = "plain"
 identity = "customers"
-limit = {{ per = "client", rate = "1/s", burst = 3 }}
+limit = { per = "client", rate = "1/s", burst = 3 }
 
 [[route]]
 name = "down"
 path = "/down"
 supplier = "down"
+identity = "none"
 
 [[route]]
 name = "small"
 path = "/small"
 methods = ["POST"]
 supplier = "plain"
+identity = "none"
 body = "1KiB"
 
 [[route]]
 name = "status"
-path = "/status/{{code}}"
+path = "/status/{code}"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "delay"
-path = "/delay/{{ms}}"
+path = "/delay/{ms}"
 supplier = "plain"
+identity = "none"
 timeout = "1s"
 
 [[route]]
 name = "big"
-path = "/big/{{bytes}}"
+path = "/big/{bytes}"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "indiscreet"
 path = "/indiscreet"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "close"
 path = "/close"
 supplier = "plain"
+identity = "none"
 
 [[route]]
 name = "echo"
 path = "/echo"
 supplier = "plain"
-"#
-    )
-}
+identity = "none"
+"#;

@@ -8,12 +8,25 @@ use nix::unistd::Uid;
 /// Names the file that `cargo xtask test` reads.
 const LIST: &str = "GATEWAY_SKIPS";
 
+/// Set by the init of the guests of `cargo xtask kernels`.
+const EMULATED: &str = "GATEWAY_EMULATED";
+
 /// True if namespaces and XDP can be had; else the case is recorded as not run.
 pub fn without_root(case: &str) -> Result<bool> {
     if Uid::effective().is_root() {
         return Ok(false);
     }
     record(case, "needs root: network namespaces and XDP")?;
+    Ok(true)
+}
+
+/// True in a guest of `cargo xtask kernels`, whose processor is emulated: what a packet costs there
+/// says nothing. For cases that measure, not for cases that are merely slow.
+pub fn under_emulation(case: &str) -> Result<bool> {
+    if std::env::var_os(EMULATED).is_none() {
+        return Ok(false);
+    }
+    record(case, "measures a processor, and this one is emulated")?;
     Ok(true)
 }
 

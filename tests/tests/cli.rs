@@ -3,13 +3,14 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{fs::PermissionsExt, net::UnixListener, process::CommandExt},
     path::Path,
     process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use gateway_tests::{
     gateway::{Gateway, Outcome, binary, outcome},
     lab::{INTERFACE, Lab},
@@ -17,6 +18,7 @@ use gateway_tests::{
     settings::Settings,
     skip,
 };
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 fn run(arguments: &[&str]) -> Result<Outcome> {
     let mut command = Command::new(binary()?);
@@ -229,6 +231,45 @@ fn second_gateway_is_refused_and_the_first_serves_on() -> Result<()> {
     one_line(&last_line(said), &["already running", &pid])?;
     ensure!(gateway.status()?.proxy.state == "serving");
     Ok(())
+}
+
+#[test]
+fn status_and_why_hold_no_capability_when_the_proxys_words_come() -> Result<()> {
+    if skip::without_root("cli::status_and_why_hold_no_capability_when_the_proxys_words_come")? {
+        return Ok(());
+    }
+    for arguments in [&["status"][..], &["why", "192.0.2.1"], &["block", "why", "192.0.2.1"]] {
+        let status = seen_by_its_guard(arguments)?;
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            let none = format!("{set}:\t0000000000000000");
+            ensure!(status.contains(&none), "{arguments:?} holds {set} in:\n{status}");
+        }
+        ensure!(status.contains("NoNewPrivs:\t1"), "{arguments:?}: {status}");
+    }
+    Ok(())
+}
+
+/// What a guard could see of a command, in /proc, before it answers.
+fn seen_by_its_guard(arguments: &[&str]) -> Result<String> {
+    let folder = Path::new("/tmp").join(unique());
+    fs::create_dir(&folder)?;
+    let path = folder.join("control.sock");
+    let listener = UnixListener::bind(&path)?;
+    let guard = std::thread::spawn(move || -> Result<String> {
+        let (mut stream, _) = listener.accept()?;
+        BufReader::new(&stream).read_line(&mut String::new())?;
+        let pid = getsockopt(&stream, PeerCredentials)?.pid();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        stream.write_all(b"{\"answer\":\"refused\",\"message\":\"seen\"}\n")?;
+        Ok(status)
+    });
+    let mut command = Command::new(binary()?);
+    command.arg("--socket").arg(&path).args(arguments);
+    let said = outcome(command)?;
+    ensure!(said.stderr.contains("seen"), "{said:?}");
+    let status = guard.join().map_err(|_panic| anyhow!("the guard's thread panicked"))?;
+    remove(&folder)?;
+    status
 }
 
 fn last_line(said: Outcome) -> Outcome {

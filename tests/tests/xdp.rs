@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod xdp {
     mod bans;
+    mod bulk;
     mod fixture;
     mod frames;
     mod framing;

@@ -1,7 +1,10 @@
 //! The filter on a real interface, without the daemons: pins, takeover, other people's programs.
 //! Leaks are counted behind XDP, never by the filter itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use aya::maps::{Array, Map, MapData};
@@ -12,12 +15,12 @@ use gateway_common::{
 use gateway_tests::{
     inject::Bound,
     lab::{FLOOD_V4, FLOOD_V6, INTERFACE, Lab},
-    netns::{remove, unique},
+    netns::{Namespace, remove, unique},
     skip,
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -56,6 +59,11 @@ fn config(pins: &Pins) -> Kernel {
         interfaces: vec![INTERFACE.to_owned()],
         attach: Attach::Native,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: Vec::new(),
+        flow_timeout: Duration::from_secs(60),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),
@@ -67,19 +75,15 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
-        answers: Answers {
-            ethernet_truncated: Answer::Drop,
-            vlan_depth: Answer::Drop,
-            ether_type_unknown: Answer::Pass,
-            ipv4_malformed: Answer::Drop,
-            ipv6_malformed: Answer::Drop,
-            extension_depth: Answer::Drop,
-            extension_malformed: Answer::Drop,
-            later_fragment: Answer::Pass,
-            transport_malformed: Answer::Drop,
-            limit_inserts: Answer::Pass,
+        capacity: Capacity {
+            hosts: 1000,
+            prefixes: 100,
+            dynamic: 1000,
+            allow: 16,
+            limits: 1024,
+            flows: 1024,
         },
+        answers: Answers::all(Answer::Pass),
         events: 10,
         pins: pins.0.clone(),
     }
@@ -349,6 +353,93 @@ fn a_link_of_another_namespace_is_not_taken_for_ours() -> Result<()> {
     let refused = refused.and_then(|error| error.downcast::<KernelError>().ok());
     ensure!(matches!(refused, Some(KernelError::ForeignPin { .. })), "{refused:?}");
     ensure!(leaked(&lab, FLOW)? == 0, "the first still filters");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_taken_from_a_filter_in_another_namespace() -> Result<()> {
+    if skip::without_root("nothing_is_taken_from_a_filter_in_another_namespace")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    drop(start(&lab, &config)?);
+    // The same name under another index, and under one that is there in neither.
+    for before in [0, 20] {
+        let elsewhere = Namespace::create("elsewhere")?;
+        let index = (100 + before).to_string();
+        let add = ["link", "add", INTERFACE, "index", &index, "type", "veth"];
+        elsewhere.ip(&[&add[..], &["peer", "name", "other0"]].concat())?;
+        let mut other = config.clone();
+        other.capacity.hosts += before;
+        let refused = elsewhere.run(|| Ok(Filter::open(&other).err()))?;
+        ensure!(
+            matches!(&refused, Some(KernelError::ForeignPin { why, .. }) if why.contains("another network namespace")),
+            "{refused:?}"
+        );
+    }
+    ensure!(leaked(&lab, FLOW)? == 0, "the first still filters, by its own bans");
+    drop(start(&lab, &config)?);
+    ensure!(leaked(&lab, FLOW)? == 0, "and is taken over");
+    Ok(())
+}
+
+/// What a process leaves that is killed between making a link and giving its pin the lasting name:
+/// the link under its first name, and an interface's dead one under the lasting, or none.
+#[test]
+fn a_link_of_a_killed_start_is_found_and_gets_its_name() -> Result<()> {
+    if skip::without_root("a_link_of_a_killed_start_is_found_and_gets_its_name")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let mut config = config(&pins);
+    drop(start(&lab, &config)?);
+    let flood = lab.flood(FLOW, Bound { frames: 400_000, per_second: 40_000 })?;
+    for round in 0..6 {
+        let folder = pins.folders().pop().unwrap_or_default();
+        let (lasting, first) = (folder.join("link-edge0"), folder.join("LINK_NEXT"));
+        std::fs::rename(&lasting, &first)?;
+        if round % 2 == 1 {
+            pin_of_a_gone_interface(&lab, &lasting)?;
+        }
+        config.capacity.hosts += 100 * (round % 3);
+        drop(start(&lab, &config)?);
+        let folder = pins.folders().pop().unwrap_or_default();
+        ensure!(folder.join("link-edge0").exists() && !folder.join("LINK_NEXT").exists());
+        ensure!(pins.folders().len() == 1, "{:?}", pins.folders());
+    }
+    let sent = flood.stop()?;
+    pause(SETTLE);
+    let through = lab.receiver.frames(FLOW);
+    ensure!(sent > 1000 && through == 0, "{through} of {sent} leaked");
+    Ok(())
+}
+
+/// Moves the pin of a filter whose interface is deleted to `path`.
+fn pin_of_a_gone_interface(lab: &Lab, path: &Path) -> Result<()> {
+    let pins = Pins::new();
+    let gone = Kernel { interfaces: vec!["gone0".to_owned()], ..config(&pins) };
+    lab.inside.ip(&["link", "add", "gone0", "type", "veth", "peer", "name", "gone1"])?;
+    drop(start(lab, &gone)?);
+    lab.inside.ip(&["link", "delete", "gone0"])?;
+    let folder = pins.folders().pop().unwrap_or_default();
+    Ok(std::fs::rename(folder.join("link-gone0"), path)?)
+}
+
+#[test]
+fn an_interface_with_a_dot_in_its_name_is_filtered_and_taken_over() -> Result<()> {
+    if skip::without_root("an_interface_with_a_dot_in_its_name_is_filtered_and_taken_over")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    lab.inside.ip(&["link", "add", "edge0.100", "type", "veth", "peer", "name", "other0"])?;
+    let config = Kernel { interfaces: vec!["edge0.100".to_owned()], ..config(&pins) };
+    for _ in 0..2 {
+        let filter = start(&lab, &config)?;
+        let status = lab.inside.run(|| Ok(filter.status()))?;
+        let attached = status.interfaces.first().map(|found| found.attached.clone());
+        ensure!(attached.as_deref() == Some("native"), "{attached:?}");
+    }
     Ok(())
 }
 

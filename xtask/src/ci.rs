@@ -29,11 +29,14 @@ fn lint_kernel(strict: &[&str]) -> Result<()> {
     let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
     if !core.exists() {
         // Debian's compiler builds the program where rustup has no source, but has no clippy.
-        println!("not linted: gateway-ebpf: the toolchain in use is without rust-src");
+        println!(
+            "not linted: gateway-ebpf, gateway-tests-ebpf: the toolchain in use is without rust-src"
+        );
         return Ok(());
     }
     let mut kernel = command::cargo();
     kernel.args(["clippy", "--release", "--package", "gateway-ebpf"]);
+    kernel.args(["--package", "gateway-tests-ebpf"]);
     kernel.args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"]);
     // As gateway-userspace/build.rs does: `-Z` and `asm!` for BPF on a stable toolchain.
     kernel.env("RUSTC_BOOTSTRAP", "1");

@@ -5,11 +5,13 @@
     reason = "a command line speaks on its standard streams"
 )]
 
+mod bench;
 mod build;
 mod ci;
 mod command;
 mod demo;
 mod fuzz;
+mod kernels;
 mod setup;
 mod test;
 mod tidy;
@@ -18,6 +20,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::kernels::Scope;
 
 /// Tasks around the gateway's code.
 #[derive(Debug, Parser)]
@@ -57,6 +61,22 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the packet tests on Debian's kernels in QEMU; compare what their verifiers do.
+    Kernels {
+        /// Write the result to docs/kernels.md: later runs are compared with it.
+        #[arg(long)]
+        renew: bool,
+        /// Only load the programs, which takes seconds; run no test.
+        #[arg(long)]
+        load_only: bool,
+        /// Only this kernel: 6.1, 6.12 or newest.
+        kernel: Option<String>,
+    },
+    /// Measure beside others doing the same work (root, quiet machine, minutes).
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Run each fuzz target for a while (needs nightly and cargo-fuzz).
     Fuzz {
         /// Seconds a target.
@@ -85,6 +105,11 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
+        Task::Kernels { renew, load_only, kernel } => {
+            let scope = if load_only { Scope::Load } else { Scope::Tests };
+            kernels::run(scope, renew, kernel.as_deref())
+        }
+        Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

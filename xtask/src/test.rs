@@ -16,11 +16,11 @@ const SKIPS: &str = "GATEWAY_SKIPS";
 
 /// What the test harnesses said.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
     /// Name and reason.
-    skipped: Vec<String>,
+    pub(crate) skipped: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ fn cargo_test(arguments: &[String], skips: &Path, tally: &mut Tally) -> Result<b
 
 impl Tally {
     /// Takes in one line of a harness.
-    fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         if let Some(summary) = line.strip_prefix("test result: ") {
             self.passed += number_before(summary, " passed");
             self.failed += number_before(summary, " failed");
@@ -73,14 +73,14 @@ impl Tally {
     }
 
     /// Cases that found at run time that they cannot run: the harness counted them as passed.
-    fn add_skips(&mut self, list: &str) {
+    pub(crate) fn add_skips(&mut self, list: &str) {
         for line in list.lines() {
             self.passed = self.passed.saturating_sub(1);
             self.skipped.push(line.to_owned());
         }
     }
 
-    fn print(&self) {
+    pub(crate) fn print(&self) {
         for name in &self.failures {
             println!("failed:  {name}");
         }

@@ -1,6 +1,9 @@
 use super::*;
+use std::vec;
+
 use crate::{
     limit::Limit,
+    maps::BanSet,
     packet::Source,
     twin::{Twin, sample},
 };
@@ -14,7 +17,7 @@ fn from(source: Source) -> Packet {
 }
 
 fn reason(twin: &Twin, source: Source) -> Reason {
-    decide(&from(source), &sample().rules(), twin, NOW).reason
+    decide(&from(source), &sample().rules(), twin, NOW).reason()
 }
 
 #[test]
@@ -48,12 +51,73 @@ fn an_expired_ban_drops_nothing_and_hides_nothing() {
 }
 
 #[test]
-fn wide_ipv6_bans_are_found_by_the_flag() {
+fn every_length_of_both_families_is_met_inside_and_not_beside() {
+    for length in 8..=32 {
+        let mut twin = Twin::new();
+        twin.ban4(V4, length, 0);
+        let beside = (u32::from_be_bytes(V4) ^ 1 << (32 - length)).to_be_bytes();
+        let met = if length == 32 { Reason::BanHost } else { Reason::BanPrefix };
+        assert_eq!(reason(&twin, Source::V4(V4)), met, "/{length}");
+        assert_eq!(reason(&twin, Source::V4(beside)), Reason::Passed, "/{length}");
+    }
+    for length in 16..=128 {
+        let mut twin = Twin::new();
+        twin.ban6(V6, length, 0);
+        let beside = (u128::from_be_bytes(V6) ^ 1 << (128 - length)).to_be_bytes();
+        let met = if length == 128 { Reason::BanHost } else { Reason::BanPrefix };
+        assert_eq!(reason(&twin, Source::V6(V6)), met, "/{length}");
+        assert_eq!(reason(&twin, Source::V6(beside)), Reason::Passed, "/{length}");
+    }
+}
+
+#[test]
+fn of_nested_bans_the_longest_in_force_gets_the_hit() {
+    for (lengths, met) in [(vec![8, 16, 24], 24), (vec![9, 25, 26], 26), (vec![12, 31, 32], 32)] {
+        let mut twin = Twin::new();
+        let bans: std::vec::Vec<_> =
+            lengths.iter().map(|length| (*length, twin.ban4(V4, *length, 0))).collect();
+        reason(&twin, Source::V4(V4));
+        for (length, ban) in bans {
+            assert_eq!(ban.hits(), u64::from(length == met), "/{length} of {lengths:?}");
+        }
+    }
     let mut twin = Twin::new();
-    twin.ban6([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 16, 0);
-    let mut wide = sample();
-    wide.settings.flags = flag::BAN6_WIDE;
-    assert_eq!(decide(&from(Source::V6(V6)), &wide.rules(), &twin, NOW).reason, Reason::BanPrefix);
+    for length in [20, 29, 32, 40, 47, 48, 52, 64] {
+        twin.ban6(V6, length, NOW);
+    }
+    assert_eq!(reason(&twin, Source::V6(V6)), Reason::Passed, "all of them are over");
+    let wide = twin.ban6(V6, 17, 0);
+    assert_eq!(reason(&twin, Source::V6(V6)), Reason::BanPrefix);
+    assert_eq!(wide.hits(), 1);
+}
+
+#[test]
+fn only_the_generation_in_force_is_asked_and_the_dynamic_bans_always() {
+    let generation = |switch| {
+        let mut sample = sample();
+        sample.settings.switch = switch;
+        sample
+    };
+    let (a, b) = (generation(0), generation(crate::maps::switch::GENERATION_B));
+    let judge = |twin: &Twin, sample: &crate::twin::Sample, source| {
+        decide(&from(source), &sample.rules(), twin, NOW).reason()
+    };
+    for (set, met_in_a, met_in_b) in
+        [(BanSet::BulkA, true, false), (BanSet::BulkB, false, true), (BanSet::Dynamic, true, true)]
+    {
+        for length in [32, 27, 24, 10] {
+            let mut twin = Twin::new();
+            twin.ban4_in(set, V4, length, 0);
+            assert_eq!(judge(&twin, &a, Source::V4(V4)) != Reason::Passed, met_in_a, "{set:?}");
+            assert_eq!(judge(&twin, &b, Source::V4(V4)) != Reason::Passed, met_in_b, "{set:?}");
+        }
+        for length in [128, 100, 64, 44, 33, 29] {
+            let mut twin = Twin::new();
+            twin.ban6_in(set, V6, length, 0);
+            assert_eq!(judge(&twin, &a, Source::V6(V6)) != Reason::Passed, met_in_a, "{set:?}");
+            assert_eq!(judge(&twin, &b, Source::V6(V6)) != Reason::Passed, met_in_b, "{set:?}");
+        }
+    }
 }
 
 #[test]
@@ -64,7 +128,7 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
     let sample = sample().with(|policy| policy.allow = Limit::new(1_000_000, 10));
     let sources = (0..12).map(|last| Source::V4([192, 0, 2, last]));
     let reasons: std::vec::Vec<Reason> =
-        sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason).collect();
+        sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason()).collect();
     assert!(reasons[..10].iter().all(|reason| *reason == Reason::Allowed));
     assert!(reasons[10..].iter().all(|reason| *reason == Reason::AllowLimit));
 }
@@ -73,31 +137,32 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
 fn a_ban_counts_before_any_finding() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
-    let broken = Packet { finding: Some(Reason::TransportMalformed), ..from(Source::V4(V4)) };
-    assert_eq!(decide(&broken, &sample().rules(), &twin, NOW).reason, Reason::BanHost);
+    let broken =
+        Packet { findings: Findings::of(Reason::TransportMalformed), ..from(Source::V4(V4)) };
+    assert_eq!(decide(&broken, &sample().rules(), &twin, NOW).reason(), Reason::BanHost);
 }
 
 #[test]
 fn a_finding_is_answered_as_configured_and_always_counted() {
     let twin = Twin::new();
     let finding = Reason::LaterFragment;
-    let packet = Packet { finding: Some(finding), ..from(Source::V4(V4)) };
+    let packet = Packet { findings: Findings::of(finding), ..from(Source::V4(V4)) };
     let closed = sample().with(|policy| policy.drops = 1 << finding.number());
     let (open, closed) = (
         decide(&packet, &sample().rules(), &twin, NOW),
         decide(&packet, &closed.rules(), &twin, NOW),
     );
-    assert_eq!((open.action, open.reason), (Action::Pass, finding));
-    assert_eq!((closed.action, closed.reason), (Action::Drop, finding));
+    assert_eq!((open.action, open.reason()), (Action::Pass, finding));
+    assert_eq!((closed.action, closed.reason()), (Action::Drop, finding));
 }
 
 #[test]
 fn a_passed_finding_is_still_limited() {
     let twin = Twin::new();
     let sample = sample().with(|policy| policy.packets = Limit::new(1_000_000_000, 2));
-    let packet = Packet { finding: Some(Reason::LaterFragment), ..from(Source::V4(V4)) };
+    let packet = Packet { findings: Findings::of(Reason::LaterFragment), ..from(Source::V4(V4)) };
     let last = (0..5).map(|_| decide(&packet, &sample.rules(), &twin, NOW)).last().unwrap();
-    assert_eq!((last.action, last.reason), (Action::Drop, Reason::PacketLimit));
+    assert_eq!((last.action, last.reason()), (Action::Drop, Reason::PacketLimit));
 }
 
 #[test]
@@ -108,14 +173,14 @@ fn ipv6_is_limited_by_its_64() {
         .map(|last| {
             let mut source = V6;
             source[15] = last;
-            decide(&from(Source::V6(source)), &sample.rules(), &twin, NOW).reason
+            decide(&from(Source::V6(source)), &sample.rules(), &twin, NOW).reason()
         })
         .collect();
     assert_eq!(reasons[4], Reason::PacketLimit);
     let mut other = V6;
     other[7] = 99;
     assert_eq!(
-        decide(&from(Source::V6(other)), &sample.rules(), &twin, NOW).reason,
+        decide(&from(Source::V6(other)), &sample.rules(), &twin, NOW).reason(),
         Reason::Passed
     );
 }
@@ -139,7 +204,7 @@ fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
         sample.settings.enforce = enforce;
         let verdict = decide(&from(Source::V4(V4)), &sample.rules(), &twin, NOW);
         let action = if in_shadow { Action::Pass } else { Action::Drop };
-        let expected = Verdict { action, reason: Reason::BanHost, shadow: in_shadow };
+        let expected = Verdict { action, number: Reason::BanHost.number(), shadow: in_shadow };
         assert_eq!(verdict, expected, "{policy:x} {shadow:x} {enforce:x}");
     }
 }
@@ -148,6 +213,7 @@ fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
 fn panic_passes_even_what_cannot_be_read() {
     let mut sample = sample().with(|policy| policy.drops = u64::MAX);
     sample.settings.flags = flag::PANIC;
-    let (_, verdict) = judge([0_u8; 3].as_slice(), &sample.rules(), &Twin::new(), NOW);
-    assert_eq!((verdict.action, verdict.reason), (Action::Pass, Reason::PanicPass));
+    let mut desk = Desk::empty();
+    let verdict = judge([0_u8; 3].as_slice(), &mut desk, &sample.rules(), &Twin::new(), NOW);
+    assert_eq!((verdict.action, verdict.reason()), (Action::Pass, Reason::PanicPass));
 }

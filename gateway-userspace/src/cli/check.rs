@@ -6,7 +6,10 @@ use super::{
     output::{self, table},
     source,
 };
-use crate::config::model::{Config, IdentityMethod, Route, SupplierKind, Tls};
+use crate::config::{
+    self,
+    model::{Config, IdentityMethod, Route, SupplierKind, Tls},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -40,6 +43,8 @@ pub(crate) fn show(config: &Config, origin: &str) -> String {
         ["ROUTE", "METHODS", "HOST", "PATH", "OPEN TO", "SUPPLIER"],
         config.routes.iter().map(|route| row(route, config)),
     ));
+    let warnings = config::warnings(config);
+    parts.extend(warnings.iter().map(|warning| format!("warning: {}", output::escape(warning))));
     parts.join("\n\n")
 }
 

@@ -6,12 +6,14 @@ mod block;
 mod check;
 mod client;
 mod completions;
+mod doctor;
 mod key;
 mod man;
 mod output;
 mod panic;
 mod pipeline;
 mod policy;
+mod privileges;
 mod run;
 mod shadow;
 mod source;
@@ -57,6 +59,8 @@ enum Command {
     Check(check::Args),
     /// Show what the gateway is doing.
     Status(status::Args),
+    /// Explain what keeps the packet filter from running, or from running at its best.
+    Doctor(doctor::Args),
     /// Show the stages a request goes through, in order.
     Pipeline(pipeline::Args),
     /// Ban addresses and prefixes in the kernel.
@@ -121,6 +125,7 @@ fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<()
         Command::Run(args) => args.run(log),
         Command::Check(args) => args.run(),
         Command::Status(args) => args.run(context),
+        Command::Doctor(args) => args.run(),
         Command::Pipeline(args) => args.run(),
         Command::Block(command) => command.run(context),
         Command::Allow(command) => command.run(context),

@@ -100,8 +100,7 @@ pub(super) fn table<const N: usize>(
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') {
+        if steers(c) {
             safe.extend(c.escape_unicode());
         } else {
             safe.push(c);
@@ -110,12 +109,18 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// Indented JSON. Controls above ASCII, which JSON lets stand, are escaped as well.
+fn steers(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Indented JSON. What steers a terminal and JSON lets stand is escaped as well.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(value)?;
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' {
+        if steers(c) && c != '\n' {
             // Writing to a String does not fail.
             write!(safe, "\\u{:04x}", u32::from(c))?;
         } else {

@@ -1,9 +1,11 @@
 //! `gateway status`.
 
 use super::{
-    Context, client,
+    Context,
+    client::{self, Client},
     output::{Output, bytes, escape, json, span, table},
     policy::summary,
+    privileges,
 };
 use crate::control::{
     KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status, Usage,
@@ -17,9 +19,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Response::Status(status) = client::ask(&context.socket, &Request::Status)? else {
+        let mut client = Client::connect(&context.socket)?;
+        privileges::drop_all()?;
+        let Response::Status(mut status) = client.ask(&Request::Status)? else {
             return Err(client::unexpected());
         };
+        status.proxy.detail.read();
         self.output.print(&*status, show)
     }
 }
@@ -52,7 +57,7 @@ pub(crate) fn show(status: &Status) -> String {
     if !status.protected.is_empty() {
         parts.push(table(["PROTECTED NOW", "WHY", "LEFT"], status.protected.iter().map(protected)));
     }
-    if !status.proxy.detail.is_null() {
+    if !status.proxy.detail.is_nothing() {
         parts.push(json(&status.proxy.detail).unwrap_or_default());
     }
     parts.join("\n\n")

@@ -8,8 +8,10 @@ use crate::{
     config::{self, defaults},
     control::{
         Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
-        PolicyStatus, ProtectedStatus, ProxyStatus, Status, StrikeRecord, TrialStatus, Usage, Why,
+        PolicyStatus, ProtectedStatus, ProxyStatus, Status, StrikeRecord, Told, TrialStatus, Usage,
+        Why,
     },
+    doctor::{Finding, Report},
 };
 
 const NOW: Wall = Wall(1_800_000_000);
@@ -32,6 +34,8 @@ fn takes_every_command() {
         "check",
         "check /c.toml",
         "status --output json",
+        "doctor",
+        "doctor --interface eth0 -i eth1 --config /c.toml --output json",
         "pipeline",
         "block add 192.0.2.1 --ttl 15m --note scan",
         "block add 2001:db8::/32",
@@ -157,9 +161,38 @@ fn explains_an_address() {
             destination_port: 443,
             seconds_ago: 3,
         }],
-        proxy: serde_json::Value::Null,
+        proxy: Told::default(),
     };
     insta::assert_snapshot!("why", why::show(&why, NOW));
+}
+
+#[test]
+fn shows_findings_by_place_with_what_to_change() {
+    let mut report = Report::default();
+    report.add("machine", vec![Finding::note("kernel", "Linux 6.1, as it says")]);
+    let taken = Finding::fail("xdp slot", "another program is attached: evil\u{1b}[2J")
+        .change("ip link set dev eth0 xdp off");
+    report.add("eth0", vec![taken, Finding::note("mtu", "1500")]);
+    insta::assert_snapshot!("doctor", doctor::show(&report));
+}
+
+#[test]
+fn what_the_proxy_says_is_read_or_shown_as_text_and_steers_no_terminal() {
+    let evil = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
+    let nested = "[".repeat(60_000);
+    let refusals = format!("{{\"refusals\":[{}]}}", serde_json::to_string(evil).unwrap());
+    for (said, readable) in [(refusals.as_str(), true), (evil, false), (&nested, false)] {
+        let mut told = Told::Unread(said.to_owned());
+        told.read();
+        assert_eq!(matches!(told, Told::Read(_)), readable);
+        let mut status = Status::default();
+        status.proxy.detail = told.clone();
+        let why = Why { proxy: told, ..Why::default() };
+        for shown in [status::show(&status), why::show(&why, NOW), output::json(&why).unwrap()] {
+            assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{shown:?}");
+            assert_eq!(shown.contains("refusals"), readable);
+        }
+    }
 }
 
 #[test]
@@ -215,7 +248,7 @@ fn shows_the_status_with_warnings_first() {
             state: "serving".to_owned(),
             pid: 42,
             restarts: 0,
-            detail: serde_json::Value::Null,
+            detail: Told::default(),
         },
         bans: Usage { used: 2, capacity: 1_200_000, refused: 0 },
         strikes: Usage { used: 1, capacity: 100_000, refused: 0 },
@@ -230,4 +263,14 @@ fn shows_the_status_with_warnings_first() {
 fn check_shows_which_routes_are_open_to_everybody() {
     let config = config::load(defaults::EMBEDDED, "t.toml").unwrap();
     insta::assert_snapshot!("check", check::show(&config, "t.toml"));
+}
+
+#[test]
+fn check_warns_of_a_way_around_an_identity() {
+    let guarded = "[[identity]]\nname = \"staff\"\napi_key = {}\n[[route]]\nname = \"admin\"\n\
+                   path = \"/admin\"\nidentity = \"staff\"\nsupplier = \"echo\"\n";
+    let config = config::load(&format!("{}{guarded}", defaults::EMBEDDED), "t.toml").unwrap();
+    let shown = check::show(&config, "t.toml");
+    let warning = shown.lines().find(|line| line.starts_with("warning: route admin")).unwrap();
+    assert!(warning.contains("/admin/") && warning.contains("everything"), "{warning}");
 }

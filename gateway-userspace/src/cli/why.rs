@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use super::{
-    Context, client,
+    Context,
+    client::{self, Client},
     output::{Output, escape, json, span, table},
+    privileges,
 };
 use crate::{
     clock::{self, Wall},
@@ -55,9 +57,12 @@ fn ask(subject: Subject, output: Output, context: &Context) -> anyhow::Result<()
         Subject::Address(address) => Request::WhyAddress { address },
         Subject::Request(id) => Request::WhyRequest { id },
     };
-    let Response::Why(why) = client::ask(&context.socket, &request)? else {
+    let mut client = Client::connect(&context.socket)?;
+    privileges::drop_all()?;
+    let Response::Why(mut why) = client.ask(&request)? else {
         return Err(client::unexpected());
     };
+    why.proxy.read();
     output.print(&*why, |why| show(why, clock::wall()))
 }
 
@@ -99,7 +104,7 @@ pub(crate) fn show(why: &Why, now: Wall) -> String {
         let heads = ["AGO", "REASON", "PROTOCOL", "PORT"];
         parts.push(format!("\ndrops sampled in the kernel\n{}", table(heads, rows)));
     }
-    if !why.proxy.is_null() {
+    if !why.proxy.is_nothing() {
         let memory = json(&why.proxy).unwrap_or_default();
         parts.push(format!("\nwhat the proxy remembers\n{memory}"));
     }

@@ -1,5 +1,7 @@
 //! Configuration: raw text → every fault found at once → a checked model.
 
+mod answers;
+mod bypass;
 pub mod defaults;
 mod fault;
 mod kernel_table;
@@ -14,6 +16,7 @@ pub mod units;
 
 use toml::de::DeTable;
 
+pub use bypass::warnings;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 pub use kernel_table::{KernelTable, Tables, load_kernel};
@@ -54,5 +57,7 @@ fn instead_of(message: &str) -> &'static str {
     if message == DUPLICATE { "write it once" } else { "correct the TOML here" }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

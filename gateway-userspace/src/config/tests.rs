@@ -52,6 +52,7 @@ name = "ledger"
 [[route]]
 path = "/a"
 supplier = "leger"
+identity = "none"
 limit = { rate = "50 per second" }
 "#);
     insta::assert_snapshot!(lines.join("\n"));
@@ -110,7 +111,9 @@ timeout = "250ms"
 
 /// One line of configuration, and a part of what is said about it.
 const REFUSED: &[(&str, &str)] = &[
-    ("[kernel]\npolicy = \"closed\"", "\"closed\" is not in this build, which knows only \"open\""),
+    ("[kernel]\npolicy = \"shut\"", "write \"open\" or \"closed\""),
+    ("[kernel]\nservices = [\"tcp/0\"]", "\"tcp/0\" is no service"),
+    ("[kernel]\nservices = [\"ip/17\"]", "\"ip/17\" is no service"),
     ("[kernel]\nprotect = [\"0.0.0.0/0\"]", "exempt too much of the Internet"),
     ("[kernel]\nshared = [\"100.0.0.0/6\"]", "exempt too much of the Internet"),
     ("[kernel]\nprotect = [\"127.0.0.1\"]", "loopback, which is never banned"),
@@ -157,20 +160,46 @@ const REFUSED: &[(&str, &str)] = &[
     ("[[supplier]]\nname = \"a\"\ntargets = [\"http://169.254.169.254\"]", "add local = true"),
     ("[[supplier]]\nname = \"a\"\ntargets = [\"http://[::ffff:127.0.0.1]\"]", "add local = true"),
     ("[[supplier]]\nname = \"a\"\ntargets = [\"http://a\"]\nca = \"/c\"", "of no use without"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"ecco\"", "did you mean \"echo\"?"),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"ecco\"",
+        "did you mean \"echo\"?",
+    ),
     ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nidentity = \"x\"", "add a [[identity]]"),
-    ("[[route]]\npath = \"a\"\nsupplier = \"echo\"", "does not start with /"),
-    ("[[route]]\npath = \"/a/../b\"\nsupplier = \"echo\"", "dot segment"),
-    ("[[route]]\npath = \"/a//b\"\nsupplier = \"echo\"", "empty segment"),
-    ("[[route]]\npath = \"/{*all}/b\"\nsupplier = \"echo\"", "before its end"),
-    ("[[route]]\npath = \"/a{b}\"\nsupplier = \"echo\"", "mixes {name} with other text"),
-    ("[[route]]\npath = \"/%61\"\nsupplier = \"echo\"", "no plain path has"),
-    ("[[route]]\npath = \"/{*rest}\"\nsupplier = \"echo\"", "taken by the route on line"),
-    ("[[route]]\npath = \"/{*other}\"\nsupplier = \"echo\"", "cannot be told apart"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"get\"]", "in capitals"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"TRACE\"]", "no method"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nname = \"everything\"", "choose another name"),
-    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nhost = \"a:443\"", "without port"),
+    ("[[route]]\npath = \"/a\"\nsupplier = \"echo\"", "write identity = \"none\" if anyone may"),
+    ("[[identity]]\nname = \"none\"\napi_key = {}", "means that a route is public"),
+    ("[[route]]\nidentity = \"none\"\npath = \"a\"\nsupplier = \"echo\"", "does not start with /"),
+    ("[[route]]\nidentity = \"none\"\npath = \"/a/../b\"\nsupplier = \"echo\"", "dot segment"),
+    ("[[route]]\nidentity = \"none\"\npath = \"/a//b\"\nsupplier = \"echo\"", "empty segment"),
+    ("[[route]]\nidentity = \"none\"\npath = \"/{*all}/b\"\nsupplier = \"echo\"", "before its end"),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a{b}\"\nsupplier = \"echo\"",
+        "mixes {name} with other text",
+    ),
+    ("[[route]]\nidentity = \"none\"\npath = \"/%61\"\nsupplier = \"echo\"", "no plain path has"),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/{*rest}\"\nsupplier = \"echo\"",
+        "taken by the route on line",
+    ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/{*other}\"\nsupplier = \"echo\"",
+        "cannot be told apart",
+    ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"get\"]",
+        "in capitals",
+    ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\nmethods = [\"TRACE\"]",
+        "no method",
+    ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\nname = \"everything\"",
+        "choose another name",
+    ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\nhost = \"a:443\"",
+        "without port",
+    ),
 ];
 
 #[test]
@@ -184,14 +213,16 @@ fn refuses_each_unfit_value_with_what_to_write_instead() {
 #[test]
 fn a_faulty_supplier_does_not_make_its_routes_faulty() {
     let lines = bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[[supplier]]\nname = \"a\"\n\
-                     targets = [\"x\"]\n[[route]]\npath = \"/\"\nsupplier = \"a\"\n");
+                     targets = [\"x\"]\n[[route]]\nidentity = \"none\"\npath = \"/\"\nsupplier = \"a\"\n");
     assert_eq!(lines.len(), 1, "{lines:#?}");
 }
 
 #[test]
 fn routes_may_share_a_path_with_different_methods() {
     let route = |method: &str| {
-        format!("[[route]]\npath = \"/p\"\nmethods = [\"{method}\"]\nsupplier = \"echo\"\n")
+        format!(
+            "[[route]]\nidentity = \"none\"\npath = \"/p\"\nmethods = [\"{method}\"]\nsupplier = \"echo\"\n"
+        )
     };
     let config = good(&with(&(route("GET") + &route("POST"))));
     assert_eq!(config.routes[0].name, "GET /p");
@@ -226,7 +257,7 @@ fn text_that_is_not_toml_says_that_nothing_else_was_checked() {
 fn nothing_to_do_is_a_fault_and_a_filter_alone_is_not() {
     assert!(bad("")[0].contains("nothing to guard and nothing to serve"));
     let unreachable = "[kernel]\ninterfaces = [\"eth0\"]\n[[supplier]]\nname = \"s\"\n\
-                       targets = [\"echo\"]\n[[route]]\npath = \"/\"\nsupplier = \"s\"\n";
+                       targets = [\"echo\"]\n[[route]]\nidentity = \"none\"\npath = \"/\"\nsupplier = \"s\"\n";
     assert!(bad(unreachable)[0].contains("nobody can reach a route"));
     assert!(good("[kernel]\ninterfaces = [\"eth0\"]\n").kernel.enabled);
 }
@@ -238,7 +269,10 @@ fn reference_file_is_accepted_complete_and_shows_the_defaults() {
     assert_eq!(reference.log, defaults::log());
     assert_eq!(reference.proxy, defaults::proxy());
     assert_eq!(reference.admin, defaults::admin());
-    assert_eq!(reference.kernel, defaults::kernel());
+    assert_eq!(
+        reference.kernel,
+        super::model::Kernel { listening: vec![443], ..defaults::kernel() }
+    );
     let log = super::FaultLog::new(REFERENCE);
     let tree = toml::de::DeTable::parse(REFERENCE).unwrap();
     super::sections::read(&mut super::Section::root(&log, tree.get_ref()));
@@ -279,7 +313,7 @@ proptest! {
     fn whatever_routes_are_taken_the_matcher_takes_too(
         paths in prop::collection::vec("/(a|b|\\{x\\}|\\{y\\}|\\{\\*x\\}|)(/(a|\\{x\\}|\\{\\*y\\}|))?", 1..6),
     ) {
-        let route = |path: &String| format!("[[route]]\npath = \"{path}\"\nsupplier = \"s\"\n");
+        let route = |path: &String| format!("[[route]]\nidentity = \"none\"\npath = \"{path}\"\nsupplier = \"s\"\n");
         let routes: String = paths.iter().map(route).collect();
         let text = format!(
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[[supplier]]\nname = \"s\"\ntargets = [\"echo\"]\n{routes}"

@@ -1,7 +1,11 @@
 //! From the checked configuration to a serving gateway, in the order that leaves no gap: bans are
 //! in the kernel before the first listener opens; then the loop that everything happens in.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
 
 use nix::sys::{
     resource::{Resource, setrlimit},
@@ -23,17 +27,23 @@ use super::{
     core::{Core, Parts, State},
     error::GuardError,
     folders::RunFolder,
-    kernel::{Filter, Off, PacketFilter},
+    kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
     listeners,
     policy::{Named, Policies, Start},
     store::Store,
-    worker::{Adopted, Keeper, Numbered, wait_for},
+    worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
 use crate::{
     clock,
-    config::{KernelTable, load_kernel, model::Config},
-    ipc::descriptors::watch,
+    config::{
+        self, KernelTable, load_kernel,
+        model::{Config, Kernel},
+    },
+    ipc::{
+        descriptors::{self, watch},
+        message::Make,
+    },
 };
 
 /// What a guard runs by.
@@ -76,24 +86,38 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     }
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
+    let links = watch_links(&config.kernel);
     let Restored { kernel, state, policies, untried } = restore(&mut config, &text, origin)?;
 
-    let digest = sha256(text.as_bytes());
+    let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
-    let keeper = Keeper::new(accounts.clone(), log, digest, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, digest, kernel, state, policies, keeper };
+    let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
+    let parts = Parts { config, text, program, kernel, state, policies, keeper };
     let mut core = serve(parts, &accounts, &run).await?;
     core.begin_with(untried);
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
-    let turn = Loop { core, events, questions, signals: Signals::new()?, tasks }.turn();
+    let signals = Signals::new()?;
+    let turn = Loop { core, events, questions, signals, links, tasks }.turn();
     let ended = Box::pin(turn).await;
     // A socket that nobody listens on would only puzzle the next command.
     drop(std::fs::remove_file(run.control_socket()));
     ended
+}
+
+/// Opened before the filter is attached, so that no change falls between the two. Without it an
+/// interface that comes back waits for the next look at all of them.
+fn watch_links(config: &Kernel) -> Option<Links> {
+    let open = || -> io::Result<Links> {
+        let watch = LinkWatch::open()?;
+        let ready = descriptors::watch(watch.as_fd().try_clone_to_owned()?)?;
+        Ok(Links { watch, ready, names: config.interfaces.clone() })
+    };
+    let opened = config.enabled.then(open)?;
+    opened.inspect_err(|error| warn!(%error, "changes of interfaces are seen late")).ok()
 }
 
 /// What was before, as far as it holds again.
@@ -131,6 +155,10 @@ fn restore(config: &mut Config, text: &str, origin: String) -> Result<Restored, 
         warn!("{warning}");
         state.warnings.push(warning);
     }
+    for warning in config::warnings(config) {
+        warn!("{warning}");
+        state.warnings.push(warning);
+    }
     state.reconcile(&mut *kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
     Ok(Restored { kernel, state, policies, untried })
@@ -147,7 +175,8 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
 
 /// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
 async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
-    let mut adopted = wait_for(run, accounts, parts.digest).await?;
+    let wanted = wanted(&parts);
+    let mut adopted = wait_for(run, accounts, wanted.make).await?;
     let (handed, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
@@ -155,7 +184,7 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     };
     let complete = handed.len() == listeners::count(&parts.config);
     let listening = listeners::open(&parts.config, handed, exclusive)?;
-    let serves = settle(&mut parts, adopted, complete).await;
+    let serves = settle(&mut parts, adopted, complete, wanted).await;
     let mut core = Core::new(parts, listening, accounts);
     if !serves {
         core.start_proxy()?;
@@ -163,23 +192,28 @@ async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result
     Ok(core)
 }
 
+/// What a proxy would be made of now.
+struct Wanted {
+    make: Make,
+    /// Why its files cannot be read.
+    unread: Option<GuardError>,
+}
+
+fn wanted(parts: &Parts) -> Wanted {
+    let files = Files::open(&parts.config).and_then(|files| files.digest());
+    let (files, unread) = match files {
+        Ok(digest) => (digest, None),
+        Err(why) => ([0; 32], Some(why)),
+    };
+    let configuration = sha256(parts.text.as_bytes());
+    Wanted { make: Make { program: parts.program, configuration, files }, unread }
+}
+
 /// What becomes of an earlier proxy. True if it serves on as ours.
-async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
+async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool, wanted: Wanted) -> bool {
     match adopted {
         Adopted::Nobody => {}
-        Adopted::Serving(serving) if serving.configuration == parts.digest && complete => {
-            info!(pid = serving.process.pid(), "proxy of an earlier guard taken over");
-            let keys = parts.state.keys.all_for_proxy();
-            parts.keeper.adopt(serving.process, serving.channel, keys);
-            return true;
-        }
-        Adopted::Serving(serving) => {
-            info!(
-                pid = serving.process.pid(),
-                "proxy of another configuration serves until the next one does"
-            );
-            parts.keeper.succeed(serving);
-        }
+        Adopted::Serving(serving) => return take_over(parts, serving, complete, wanted),
         Adopted::Drains(process) => parts.keeper.watch_drain(process),
         Adopted::Stuck(process) => {
             process.kill();
@@ -187,6 +221,29 @@ async fn settle(parts: &mut Parts, adopted: Adopted, complete: bool) -> bool {
         }
     }
     false
+}
+
+/// Goes on with a proxy that is what would be started now; any other serves until the next does.
+fn take_over(parts: &mut Parts, serving: Serving, complete: bool, wanted: Wanted) -> bool {
+    let Wanted { mut make, unread } = wanted;
+    let pid = serving.process.pid();
+    if let Some(why) = unread {
+        // A fresh one could not start; this one has read what it needs.
+        make = Make { configuration: make.configuration, ..serving.make };
+        let why = super::chain(&why);
+        warn!(pid, %why, "the earlier proxy goes on as it is");
+        parts.state.warnings.push(format!("no fresh proxy could be started: {why}"));
+    }
+    let differs = serving.differs(make).or((!complete).then_some("other listeners"));
+    if let Some(what) = differs {
+        info!(pid, "proxy of {what} serves until the next one does");
+        parts.keeper.succeed(serving);
+        return false;
+    }
+    info!(pid, "proxy of an earlier guard taken over");
+    let callers = parts.state.callers();
+    parts.keeper.adopt(serving.process, serving.channel, callers);
+    true
 }
 
 struct Signals {
@@ -227,11 +284,25 @@ enum Told {
     Reload,
 }
 
+/// The kernel's word on the interfaces that are guarded.
+struct Links {
+    watch: LinkWatch,
+    ready: AsyncFd<OwnedFd>,
+    names: Vec<String>,
+}
+
+impl Links {
+    fn take(&self) -> News {
+        self.watch.take(&self.names)
+    }
+}
+
 struct Loop {
     core: Core,
     events: mpsc::Receiver<Numbered>,
     questions: mpsc::Receiver<control::Ask>,
     signals: Signals,
+    links: Option<Links>,
     /// The control socket's; ended with the loop.
     tasks: JoinSet<()>,
 }
@@ -255,6 +326,15 @@ impl Loop {
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
                         ready.clear_ready();
+                    }
+                }
+                Ok(mut ready) = changed(self.links.as_ref()) => {
+                    let news = self.links.as_ref().map(Links::take).unwrap_or_default();
+                    if !news.more {
+                        ready.clear_ready();
+                    }
+                    if news.unfiltered {
+                        self.core.tend(clock::now());
                     }
                 }
                 () = at(restart) => self.core.restart_proxy(clock::now()),
@@ -283,10 +363,15 @@ impl Loop {
     }
 }
 
-/// Resolves when drop events wait; never without a kernel.
-async fn readable(drops: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
-    match drops {
-        Some(drops) => drops.readable().await,
+/// Resolves when interfaces changed; never without a kernel.
+async fn changed(links: Option<&Links>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    readable(links.map(|links| &links.ready)).await
+}
+
+/// Resolves when this can be read; never without a kernel.
+async fn readable(from: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    match from {
+        Some(from) => from.readable().await,
         None => std::future::pending().await,
     }
 }

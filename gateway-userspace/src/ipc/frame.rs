@@ -68,12 +68,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ipc::message::{ApiKey, FromGuard, FromProxy, Query};
+    use crate::ipc::message::{ApiKey, FromGuard, FromProxy, Make, Query};
 
     fn from_proxy() -> impl Strategy<Value = FromProxy> {
         prop_oneof![
-            (any::<u32>(), any::<[u8; 32]>())
-                .prop_map(|(pid, configuration)| FromProxy::Hello { pid, configuration }),
+            (any::<u32>(), any::<[[u8; 32]; 3]>()).prop_map(
+                |(pid, [program, configuration, files])| FromProxy::Hello {
+                    pid,
+                    make: Make { program, configuration, files }
+                }
+            ),
             (any::<IpAddr>(), any::<u16>(), any::<u64>(), any::<bool>()).prop_map(
                 |(source, reason, at_ns, behind_proxy)| FromProxy::Strike {
                     source,

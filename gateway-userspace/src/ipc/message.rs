@@ -3,12 +3,13 @@
 //! # A proxy that was just started (descriptor 3)
 //!
 //! ```text
-//! proxy  Hello { pid, configuration: [0; 32] }
-//! guard  Welcome { configuration }
+//! proxy  Hello { pid, make: all zero }
+//! guard  Welcome { make }
 //! guard  Configuration { digest }            + sealed memory file
 //! guard  Listener { address, role, worker }  + socket, one message a socket
 //! guard  Secret { path }                     + open file, one message a path
 //! guard  AccessLog                           + open file; left out where `log.access` is off
+//! guard  Time { ahead }
 //! guard  Keys { reset: true, .. }, then Keys { reset: false, .. } while `more` follow
 //! guard  Start
 //! proxy  Serving                             when every worker accepts
@@ -17,11 +18,11 @@
 //! # A serving proxy whose guard is gone (connects to `<guard.run>/worker.sock`)
 //!
 //! ```text
-//! proxy  Hello { pid, configuration: digest of the text it runs by }
-//! guard  Welcome { configuration }
+//! proxy  Hello { pid, make: what it was welcomed with when it was started }
+//! guard  Welcome { make }
 //! proxy  Holding { address, role }           + socket; of one address in the order of workers
 //! proxy  Serving
-//! guard  Keys { reset: true, .. } and so on  where the digests are equal: adopted
+//! guard  Time, Keys { reset: true, .. } ...  where both makes are equal: adopted
 //! guard  Drain                               where they differ: the guard starts another proxy
 //!                                            on the sockets it was handed
 //! ```
@@ -34,7 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Different versions do not talk: the older proxy drains.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -45,9 +46,8 @@ pub const FRAME_DESCRIPTORS: usize = 8;
 /// What the proxy says. It asks; the guard decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromProxy {
-    /// First message of a connection. `configuration` is the digest of the text it runs by, all
-    /// zero for a proxy that was just started and has none.
-    Hello { pid: u32, configuration: [u8; 32] },
+    /// First message of a connection.
+    Hello { pid: u32, make: Make },
     /// With one descriptor: a listening socket a serving proxy hands to its new guard.
     Holding { address: SocketAddr, role: ListenerRole },
     /// All sockets were handed over (after `Holding`), or all are accepted from (after `Start`).
@@ -67,8 +67,8 @@ pub enum FromProxy {
 /// What the guard says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromGuard {
-    /// Answers `Hello`, with the digest of the configuration the guard runs by.
-    Welcome { configuration: [u8; 32] },
+    /// Answers `Hello`, with what a proxy of this guard is made of.
+    Welcome { make: Make },
     /// With one descriptor: a sealed memory file of the configuration text.
     Configuration { digest: [u8; 32] },
     /// With one descriptor: a listening socket. `worker` says whose it is.
@@ -77,6 +77,9 @@ pub enum FromGuard {
     Secret { path: String },
     /// With one descriptor: where access log lines go.
     AccessLog,
+    /// How many seconds the guard's wall clock is ahead of `CLOCK_MONOTONIC`: what keys expire by.
+    /// The system's own wall clock may have lost its time, or be set at any moment.
+    Time { ahead: i64 },
     /// API keys. `reset` begins a list that replaces those known before; they hold until its last
     /// message, the one without `more`.
     Keys { reset: bool, more: bool, keys: Vec<ApiKey> },
@@ -88,6 +91,18 @@ pub enum FromGuard {
     Query { id: u64, query: Query },
     /// Take no new connection, finish those open, exit.
     Drain,
+}
+
+/// What a proxy is made of, as SHA-256. One that is made of something else than the guard would
+/// make it of, be it only a renewed certificate, is replaced and not adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Make {
+    /// The program's file.
+    pub program: [u8; 32],
+    /// The configuration's text.
+    pub configuration: [u8; 32],
+    /// Certificates, keys and authorities, with their paths.
+    pub files: [u8; 32],
 }
 
 /// What a listening socket is for.

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     feedback::{self, Feedback},
+    guard_time::GuardTime,
     identity::keys::Keys,
     kernel_counters::KernelCounters,
     net::{
@@ -74,6 +75,8 @@ pub struct Parts {
     /// `None` where the guard has sent none: routes with an identity then refuse everyone.
     pub keys: Option<Vec<ApiKey>>,
     pub access_log: Option<OwnedFd>,
+    /// Seconds from `CLOCK_MONOTONIC` to the guard's wall clock.
+    pub ahead: i64,
 }
 
 /// Why a proxy does not start.
@@ -123,7 +126,8 @@ impl Instance {
         let client = tls::suppliers(&parts.config, &parts.secrets)?;
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
-        let shared = share(parts.config, parts.keys, parts.access_log, queue)?;
+        let callers = (parts.keys, GuardTime::new(parts.ahead));
+        let shared = share(parts.config, callers, parts.access_log, queue)?;
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
@@ -169,6 +173,11 @@ impl Instance {
     /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
     pub fn update_keys(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
         self.shared.keys.update(reset, more, keys);
+    }
+
+    /// The guard's clock was set, or has drifted: keys expire by it.
+    pub fn set_time(&self, ahead: i64) {
+        self.shared.time.set(ahead);
     }
 
     pub fn kernel_counters(&self, id: u64, report: KernelReport) {
@@ -232,7 +241,7 @@ impl Instance {
 
 fn share(
     config: Config,
-    keys: Option<Vec<ApiKey>>,
+    (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
 ) -> Result<Arc<Shared>, StartError> {
@@ -247,6 +256,7 @@ fn share(
         router: Router::new(&config)?,
         stages: Stages::from_config(&config, Arc::clone(&known)),
         keys: known,
+        time,
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),

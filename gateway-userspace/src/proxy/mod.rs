@@ -6,6 +6,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod feedback;
+pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
 pub(crate) mod identity;
 pub mod instance;

@@ -6,6 +6,7 @@ use gateway_common::Reason;
 
 use super::{
     feedback::{Feedback, Trusted},
+    guard_time::GuardTime,
     identity::keys::Keys,
     net::connections::Connections,
     pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) stages: Stages,
     pub(crate) keys: Arc<Keys>,
+    /// What keys expire by.
+    pub(crate) time: GuardTime,
     pub(crate) connections: Connections,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,

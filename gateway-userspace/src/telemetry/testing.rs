@@ -21,11 +21,13 @@ pub(super) fn config() -> Config {
         name = "payments"
         path = "/v1/payments/{id}"
         supplier = "ledger"
+        identity = "none"
 
         [[route]]
         name = "quotes"
         path = "/v1/quotes"
         supplier = "ledger"
+        identity = "none"
     "#;
     let mut config = config::load(text, "test").unwrap();
     config.routes[1].name = "quo\"tes\\\n".to_owned();

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, time::Duration};
 
-use gateway_userspace::control::{Ban, Request, Response};
+use gateway_userspace::control::{Ban, Request, Response, Told};
 use ipnet::IpNet;
 use nix::sys::signal::Signal;
 
@@ -22,12 +22,16 @@ pub(crate) const ALL: &[Case] = &[
     ("a_malformed_frame_ends_that_proxy", a_malformed_frame_ends_that_proxy),
     ("a_serving_proxy_outlives_its_guard_and_is_adopted", a_serving_proxy_is_adopted),
     ("another_configuration_gets_another_proxy_on_the_same_sockets", another_configuration),
+    ("another_program_gets_another_proxy_on_the_same_sockets", another_program),
+    ("renewed_certificates_get_another_proxy_on_the_same_sockets", renewed_certificates),
+    ("a_lost_certificate_leaves_the_serving_proxy_alone", a_lost_certificate),
     ("a_proxy_killed_after_its_guard_is_not_waited_for_in_vain", both_killed),
     ("a_stopped_guard_drains", a_stopped_guard_drains),
     ("a_second_guard_is_refused", a_second_guard_is_refused),
     ("a_port_in_use_is_named", a_port_in_use_is_named),
     ("a_corrupt_store_is_named", a_corrupt_store_is_named),
     ("a_proxy_that_never_serves_ends_the_start", a_hopeless_proxy),
+    ("nonsense_of_the_proxy_is_handed_on_unread", nonsense_of_the_proxy_is_handed_on_unread),
     ("nonsense_on_the_control_socket_is_refused", nonsense_is_refused),
 ];
 
@@ -121,7 +125,7 @@ fn keys_reach_the_proxy() {
     let new = Request::KeyNew { identity, client: "shop".to_owned(), ttl: None };
     let Response::KeyCreated { id, key } = gateway.ask(&new) else { panic!("no key") };
     assert!(key.starts_with(&format!("gwk_{id}_")));
-    assert_eq!(gateway.status().proxy.detail["keys"], 1);
+    assert_eq!(keys_of_the_proxy(&gateway), 1);
     let store = fs::read(gateway.store()).unwrap();
     let secret = key.rsplit('_').next().unwrap().as_bytes();
     assert!(!store.windows(secret.len()).any(|window| window == secret), "the key is stored");
@@ -129,8 +133,10 @@ fn keys_reach_the_proxy() {
     assert!(matches!(gateway.ask(&Request::KeyRevoke { id }), Response::Done { .. }));
     assert!(gateway.stop());
     gateway.start();
-    assert_eq!(gateway.status().proxy.detail["keys"], 1);
-    let Response::Keys { keys } = gateway.ask(&Request::KeyList) else { panic!("no keys") };
+    assert_eq!(keys_of_the_proxy(&gateway), 1);
+    let Response::Keys { keys, .. } = gateway.ask(&Request::KeyList { after: None }) else {
+        panic!("no keys")
+    };
     assert!(keys[0].revoked);
 }
 
@@ -173,10 +179,34 @@ fn a_serving_proxy_is_adopted() {
 }
 
 fn another_configuration() {
+    replaced_after(|gateway| gateway.configure("another"));
+}
+
+fn another_program() {
+    replaced_after(Gateway::upgrade);
+}
+
+fn renewed_certificates() {
+    replaced_after(|gateway| gateway.renew_certificate("second"));
+}
+
+fn a_lost_certificate() {
     let mut gateway = started();
     let first = gateway.proxy_pid();
     gateway.kill_guard();
-    gateway.configure("another");
+    gateway.lose_certificate();
+    gateway.start();
+    assert_eq!(gateway.proxy_pid(), first);
+    assert_eq!(gateway.visit().unwrap(), first);
+    let warnings = gateway.status().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("edge.pem")), "{warnings:?}");
+}
+
+fn replaced_after(change: fn(&mut Gateway)) {
+    let mut gateway = started();
+    let first = gateway.proxy_pid();
+    gateway.kill_guard();
+    change(&mut gateway);
     gateway.start();
     let second = gateway.proxy_pid();
     assert_ne!(first, second);
@@ -234,6 +264,14 @@ fn a_hopeless_proxy() {
     assert!(said.contains("the proxy did not start"), "{said}");
 }
 
+fn nonsense_of_the_proxy_is_handed_on_unread() {
+    let gateway = started();
+    let request = Request::WhyRequest { id: "nonsense".to_owned() };
+    let Response::Why(why) = gateway.ask(&request) else { panic!("no answer to why") };
+    assert_eq!(why.proxy, Told::Unread(crate::proxy::NONSENSE.to_owned()));
+    assert!(gateway_serves(&gateway, gateway.proxy_pid()));
+}
+
 fn nonsense_is_refused() {
     let gateway = started();
     for line in
@@ -260,9 +298,21 @@ fn gateway_serves(gateway: &Gateway, pid: u32) -> bool {
 /// Lets the proxy do something.
 fn order(gateway: &Gateway, order: &str) -> serde_json::Value {
     match gateway.ask(&Request::WhyRequest { id: order.to_owned() }) {
-        Response::Why(why) => why.proxy,
+        Response::Why(why) => read(why.proxy),
         other => panic!("{other:?}"),
     }
+}
+
+fn read(mut told: Told) -> serde_json::Value {
+    told.read();
+    match told {
+        Told::Read(value) => value,
+        Told::Unread(text) => serde_json::Value::String(text),
+    }
+}
+
+fn keys_of_the_proxy(gateway: &Gateway) -> serde_json::Value {
+    read(gateway.status().proxy.detail)["keys"].clone()
 }
 
 fn block(gateway: &Gateway, net: &str, seconds: Option<u64>) -> Response {

@@ -20,7 +20,7 @@ use gateway_userspace::{
     clock, config,
     ipc::{
         Channel, IpcError,
-        message::{FromGuard, FromProxy, ListenerRole, Query},
+        message::{FromGuard, FromProxy, ListenerRole, Make, Query},
     },
     proxy::sandbox,
 };
@@ -28,9 +28,12 @@ use nix::sys::socket::{MsgFlags, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet, time::sleep};
 
+/// What a proxy says that was taken over.
+pub(crate) const NONSENSE: &str = "{\"a\":[[\u{1b}[2J \u{0}";
+
 #[derive(Default)]
 struct Proxy {
-    digest: [u8; 32],
+    make: Make,
     run: PathBuf,
     text: String,
     sockets: Vec<(SocketAddr, ListenerRole, OwnedFd)>,
@@ -54,7 +57,7 @@ impl Proxy {
     async fn serve(mut self, channel: OwnedFd) -> ExitCode {
         let raw = channel.try_clone().unwrap();
         let channel = Channel::from_fd(channel).unwrap();
-        let hello = FromProxy::Hello { pid: std::process::id(), configuration: [0; 32] };
+        let hello = FromProxy::Hello { pid: std::process::id(), make: Make::default() };
         channel.send(&hello, &[]).await.unwrap();
         while self.outfit(&channel).await {}
         if self.text.starts_with("# hopeless") {
@@ -73,10 +76,10 @@ impl Proxy {
     async fn outfit(&mut self, channel: &Channel) -> bool {
         let (message, mut descriptors) = channel.receive::<FromGuard>().await.unwrap();
         match message {
-            FromGuard::Configuration { digest } => {
+            FromGuard::Welcome { make } => self.make = make,
+            FromGuard::Configuration { .. } => {
                 let mut file = File::from(descriptors.pop().unwrap());
                 file.read_to_string(&mut self.text).unwrap();
-                self.digest = digest;
                 self.run = config::load(&self.text, "memory").unwrap().guard.run;
             }
             FromGuard::Listener { address, role, .. } => {
@@ -143,6 +146,7 @@ impl Proxy {
                 drop(channel.send(&trust, &[]).await);
                 "true".to_owned()
             }
+            (Some("nonsense"), _) => NONSENSE.to_owned(),
             (Some("control"), _) => control(&self.run).to_string(),
             _ => "null".to_owned(),
         };
@@ -163,7 +167,7 @@ impl Proxy {
     }
 
     async fn hand_over(&self, channel: &Channel) -> Result<(), IpcError> {
-        let hello = FromProxy::Hello { pid: std::process::id(), configuration: self.digest };
+        let hello = FromProxy::Hello { pid: std::process::id(), make: self.make };
         channel.send(&hello, &[]).await?;
         channel.receive::<FromGuard>().await?;
         for (address, role, socket) in &self.sockets {

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A folder with a configuration; what runs in it is ended with it.
 pub(crate) struct Gateway {
     folder: tempfile::TempDir,
+    program: PathBuf,
     pub(crate) address: SocketAddr,
     guard: Option<Child>,
 }
@@ -52,7 +53,9 @@ impl Gateway {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
-        let gateway = Self { folder, address, guard: None };
+        let program = std::env::current_exe().unwrap();
+        let gateway = Self { folder, program, address, guard: None };
+        gateway.renew_certificate("first");
         gateway.configure("");
         gateway
     }
@@ -69,11 +72,36 @@ impl Gateway {
              [proxy]\nworkers = 1\n[proxy.timeouts]\ndrain = \"2s\"\n\
              [kernel]\nprotect = [\"10.20.0.0/16\"]\n\
              [[listener]]\naddress = \"{address}\"\n\
+             certificate = \"{folder}/edge.pem\"\nkey = \"{folder}/edge.key\"\n\
              [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n\
              [[supplier]]\nname = \"echo\"\ntargets = [\"echo\"]\n\
              [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\nidentity = \"customers\"\n"
         );
         fs::write(self.file(), text).unwrap();
+    }
+
+    /// From now on starts another program, which does the same.
+    pub(crate) fn upgrade(&mut self) {
+        let upgraded = self.folder.path().join("upgraded");
+        let mut program = fs::read(&self.program).unwrap();
+        // Behind what the loader reads.
+        program.push(0);
+        fs::write(&upgraded, program).unwrap();
+        fs::set_permissions(&upgraded, Permissions::from_mode(0o755)).unwrap();
+        self.program = upgraded;
+    }
+
+    /// The proxy of these tests speaks no TLS: any bytes will do.
+    pub(crate) fn renew_certificate(&self, content: &str) {
+        for name in ["edge.pem", "edge.key"] {
+            let path = self.folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    pub(crate) fn lose_certificate(&self) {
+        fs::remove_file(self.folder.path().join("edge.pem")).unwrap();
     }
 
     pub(crate) fn start(&mut self) {
@@ -155,7 +183,7 @@ impl Gateway {
     }
 
     fn spawn(&self) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+        Command::new(&self.program)
             .arg("guard")
             .arg(self.file())
             .stdout(Stdio::piped())

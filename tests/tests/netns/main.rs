@@ -4,17 +4,20 @@
 mod ban;
 mod limit;
 mod protect;
+mod returning;
 mod sandbox;
 mod survive;
 mod upgrade;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use gateway_tests::{
     gateway::Gateway,
     inject::{Bound, Flood},
     lab::{FLOOD_V4, FLOOD_V6, Lab},
+    load::{Load, Served},
+    skip,
     wait::{pause, until},
 };
 
@@ -49,6 +52,23 @@ fn ban_and_flood(lab: &Lab, gateway: &Gateway<'_>) -> Result<Flood> {
     Ok(flood)
 }
 
+/// A gateway that bans two flooding prefixes, while a case does things to it; not one of their
+/// frames may come through meanwhile.
+fn under_flood(
+    name: &str,
+    case: impl FnOnce(&Lab, &mut Gateway<'_>, &Flood) -> Result<()>,
+) -> Result<()> {
+    if skip::without_root(name)? {
+        return Ok(());
+    }
+    let lab = Lab::build()?;
+    let mut gateway = lab.gateway(&lab.settings())?;
+    gateway.start()?;
+    let flood = ban_and_flood(&lab, &gateway)?;
+    case(&lab, &mut gateway, &flood)?;
+    nothing_leaked(&lab, flood)
+}
+
 /// At least a thousand more frames of the flood were sent.
 fn flood_goes_on(flood: &Flood) -> Result<()> {
     let before = flood.sent();
@@ -67,5 +87,23 @@ fn nothing_leaked(lab: &Lab, flood: Flood) -> Result<()> {
         arrived.framings(),
         arrived.marks.first()
     );
+    Ok(())
+}
+
+/// A hundred more answers on each.
+fn served_on(loads: &[Load]) -> Result<()> {
+    for load in loads {
+        let before = load.so_far().served;
+        until("honest answers", SOON, || (load.so_far().served > before + 100).then_some(()))
+            .with_context(|| format!("{:?}", load.so_far()))?;
+    }
+    Ok(())
+}
+
+fn all_served(loads: impl IntoIterator<Item = Load>) -> Result<()> {
+    for load in loads {
+        let Served { served, failed, failures } = load.stop()?;
+        ensure!(failed == 0, "{failed} of {} requests failed: {failures:?}", served + failed);
+    }
     Ok(())
 }

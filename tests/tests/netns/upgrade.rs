@@ -1,13 +1,24 @@
 //! Another map layout, forth and back, and another capacity, while a banned source floods.
 
-use anyhow::{Result, ensure};
-use gateway_tests::{
-    gateway::{binary, binary_with_next_layout},
-    lab::Lab,
-    skip,
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
 };
 
-use super::{ban_and_flood, flood_goes_on, nothing_leaked};
+use anyhow::{Result, ensure};
+use gateway_tests::{
+    client::{Ask, Version},
+    gateway::{binary, binary_with_next_layout},
+    lab::{HONEST, HONEST_H2, Lab},
+    load::{Load, Pace},
+    skip,
+    wait::until,
+};
+
+use super::{
+    SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on, under_flood,
+};
 
 #[test]
 fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
@@ -43,27 +54,63 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
 }
 
 #[test]
-fn changed_capacity_leaks_nothing() -> Result<()> {
-    if skip::without_root("netns::changed_capacity_leaks_nothing")? {
+fn another_program_and_renewed_certificates_refuse_no_request() -> Result<()> {
+    if skip::without_root("netns::another_program_and_renewed_certificates_refuse_no_request")? {
         return Ok(());
     }
     let lab = Lab::build()?;
-    let mut settings = lab.settings();
-    let mut gateway = lab.gateway(&settings)?;
+    let mut gateway = lab.gateway(&lab.settings())?;
     gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    for hosts in [20_000, 5_000] {
-        settings.kernel = format!(
-            "attach = \"native\"\n\
-             capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
-        );
-        gateway.configure(&settings)?;
+    let key = gateway.new_key("customers", "honest")?;
+    let ask = |path| Ask::get(path).with("x-api-key", &key);
+    let loads =
+        [(HONEST, Version::Http1, ask("/private/x")), (HONEST_H2, Version::H2, ask("/h2/x"))];
+    let start = |(source, version, ask)| -> Result<Load> {
+        let pace = Pace { connections: 4, per_second: 20, reuse: false };
+        Ok(Load::start(&lab.outside, lab.client(source, version)?, ask, pace))
+    };
+    let loads = loads.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+    let upgraded = gateway.folders.root.join("upgraded");
+    fs::copy(binary()?, &upgraded)?;
+    // Behind what the loader reads: the same program, and yet another.
+    File::options().append(true).open(&upgraded)?.write_all(b"\n")?;
+    for renews in [false, true] {
+        let before = gateway.proxy_pid()?;
+        served_on(&loads)?;
         gateway.kill_guard()?;
+        if renews {
+            lab.renew_certificate()?;
+        } else {
+            gateway.use_binary(upgraded.clone());
+        }
         gateway.start()?;
-        flood_goes_on(&flood)?;
-        let maps = gateway.status()?.kernel.maps;
-        ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
-        assert_eq!(gateway.bans()?.len(), 2);
+        ensure!(gateway.proxy_pid()? != before, "the earlier proxy was adopted");
+        served_on(&loads)?;
+        until("the earlier proxy to be gone", SOON, || {
+            let gone = !Path::new("/proc").join(before.to_string()).exists();
+            gone.then_some(())
+        })?;
     }
-    nothing_leaked(&lab, flood)
+    all_served(loads)
+}
+
+#[test]
+fn changed_capacity_leaks_nothing() -> Result<()> {
+    under_flood("netns::changed_capacity_leaks_nothing", |lab, gateway, flood| {
+        let mut settings = lab.settings();
+        for hosts in [20_000, 5_000] {
+            settings.kernel = format!(
+                "attach = \"native\"\n\
+                 capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
+            );
+            gateway.configure(&settings)?;
+            gateway.kill_guard()?;
+            gateway.start()?;
+            flood_goes_on(flood)?;
+            let maps = gateway.status()?.kernel.maps;
+            ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
+            assert_eq!(gateway.bans()?.len(), 2);
+        }
+        Ok(())
+    })
 }

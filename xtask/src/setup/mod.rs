@@ -24,10 +24,16 @@ const TOOLCHAIN: Part =
     Part { name: "BPF toolchain", missing: toolchain::missing, install: toolchain::install };
 const LINKER: Part =
     Part { name: "bpf-linker", missing: linker::missing, install: linker::install };
+const LAB: Part = Part { name: "programs", missing: packages::missing, install: packages::install };
+const EMULATOR: Part = Part {
+    name: "emulator",
+    missing: packages::emulator_missing,
+    install: packages::install_emulator,
+};
 
 /// In this order: what a later part needs comes first.
 const PARTS: [Part; 5] = [
-    Part { name: "programs", missing: packages::missing, install: packages::install },
+    LAB,
     TOOLCHAIN,
     LINKER,
     Part { name: "users", missing: system::users_missing, install: system::create_users },
@@ -39,9 +45,30 @@ pub(crate) fn run(check: bool) -> Result<()> {
     if check { report() } else { PARTS.iter().try_for_each(complete) }
 }
 
+/// What `cargo xtask kernels` needs. Not part of [`run`]: an emulator is 200 MB that nothing else
+/// asks for.
+pub(crate) fn for_kernels() -> Result<()> {
+    [TOOLCHAIN, LINKER, LAB, EMULATOR].iter().try_for_each(complete)
+}
+
 /// What a build needs; nothing that tests alone need.
 pub(crate) fn toolchain_only() -> Result<()> {
     [TOOLCHAIN, LINKER].iter().try_for_each(complete)
+}
+
+/// The toolchain that compiles for BPF, as rustup knows it.
+pub(crate) const BPF_TOOLCHAIN: &str = toolchain::NAME;
+
+/// Installs the packages of programs that are not there, and says so; quick if all are.
+pub(crate) fn programs(name: &str, wanted: &[(&str, &str)]) -> Result<()> {
+    let absent: Vec<_> = packages::absent(wanted).map(|(_, package)| package).collect();
+    if absent.is_empty() {
+        println!("setup: {name:<14} ok");
+        return Ok(());
+    }
+    println!("setup: {name:<14} installing {}", absent.join(", "));
+    require_root("installing packages")?;
+    packages::apt_install(&absent)
 }
 
 /// Components of the toolchain in use, such as clippy.

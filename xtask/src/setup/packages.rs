@@ -1,4 +1,4 @@
-//! Programs the lab runs, and the Debian packages they come in.
+//! Programs that the lab runs, and the Debian packages they come in.
 
 use std::process::Command;
 
@@ -7,8 +7,11 @@ use anyhow::{Result, bail};
 use super::require_root;
 use crate::command;
 
-/// Program and package. Only what a test, the demo or a build really runs.
-const PROGRAMS: [(&str, &str); 5] = [
+/// Program and package.
+type Program = (&'static str, &'static str);
+
+/// Only what a test, the demo or a build really runs.
+const PROGRAMS: [Program; 5] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
@@ -16,16 +19,43 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("useradd", "passwd"),
 ];
 
+/// What boots other kernels and what is in their image.
+const EMULATOR: [Program; 7] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("setpriv", "util-linux"),
+    ("busybox", "busybox-static"),
+    ("ldd", "libc-bin"),
+    ("strip", "binutils"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
+];
+
 /// The programs that are not there.
 pub(super) fn missing() -> Option<String> {
-    let names: Vec<_> = absent().map(|(program, _)| program).collect();
-    (!names.is_empty()).then(|| format!("missing: {}", names.join(", ")))
+    missing_of(&PROGRAMS)
 }
 
 /// Installs their packages.
 pub(super) fn install() -> Result<String> {
+    install_of(&PROGRAMS)
+}
+
+pub(super) fn emulator_missing() -> Option<String> {
+    missing_of(&EMULATOR)
+}
+
+pub(super) fn install_emulator() -> Result<String> {
+    install_of(&EMULATOR)
+}
+
+fn missing_of(programs: &[Program]) -> Option<String> {
+    let names: Vec<_> = absent(programs).map(|(program, _)| program).collect();
+    (!names.is_empty()).then(|| format!("missing: {}", names.join(", ")))
+}
+
+fn install_of(programs: &[Program]) -> Result<String> {
     require_root("installing packages")?;
-    let packages: Vec<_> = absent().map(|(_, package)| package).collect();
+    let packages: Vec<_> = absent(programs).map(|(_, package)| package).collect();
     apt_install(&packages)?;
     Ok(format!("installed {}", packages.join(", ")))
 }
@@ -45,6 +75,8 @@ fn apt() -> Command {
     apt
 }
 
-fn absent() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROGRAMS.into_iter().filter(|(program, _)| command::find(program).is_none())
+pub(super) fn absent<'a>(
+    programs: &[(&'a str, &'a str)],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    programs.iter().copied().filter(|(program, _)| command::find(program).is_none())
 }

@@ -12,7 +12,7 @@ use super::{packages, require_root};
 use crate::command;
 
 /// What gateway-userspace/build.rs asks for by name.
-const NAME: &str = "gateway-bpf";
+pub(super) const NAME: &str = "gateway-bpf";
 
 /// bpf-linker 0.10.3 loads this LLVM out of the compiler; another one's bitcode it cannot read.
 const LLVM: &str = "LLVM version: 22.";

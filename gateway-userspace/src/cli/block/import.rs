@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use caps::CapSet;
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -19,6 +18,7 @@ use crate::{
         Context,
         client::{Client, unexpected},
         output::{Output, complain, escape},
+        privileges,
     },
     clock,
     config::{prefix, units},
@@ -63,7 +63,7 @@ impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut client = Client::connect(&context.socket)?;
         let input = open(&self.file)?;
-        drop_privileges()?;
+        privileges::drop_all()?;
         let stdin = self.file == Path::new("-");
         let name =
             if stdin { "standard input".to_owned() } else { self.file.display().to_string() };
@@ -91,16 +91,6 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     }
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     Ok(Box::new(file))
-}
-
-/// A list is a stranger's text: nothing that reads it may hold a capability, or get one back, as
-/// root does by running a program.
-fn drop_privileges() -> anyhow::Result<()> {
-    nix::sys::prctl::set_no_new_privs().context("setting no-new-privs before the list is read")?;
-    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        caps::clear(None, set).context("dropping capabilities before the list is read")?;
-    }
-    Ok(())
 }
 
 fn send(

@@ -41,6 +41,9 @@ const RESERVED: &[&str] = &[
     "x-request-id",
 ];
 
+/// What a route writes in place of an identity that takes everybody.
+pub(super) const NOBODY_IN_PARTICULAR: &str = "none";
+
 /// Named tables: those without faults, and all names, so that a fault in one makes no reference to
 /// it dangle.
 pub(super) struct Named<T> {
@@ -51,6 +54,9 @@ pub(super) struct Named<T> {
 pub(super) fn identities(root: &mut Section<'_>) -> Named<Identity> {
     let sections = root.sections("identity", IDENTITIES);
     named(sections, |section, name| {
+        if name == NOBODY_IN_PARTICULAR {
+            section.refuse_inside("name", "means that a route is public", "choose another name");
+        }
         let mut api_key = section.need("api_key", "{ header = \"x-api-key\" }")?.section()?;
         let header = api_key.get("header").map_or(Some("x-api-key".to_owned()), |e| header(&e));
         api_key.finish();

@@ -68,8 +68,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let supplier = section
         .need("supplier", "the name of a [[supplier]]")
         .and_then(|entry| reference(&entry, "supplier", &known.suppliers));
-    let identity =
-        optional(section.get("identity"), |entry| reference(entry, "identity", &known.identities));
+    let identity = identity(section, known);
     let limit = optional(section.get("limit"), limit);
     let body_bytes = section.size("body", known.body_bytes, proxy::BODY);
     let timeout = proxy::route_timeout(section, known.timeout);
@@ -90,6 +89,23 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
 
 /// The value is faulty, which has been noted.
 struct Noted;
+
+/// Whom a route lets in; `None` is everybody. A key left out by oversight must not open a
+/// route: a public one says so.
+fn identity(section: &mut Section<'_>, known: &Known<'_>) -> Result<Option<String>, Noted> {
+    let Some(entry) = section.get("identity") else {
+        section.refuse_here(
+            "identity",
+            "is missing",
+            "write identity = \"none\" if anyone may call it, else the name of an [[identity]]",
+        );
+        return Err(Noted);
+    };
+    if entry.is_text(parties::NOBODY_IN_PARTICULAR) {
+        return Ok(None);
+    }
+    reference(&entry, "identity", &known.identities).map(Some).ok_or(Noted)
+}
 
 /// A key that may be left out.
 fn optional<'a, T>(

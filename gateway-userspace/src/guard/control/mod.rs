@@ -23,7 +23,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{accounts::Accounts, error::GuardError, store::Durable};
-use crate::control::{LINE_BYTES, Request, Response};
+use crate::control::{LINE_BYTES, Request, Response, Told};
 
 /// Commands served at the same time.
 const CONNECTIONS: usize = 32;
@@ -211,8 +211,7 @@ async fn complete(outcome: Outcome) -> Response {
         Outcome::Now(response) => response,
         Outcome::Stored(response, durable) => stored(response, durable).await,
         Outcome::WithProxy(response, said) => {
-            let said = timeout(PROXY_PATIENCE, said).await.ok().and_then(Result::ok);
-            with_proxy(response, said.as_deref())
+            with_proxy(response, timeout(PROXY_PATIENCE, said).await.ok().and_then(Result::ok))
         }
     }
 }
@@ -228,12 +227,9 @@ async fn stored(response: Response, durable: Durable) -> Response {
     refused(format!("it is in force, but not stored yet, and may not outlive the gateway: {why}"))
 }
 
-fn with_proxy(response: Response, said: Option<&str>) -> Response {
-    let silent = || serde_json::Value::String("the proxy does not answer".to_owned());
-    let detail = match said.map(serde_json::from_str) {
-        Some(Ok(detail)) => detail,
-        Some(Err(_)) | None => silent(),
-    };
+/// The proxy's words are handed on as they are, a frame of them at most.
+fn with_proxy(response: Response, said: Option<String>) -> Response {
+    let detail = Told::Unread(said.unwrap_or_else(|| "the proxy does not answer".to_owned()));
     match response {
         Response::Status(mut status) => {
             status.proxy.detail = detail;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{ProtectedStatus, Status, Usage, Why},
+    control::{ProtectedStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -78,7 +78,7 @@ impl Core {
             ban: ban.map(|(net, ban)| self.shown(net, ban)),
             strikes: self.memory.strikes(net, now),
             drops: self.memory.drops(net, clock::monotonic_ns()),
-            proxy: serde_json::Value::Null,
+            proxy: Told::default(),
         }
     }
 

@@ -32,16 +32,20 @@ use super::{
     store::{Change, Store, Stored},
     surroundings::{Places, Surroundings},
     timekeeper::{Jump, Timekeeper},
-    worker::{Keeper, Outfit},
+    worker::{Callers, Keeper, Outfit},
 };
 use crate::{
     clock::{self, Wall},
     config::model::Config,
+    ipc::message::FromGuard,
 };
 
 /// How often the time is stored, for a clock that loses its own; our addresses are looked up; and
 /// a failing map is logged.
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// How often interfaces are looked at for one without a filter, although none was heard of.
+const TEND: Duration = Duration::from_secs(10);
 
 /// Drop events taken in one go.
 const EVENTS: usize = 256;
@@ -63,7 +67,7 @@ const QUERIES: usize = 64;
 pub(super) struct Core {
     config: Config,
     text: String,
-    digest: [u8; 32],
+    program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
     allows: AllowList,
@@ -81,6 +85,8 @@ pub(super) struct Core {
     started: Instant,
     /// When the things of each minute were done.
     minute_at: Option<Instant>,
+    /// When the interfaces were last found to be filtered; none after a failure.
+    tended_at: Option<Instant>,
     counts: Counts,
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
@@ -143,6 +149,11 @@ impl State {
         Self { bans, allows, keys, store, time, warnings }
     }
 
+    /// What a proxy goes by that serves already.
+    pub(super) fn callers(&self) -> Callers {
+        callers(&self.keys, &self.time, clock::wall())
+    }
+
     /// What the kernel has to hold, as of now.
     pub(super) fn reconcile(&self, kernel: &mut dyn PacketFilter) -> Result<(), GuardError> {
         let bans = self.bans.kernel_bans(self.time.wall(clock::wall()));
@@ -158,7 +169,8 @@ impl State {
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) text: String,
-    pub(super) digest: [u8; 32],
+    /// Hash of the running program.
+    pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) policies: Policies,
@@ -167,12 +179,12 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, digest, kernel, state, policies, keeper } = parts;
+        let Parts { config, text, program, kernel, state, policies, keeper } = parts;
         let now = clock::now();
         Self {
             config,
             text,
-            digest,
+            program,
             kernel: Kernel(kernel),
             bans: state.bans,
             allows: state.allows,
@@ -189,6 +201,7 @@ impl Core {
             next_query: 0,
             started: now,
             minute_at: None,
+            tended_at: None,
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
@@ -212,8 +225,9 @@ impl Core {
     /// Starts a proxy on the sockets that are open.
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
         listeners::revive(&mut self.listening)?;
-        let keys = self.keys.all_for_proxy();
-        let outfit = Outfit::gather(&self.config, &self.text, self.digest, &self.listening, keys)?;
+        let callers = callers(&self.keys, &self.time, clock::wall());
+        let outfit =
+            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())
@@ -249,21 +263,32 @@ impl Core {
             self.counts.sweep_failures += 1;
             error!(error = %super::chain(&error), "an expired ban is still in the map");
         }
-        if let Err(error) = self.kernel.0.tend() {
-            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        let lately = |at: Instant, span| now.saturating_duration_since(at) < span;
+        if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
+            self.tend(now);
         }
         self.watch_trial();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
-        let lately = |at: Instant| now.saturating_duration_since(at) < MINUTE;
-        if !self.minute_at.is_some_and(lately) {
+        if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);
             changes.push(Change::Seen(wall));
+            // A clock that is slewed never jumps, and yet moves.
+            self.tell_time(clock);
             self.look_at_own_addresses();
             self.look_around(now);
         }
         self.store.submit(changes);
+    }
+
+    /// Filters interfaces that are there anew. What fails is tried again with the next tick.
+    pub(super) fn tend(&mut self, now: Instant) {
+        let tended = self.kernel.0.tend();
+        self.tended_at = tended.is_ok().then_some(now);
+        if let Err(error) = tended {
+            self.warn(format!("an interface is not filtered: {}", super::chain(&error)));
+        }
     }
 
     /// Before the end: what was done is stored, and when.
@@ -298,11 +323,17 @@ impl Core {
         self.counts.clock_jumps += 1;
         let warning = warned(&jump);
         self.warn(warning);
+        self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }
+    }
+
+    fn tell_time(&mut self, clock: Wall) {
+        let ahead = ahead(&self.time, clock);
+        self.keeper.tell(FromGuard::Time { ahead });
     }
 
     /// Adds to what `gateway status` warns of, once.
@@ -331,6 +362,15 @@ impl Core {
     }
 }
 
+fn callers(keys: &KeyRing, time: &Timekeeper, clock: Wall) -> Callers {
+    Callers { ahead: ahead(time, clock), keys: keys.all_for_proxy() }
+}
+
+/// Our wall clock as seen from the one that both processes share.
+fn ahead(time: &Timekeeper, clock: Wall) -> i64 {
+    time.wall(clock).ahead(clock::monotonic_ns())
+}
+
 /// A prefix that became protected may hold bans by the thousands: some are named, all counted.
 fn not_restored(refused: &[BanError]) -> Vec<String> {
     let mut warnings: Vec<String> = refused.iter().take(NAMED).map(ToString::to_string).collect();
@@ -347,7 +387,7 @@ fn not_restored(refused: &[BanError]) -> Vec<String> {
 fn warned(jump: &Jump) -> String {
     let text = match jump {
         Jump::Held { clock, ours } => format!(
-            "the clock reads {} s, which is before {} s, the last time stored; bans go by the latter until the clock is set",
+            "the clock reads {} s, which is before {} s, the last time stored; bans and keys go by the latter until the clock is set",
             clock.0, ours.0
         ),
         Jump::Moved { seconds } => {

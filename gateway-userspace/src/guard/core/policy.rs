@@ -169,11 +169,12 @@ impl Core {
             let (origin, seconds) = (trial.origin.clone(), self.seconds_left());
             return Err(PolicyError::OnTrial { origin, seconds });
         }
-        wanted.table.kernel.enabled = true;
         let keys = running.needs_restart(&wanted.table.kernel);
         if !keys.is_empty() {
             return Err(PolicyError::Restart { keys: keys.join(", ") });
         }
+        // The listeners are the running ones, whatever the text says of them, if anything.
+        wanted.table.kernel = wanted.table.kernel.on(running);
         if wanted.table.kernel == *running {
             return Ok(format!("the [kernel] of {} is in force already", wanted.origin));
         }

@@ -35,19 +35,19 @@ pub(super) fn attach(
     program: BorrowedFd<'_>,
 ) -> Result<(), KernelError> {
     let links = pins::links(&folder.root)?;
+    refuse_elsewhere(&links)?;
+    let mut unfiltered = Vec::new();
+    // Every link that is there gets its lasting pin before a new one is made: a start that was
+    // killed may have left one under the name that new ones are made under.
     for name in interfaces {
         let index = index_of(name)?;
         let pin = pins::link_path(&folder.path, name);
         match links.iter().find(|link| link.interface == index) {
-            Some(link) if is_elsewhere(link) => {
-                let why = "it filters an interface of another network namespace";
-                return Err(pins::foreign(&link.path, why));
-            }
             Some(link) => {
                 take_over(link, name, &pin, program)?;
                 warn_of_mode(name, index, mode, &pin);
             }
-            None => attach_new(name, index, &pin, mode, program)?,
+            None => unfiltered.push((name, index, pin)),
         }
     }
     let wanted: Vec<_> =
@@ -56,6 +56,9 @@ pub(super) fn attach(
         if link.path.starts_with(&folder.path) && !wanted.contains(&link.path) {
             pins::remove_pin(&link.path)?;
         }
+    }
+    for (name, index, pin) in unfiltered {
+        attach_new(name, index, &pin, mode, program)?;
     }
     pins::remove_others(folder)
 }
@@ -82,10 +85,24 @@ pub(super) fn tend(
     Ok(())
 }
 
+/// Refuses to work among links of another network namespace: its filter would lose its pin, and
+/// the maps it looks into would get our entries.
+pub(super) fn refuse_elsewhere(links: &[Link]) -> Result<(), KernelError> {
+    links.iter().find(|link| is_elsewhere(link)).map_or(Ok(()), |link| {
+        let why = "it filters an interface of another network namespace";
+        Err(pins::foreign(&link.path, why))
+    })
+}
+
 /// Indexes of interfaces repeat from one network namespace to the next, ids of programs do not.
 fn is_elsewhere(link: &Link) -> bool {
-    netlink::slot(link.interface)
-        .is_ok_and(|slot| slot.attached != Attached::Several && slot.program != link.program)
+    match netlink::slot(link.interface) {
+        _ if link.interface == 0 => false,
+        Ok(slot) => slot.attached != Attached::Several && slot.program != link.program,
+        // No such interface here: unless it went just now, it is one of another namespace.
+        Err(_) => sys::link_info(link.descriptor.as_fd())
+            .is_ok_and(|now| now.is_some_and(|now| now.interface != 0)),
+    }
 }
 
 /// The link keeps the mode it was made with: changing it would mean a moment without a filter.
@@ -99,7 +116,7 @@ fn take_over(
     sys::link_update(descriptor, program)
         .map_err(|source| KernelError::Attach { name: name.to_owned(), source })?;
     if link.path != pin {
-        pin_link(descriptor, pin)?;
+        pins::rename(&link.path, pin)?;
     }
     tracing::info!(interface = name, "took over the XDP link");
     Ok(())
@@ -162,11 +179,14 @@ fn refusal(name: &str, index: u32, source: io::Error) -> KernelError {
     }
 }
 
-/// A pin of the same name is one of an interface that is gone.
+/// What has the name already is the pin of an interface that is gone. It is replaced in one step,
+/// so that a process killed at any moment leaves each living link with a pin.
 fn pin_link(link: BorrowedFd<'_>, pin: &Path) -> Result<(), KernelError> {
-    pins::remove_pin(pin)?;
-    sys::pin(link, pin).map_err(|source| KernelError::System {
-        doing: format!("pinning the link as {}", pin.display()),
+    let next = pins::next_link(pin);
+    pins::remove_pin(&next)?;
+    sys::pin(link, &next).map_err(|source| KernelError::System {
+        doing: format!("pinning the link as {}", next.display()),
         source,
-    })
+    })?;
+    pins::rename(&next, pin)
 }

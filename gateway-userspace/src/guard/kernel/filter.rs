@@ -1,8 +1,8 @@
 //! What the guard asks of the packet filter, and the twin that stands in with `--kernel off`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use gateway_common::{Class, Reason};
+use gateway_common::{Class, Reason, cover::is_hashed6};
 use ipnet::IpNet;
 
 use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
@@ -51,6 +51,74 @@ impl BanSource {
     }
 }
 
+/// What a ban met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Packets.
+    pub hits: u64,
+    /// How long ago the last of them came, to about a second; `None` if none ever did.
+    pub last_seen: Option<Duration>,
+}
+
+/// A ban that the packets of an address meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Met {
+    pub net: IpNet,
+    /// Of a list, not a single ban.
+    pub bulk: bool,
+    pub record: Record,
+}
+
+/// One generation of bulk bans: each vector ordered by address and length, without doubles.
+#[derive(Debug, Default)]
+pub struct Bulk {
+    pub v4: Vec<BulkBan<u32>>,
+    pub v6: Vec<BulkBan<u128>>,
+    /// What entries name by number: who asked, why, until when.
+    pub kinds: Vec<KernelBan>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BulkBan<A> {
+    pub address: A,
+    pub length: u8,
+    /// Index in [`Bulk::kinds`].
+    pub kind: u8,
+}
+
+impl Bulk {
+    pub fn push4(&mut self, address: u32, length: u8, kind: u8) {
+        self.v4.push(BulkBan { address, length, kind });
+    }
+
+    /// Entries of the IPv4 hash, the IPv6 hash and the IPv6 trie.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let tail = self.v6.iter().filter(|ban| !is_hashed6(ban.length)).count();
+        (self.v4.len(), self.v6.len() - tail, tail)
+    }
+
+    pub fn push6(&mut self, address: u128, length: u8, kind: u8) {
+        self.v6.push(BulkBan { address, length, kind });
+    }
+}
+
+/// What became of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    pub entries: usize,
+    /// Exactly this was in force already.
+    pub kept: bool,
+}
+
+/// The bulk bans in the kernel, in the hands of one thread.
+pub trait BulkFilter: Send + std::fmt::Debug {
+    /// Puts exactly these in force, at one moment. On an error what was in force stays.
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError>;
+    /// Removes a portion of what is no longer in force; true if there may be more.
+    fn clear_some(&mut self) -> Result<bool, KernelError>;
+}
+
 /// What went wrong between the guard and the kernel. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
@@ -58,6 +126,10 @@ pub enum KernelError {
         "map {map} is full at {capacity} entries; raise {key} in [kernel.capacity] or remove entries"
     )]
     Full { map: &'static str, capacity: u32, key: &'static str },
+    #[error(
+        "the lists come to {wanted} entries of map {map}, which has room for {capacity}; raise hosts or prefixes in [kernel.capacity], or take a list away"
+    )]
+    BulkFull { map: &'static str, wanted: usize, capacity: u32 },
     #[error(
         "{net} is too wide to ban: the shortest IPv4 prefix is /8, the shortest IPv6 prefix /16"
     )]
@@ -192,8 +264,18 @@ pub trait PacketFilter {
     fn put_ban(&mut self, net: IpNet, ban: &KernelBan) -> Result<(), KernelError>;
     /// Removes a ban; `false` if there was none.
     fn remove_ban(&mut self, net: IpNet) -> Result<bool, KernelError>;
+    /// What the single ban on exactly `net` met; nothing if there is none.
+    fn ban_record(&self, net: IpNet) -> Result<Record, KernelError>;
     /// Packets dropped by the ban on exactly `net`.
-    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError>;
+    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError> {
+        Ok(self.ban_record(net)?.hits)
+    }
+    /// The same of the bulk bans in force.
+    fn bulk_record(&self, net: IpNet) -> Result<Record, KernelError>;
+    /// Every ban that covers an address, the longest first, single ones before those of lists.
+    fn met_by(&self, address: IpAddr) -> Result<Vec<Met>, KernelError>;
+    /// The bulk bans, for the one thread that loads them.
+    fn bulk(&self) -> Box<dyn BulkFilter>;
     fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError>;
     fn remove_allow(&mut self, net: IpNet) -> Result<bool, KernelError>;
     /// Makes the maps hold exactly these, adding before removing, in bulk. Hits of kept bans stay.
@@ -244,8 +326,20 @@ impl PacketFilter for Off {
         Ok(true)
     }
 
-    fn ban_hits(&self, _net: IpNet) -> Result<u64, KernelError> {
-        Ok(0)
+    fn ban_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record::default())
+    }
+
+    fn bulk_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record::default())
+    }
+
+    fn met_by(&self, _address: IpAddr) -> Result<Vec<Met>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    fn bulk(&self) -> Box<dyn BulkFilter> {
+        Box::new(Off)
     }
 
     fn put_allow(&mut self, _net: IpNet) -> Result<(), KernelError> {
@@ -310,6 +404,16 @@ impl PacketFilter for Off {
 
     fn next_event(&mut self) -> Option<DropEvent> {
         None
+    }
+}
+
+impl BulkFilter for Off {
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError> {
+        Ok(Loaded { entries: wanted.v4.len() + wanted.v6.len(), kept: false })
+    }
+
+    fn clear_some(&mut self) -> Result<bool, KernelError> {
+        Ok(false)
     }
 }
 

@@ -12,19 +12,23 @@ use std::{
 };
 
 use aya::maps::{MapData, MapInfo};
-use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SETTINGS, SHAPES, Shape, flag};
+use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, Room, SETTINGS, SHAPES, Shape, flag};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
 use super::{
+    attach,
     filter::{KernelError, ShadowOrders},
     sys,
 };
 use crate::config::model::Capacity;
 
 const LINK_PREFIX: &str = "link-";
+/// Pin of a link between its making and its lasting name. An older guard that finds it takes it
+/// for a map of another layout, and leaves it.
+const NEXT_LINK: &str = "LINK_NEXT";
 /// Folders beside one another with the same layout and capacity: one in use and one being built.
 const SIBLINGS: u32 = 8;
 
@@ -52,7 +56,8 @@ pub(super) struct Link {
 
 /// Entries of a map under these capacities.
 pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
-    shape.entries(capacity.hosts, capacity.prefixes, capacity.allow, capacity.limits)
+    let Capacity { hosts, prefixes, dynamic, allow, limits, flows } = *capacity;
+    shape.entries(&Room { hosts, prefixes, dynamic, allow, limits, flows })
 }
 
 /// Finds or makes the folder to work in.
@@ -60,6 +65,7 @@ pub(super) fn prepare(root: &Path, capacity: &Capacity) -> Result<Folder, Kernel
     make_folder(root)?;
     let lock = lock(root)?;
     refuse_foreign(root)?;
+    attach::refuse_elsewhere(&links(root)?)?;
     let (path, reused) = choose(root, capacity)?;
     Ok(Folder { root: root.to_owned(), path, reused, _lock: lock })
 }
@@ -112,7 +118,7 @@ pub(super) fn holds_links(root: &Path) -> bool {
     folders
         .iter()
         .flat_map(|folder| list(folder).unwrap_or_default())
-        .any(|pin| file_name(&pin).starts_with(LINK_PREFIX))
+        .any(|pin| is_link_name(file_name(&pin)))
 }
 
 /// What the operator ordered of the filter that this one takes over from, which must not end with
@@ -145,9 +151,27 @@ fn orders_in(folder: &Path) -> Option<Orders> {
     Some(Orders { panic: flags & flag::PANIC != 0, shadow })
 }
 
-/// The pin of the link of an interface.
+/// The pin of the link of an interface. A bpffs refuses names with a dot, which those of VLANs
+/// have (`eth0.100`); a colon is in no interface's name.
 pub(super) fn link_path(folder: &Path, interface: &str) -> PathBuf {
-    folder.join(format!("{LINK_PREFIX}{interface}"))
+    folder.join(format!("{LINK_PREFIX}{}", interface.replace('.', ":")))
+}
+
+/// Where a link is pinned before it replaces what `pin` is.
+pub(super) fn next_link(pin: &Path) -> PathBuf {
+    pin.with_file_name(NEXT_LINK)
+}
+
+/// Gives a pin another name; what had it is replaced in the same step.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), KernelError> {
+    fs::rename(from, to).map_err(|source| KernelError::System {
+        doing: format!("renaming the pin {} to {}", from.display(), to.display()),
+        source,
+    })
+}
+
+fn is_link_name(name: &str) -> bool {
+    name.starts_with(LINK_PREFIX) || name == NEXT_LINK
 }
 
 /// Removes every folder under `root` but this one.
@@ -245,10 +269,7 @@ fn is_pin_name(name: &str) -> bool {
 
 fn links_in(folder: &Path) -> Result<Vec<Link>, KernelError> {
     let pins = list(folder)?;
-    pins.into_iter()
-        .filter(|path| file_name(path).starts_with(LINK_PREFIX))
-        .map(open_link)
-        .collect()
+    pins.into_iter().filter(|path| is_link_name(file_name(path))).map(open_link).collect()
 }
 
 fn open_link(path: PathBuf) -> Result<Link, KernelError> {
@@ -341,8 +362,9 @@ mod tests {
 
     #[test]
     fn capacities_have_different_folders() {
-        let capacity = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 10 };
-        let swapped = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 11 };
+        let capacity =
+            Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 10, flows: 10 };
+        let swapped = Capacity { limits: 11, ..capacity };
         assert_ne!(digest(&capacity), digest(&swapped));
         assert_eq!(digest(&capacity), digest(&capacity.clone()));
     }

@@ -6,7 +6,7 @@ use super::{attach, filter::KernelError, pins};
 use crate::config::model::Kernel;
 
 /// Oldest kernel, for batch operations on tries and atomics.
-const OLDEST: (u32, u32) = (5, 15);
+pub(crate) const OLDEST: (u32, u32) = (5, 15);
 
 /// Checks them, cheapest first.
 pub(super) fn check(config: &Kernel) -> Result<(), KernelError> {
@@ -38,7 +38,7 @@ fn check_release() -> Result<(), KernelError> {
 }
 
 /// Major and minor of a release; `None` lets an unheard-of form try its luck.
-fn version(release: &str) -> Option<(u32, u32)> {
+pub(crate) fn version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

@@ -129,14 +129,17 @@ pub(super) struct LinkInfo {
 
 fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attributes` is a live `repr(C)` prefix of `union bpf_attr` of exactly this size;
-    // the pointers in it are set by the callers in this file to buffers that outlive the call.
+    // the pointers in it are set by the callers in this folder to buffers that outlive the call.
     let answer = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
     };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-fn call_for_descriptor<T>(command: libc::c_int, attributes: &mut T) -> io::Result<OwnedFd> {
+pub(super) fn call_for_descriptor<T>(
+    command: libc::c_int,
+    attributes: &mut T,
+) -> io::Result<OwnedFd> {
     let descriptor = call(command, attributes)?;
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
@@ -278,6 +281,15 @@ pub(super) fn lookup_batch<K: aya::Pod, V: aya::Pod>(
     (done, next)
 }
 
+/// Waits until every packet that is being judged at this moment is through; false where the kernel
+/// cannot say. Packets are judged within read-side critical sections, all of which the call waits
+/// for.
+pub(super) fn wait_for_packets() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes two numbers and writes no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
 }
@@ -317,6 +329,14 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
     Ok((info.kind == LINK_TYPE_XDP).then_some(found))
 }
 
+/// Whether `program` was compiled to the machine's code.
+pub(super) fn is_compiled(program: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut info = RawProgramInfo::default();
+    read_info(program, &mut info)?;
+    let [compiled, _bytecode] = info.lengths;
+    Ok(compiled > 0)
+}
+
 /// Name of the program with this id; a dash if it has none or is gone.
 pub(super) fn program_name(id: u32) -> String {
     let mut attributes = LinkAttr { first: id, second: 0, third: 0, fourth: 0 };
@@ -337,8 +357,18 @@ pub(super) fn link_create(
     interface: u32,
     flags: u32,
 ) -> io::Result<OwnedFd> {
+    link_create_as(program, interface, ATTACH_TYPE_XDP, flags)
+}
+
+/// The same by any attach type.
+pub(super) fn link_create_as(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    kind: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     let mut attributes =
-        LinkAttr { first: raw(program), second: interface, third: ATTACH_TYPE_XDP, fourth: flags };
+        LinkAttr { first: raw(program), second: interface, third: kind, fourth: flags };
     call_for_descriptor(LINK_CREATE, &mut attributes)
 }
 

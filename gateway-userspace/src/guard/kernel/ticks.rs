@@ -35,23 +35,8 @@ impl Ticks {
     /// Measures the tick.
     pub(super) fn new(program: OwnedFd, table: Table<u32, Clocks>) -> Result<Self, KernelError> {
         let mut ticks = Self { program, table, tick_ns: 0 };
-        ticks.tick_ns = ticks.measure()?;
+        ticks.tick_ns = measure(|| ticks.read())?;
         Ok(ticks)
-    }
-
-    /// The length of a tick: of a rate kernels are built with, or measured over all rounds.
-    fn measure(&self) -> Result<u64, KernelError> {
-        let first = self.edge(0)?;
-        let mut start = first;
-        for _ in 0..ROUNDS {
-            let end = self.edge(start.monotonic_ns + SPAN_NS)?;
-            if let Some(tick) = known_tick(mean_tick(start, end)) {
-                return Ok(tick);
-            }
-            start = end;
-        }
-        let mean = mean_tick(first, start);
-        Ok(known_tick(mean).unwrap_or(mean))
     }
 
     pub(super) const fn tick_ns(&self) -> u64 {
@@ -63,23 +48,41 @@ impl Ticks {
         Ok(self.read()?.jiffies.saturating_mul(self.tick_ns))
     }
 
-    /// The first moment of a tick, after `earliest`.
-    fn edge(&self, earliest: u64) -> Result<Clocks, KernelError> {
-        let mut last = self.read()?;
-        for _ in 0..PATIENCE {
-            let next = self.read()?;
-            if next.jiffies != last.jiffies && next.monotonic_ns >= earliest {
-                return Ok(next);
-            }
-            last = next;
-        }
-        Err(failed(io::ErrorKind::TimedOut.into()))
-    }
-
     fn read(&self) -> Result<Clocks, KernelError> {
         sys::test_run(self.program.as_fd(), &[0; 64], 1).map_err(failed)?;
         self.table.get(&0)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
     }
+}
+
+/// The length of a tick: of a rate kernels are built with, or measured over all rounds.
+pub(super) fn measure(read: impl Fn() -> Result<Clocks, KernelError>) -> Result<u64, KernelError> {
+    let first = edge(&read, 0)?;
+    let mut start = first;
+    for _ in 0..ROUNDS {
+        let end = edge(&read, start.monotonic_ns + SPAN_NS)?;
+        if let Some(tick) = known_tick(mean_tick(start, end)) {
+            return Ok(tick);
+        }
+        start = end;
+    }
+    let mean = mean_tick(first, start);
+    Ok(known_tick(mean).unwrap_or(mean))
+}
+
+/// The first moment of a tick, after `earliest`.
+fn edge(
+    read: impl Fn() -> Result<Clocks, KernelError>,
+    earliest: u64,
+) -> Result<Clocks, KernelError> {
+    let mut last = read()?;
+    for _ in 0..PATIENCE {
+        let next = read()?;
+        if next.jiffies != last.jiffies && next.monotonic_ns >= earliest {
+            return Ok(next);
+        }
+        last = next;
+    }
+    Err(failed(io::ErrorKind::TimedOut.into()))
 }
 
 fn failed(source: io::Error) -> KernelError {

@@ -28,7 +28,7 @@ use crate::{
     ipc::{
         Channel, IpcError,
         descriptors::watch,
-        message::{FromGuard, FromProxy},
+        message::{FromGuard, FromProxy, Make},
     },
 };
 
@@ -56,27 +56,43 @@ pub(in crate::guard) enum Adopted {
 pub(in crate::guard) struct Serving {
     pub(in crate::guard) process: Process,
     pub(in crate::guard) channel: Channel,
-    /// Digest of the text it runs by.
-    pub(in crate::guard) configuration: [u8; 32],
+    /// What it was made of when it was started.
+    pub(in crate::guard) make: Make,
     pub(in crate::guard) sockets: Vec<Handed>,
+}
+
+impl Serving {
+    /// In what it differs from a proxy that would be made now, if it does.
+    pub(in crate::guard) fn differs(&self, wanted: Make) -> Option<&'static str> {
+        let Make { program, configuration, files } = self.make;
+        if program != wanted.program {
+            Some("another program")
+        } else if configuration != wanted.configuration {
+            Some("another configuration")
+        } else if files != wanted.files {
+            Some("other certificates")
+        } else {
+            None
+        }
+    }
 }
 
 /// Waits for the proxy that `proxy.pid` names, if it lives.
 pub(in crate::guard) async fn wait_for(
     run: &RunFolder,
     accounts: &Accounts,
-    digest: [u8; 32],
+    wanted: Make,
 ) -> Result<Adopted, GuardError> {
     let Some(process) = living(&run.proxy_pid(), accounts) else { return Ok(Adopted::Nobody) };
     info!(pid = process.pid(), "a proxy of an earlier guard lives; waiting for it");
     let path = run.worker_socket();
     let door = open_door(&path, accounts)?;
-    let met = meet(&door, process.pid(), accounts, digest).await;
+    let met = meet(&door, process.pid(), accounts, wanted).await;
     // Only a proxy without a guard has anything to say here.
     drop(fs::remove_file(&path));
     match met {
-        Ok((channel, configuration, sockets)) => {
-            Ok(Adopted::Serving(Serving { process, channel, configuration, sockets }))
+        Ok((channel, make, sockets)) => {
+            Ok(Adopted::Serving(Serving { process, channel, make, sockets }))
         }
         Err(Missed { why, drains }) => {
             warn!(pid = process.pid(), %why, "the earlier proxy is not taken over");
@@ -114,7 +130,7 @@ fn open_door(path: &Path, accounts: &Accounts) -> Result<AsyncFd<OwnedFd>, Guard
     opened().map_err(GuardError::path("opening", path))
 }
 
-type Met = (Channel, [u8; 32], Vec<Handed>);
+type Met = (Channel, Make, Vec<Handed>);
 
 /// Why a proxy was not met.
 struct Missed {
@@ -132,14 +148,14 @@ async fn meet(
     door: &AsyncFd<OwnedFd>,
     pid: u32,
     accounts: &Accounts,
-    digest: [u8; 32],
+    wanted: Make,
 ) -> Result<Met, Missed> {
     let expected = accept(door, pid, accounts);
     let channel =
         timeout(PATIENCE, expected).await.unwrap_or_else(|_| Err("it does not call".to_owned()))?;
-    let configuration = hello(&channel, pid, digest).await?;
+    let make = hello(&channel, pid, wanted).await?;
     let sockets = handover(&channel).await?;
-    Ok((channel, configuration, sockets))
+    Ok((channel, make, sockets))
 }
 
 /// The next caller that is the expected process of the expected user.
@@ -159,15 +175,13 @@ async fn accept(door: &AsyncFd<OwnedFd>, pid: u32, accounts: &Accounts) -> Resul
     }
 }
 
-async fn hello(channel: &Channel, pid: u32, digest: [u8; 32]) -> Result<[u8; 32], Missed> {
+async fn hello(channel: &Channel, pid: u32, wanted: Make) -> Result<Make, Missed> {
     let heard = within(STEP, async { Ok(channel.receive::<FromProxy>().await) }).await?;
     // Also to one of another version: it cannot read it, and drains.
-    send(channel, Outgoing::plain(FromGuard::Welcome { configuration: digest })).await?;
+    send(channel, Outgoing::plain(FromGuard::Welcome { make: wanted })).await?;
     match heard {
-        Ok((FromProxy::Hello { pid: theirs, configuration }, none))
-            if theirs == pid && none.is_empty() =>
-        {
-            Ok(configuration)
+        Ok((FromProxy::Hello { pid: theirs, make }, none)) if theirs == pid && none.is_empty() => {
+            Ok(make)
         }
         Ok(_) => Err("it did not say hello".to_owned().into()),
         Err(error @ IpcError::Version { .. }) => Err(Missed { why: said(&error), drains: true }),

@@ -16,12 +16,12 @@ use tracing::{error, info, warn};
 use super::{
     adopt::Serving,
     launch::launch,
-    outfit::{Outfit, key_messages},
+    outfit::{Callers, Outfit},
     process::Process,
     session::{Event, Numbered, OUTGOING, Outgoing, Session, send},
 };
 use crate::{
-    control::ProxyStatus,
+    control::{ProxyStatus, Told},
     guard::{accounts::Accounts, error::GuardError},
     ipc::{
         Channel,
@@ -54,7 +54,6 @@ pub(in crate::guard) enum Reaction {
 pub(in crate::guard) struct Keeper {
     accounts: Accounts,
     log: String,
-    digest: [u8; 32],
     pid_file: PathBuf,
     drain: Duration,
     events: mpsc::Sender<Numbered>,
@@ -91,7 +90,6 @@ impl Keeper {
     pub(in crate::guard) fn new(
         accounts: Accounts,
         log: String,
-        digest: [u8; 32],
         pid_file: PathBuf,
         drain: Duration,
         events: mpsc::Sender<Numbered>,
@@ -99,7 +97,6 @@ impl Keeper {
         Self {
             accounts,
             log,
-            digest,
             pid_file,
             drain,
             events,
@@ -127,20 +124,15 @@ impl Keeper {
             self.note_pid(pid);
         }
         self.current = Some(current);
-        self.tasks.spawn(session.begin(pid, self.digest, outfit));
+        self.tasks.spawn(session.begin(pid, outfit));
         Ok(())
     }
 
     /// Goes on with a proxy that serves already.
-    pub(in crate::guard) fn adopt(
-        &mut self,
-        process: Process,
-        channel: Channel,
-        keys: Vec<ApiKey>,
-    ) {
+    pub(in crate::guard) fn adopt(&mut self, process: Process, channel: Channel, callers: Callers) {
         let (session, current) = self.session(process, channel);
         self.note_pid(current.process.pid());
-        for message in key_messages(keys) {
+        for message in callers.messages() {
             // The queue is new and longer than any list of keys has messages.
             drop(current.outgoing.try_send(message));
         }
@@ -266,7 +258,7 @@ impl Keeper {
             state,
             pid: self.pid().unwrap_or(0),
             restarts: self.counts.restarts,
-            detail: serde_json::Value::Null,
+            detail: Told::default(),
         }
     }
 
@@ -315,6 +307,15 @@ impl Keeper {
     fn schedule(&mut self, now: Instant) {
         self.restart_at = Some(now + wait(self.failures));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// What a proxy that serves would be told from here on.
+    #[cfg(test)]
+    pub(in crate::guard) fn overheard(&mut self) -> mpsc::Receiver<Outgoing> {
+        let (serving, _) = tests::serving();
+        let (session, current) = self.session(serving.process, serving.channel);
+        self.current = Some(current);
+        session.outgoing
     }
 
     fn note_pid(&self, pid: u32) {
@@ -367,6 +368,7 @@ fn wait(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::message::Make;
 
     #[tokio::test]
     async fn the_earlier_proxy_is_relieved_when_the_next_one_serves_and_not_before() {
@@ -413,17 +415,16 @@ mod tests {
             Accounts { own: nix::unistd::geteuid(), root: false, proxy: None, control_group: None };
         let (sender, events) = mpsc::channel(8);
         let log = "info".to_owned();
-        let keeper =
-            Keeper::new(accounts, log, [0; 32], pid_file.to_owned(), Duration::ZERO, sender);
+        let keeper = Keeper::new(accounts, log, pid_file.to_owned(), Duration::ZERO, sender);
         (keeper, events)
     }
 
     /// Stands for a proxy, with its end of the channel.
-    fn serving() -> (Serving, Channel) {
+    pub(super) fn serving() -> (Serving, Channel) {
         let (channel, end) = Channel::pair().unwrap();
         let child = std::process::Command::new("sleep").arg("2").spawn().unwrap();
         let process = Process::child(child).unwrap();
-        let serving = Serving { process, channel, configuration: [0; 32], sockets: Vec::new() };
+        let serving = Serving { process, channel, make: Make::default(), sockets: Vec::new() };
         (serving, Channel::from_fd(end).unwrap())
     }
 

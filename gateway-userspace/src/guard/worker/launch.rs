@@ -21,7 +21,7 @@ use crate::{guard::accounts::Accounts, ipc::Channel};
 const CHANNEL: RawFd = 3;
 
 /// The running program itself, also when its file was replaced: both sides of one protocol.
-const PROGRAM: &str = "/proc/self/exe";
+pub(super) const PROGRAM: &str = "/proc/self/exe";
 
 /// Starts a proxy that will become `accounts.proxy`. `log` is the filter of its log.
 pub(super) fn launch(accounts: &Accounts, log: &str) -> io::Result<(Process, Channel)> {

@@ -5,6 +5,7 @@
 //! process means.
 
 mod adopt;
+mod files;
 mod keeper;
 mod launch;
 mod outfit;
@@ -12,8 +13,9 @@ mod process;
 mod session;
 
 pub(super) use self::{
-    adopt::{Adopted, wait_for},
+    adopt::{Adopted, Serving, wait_for},
+    files::{Files, program},
     keeper::{Keeper, Reaction},
-    outfit::Outfit,
+    outfit::{Callers, Outfit},
     session::Numbered,
 };

@@ -6,33 +6,37 @@ use std::{
     io::{self, Seek as _, Write as _},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+        unix::fs::OpenOptionsExt as _,
     },
-    path::{Path, PathBuf},
 };
 
 use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
-    libc,
     sys::memfd::{MFdFlags, memfd_create},
 };
 
-use super::session::Outgoing;
+use super::{files::Files, session::Outgoing};
 use crate::{
-    config::model::{AccessLog, Config, Tls},
-    guard::{error::GuardError, listeners::Listening},
-    ipc::message::{ApiKey, FromGuard},
+    config::model::{AccessLog, Config},
+    guard::{error::GuardError, keys::sha256, listeners::Listening},
+    ipc::message::{ApiKey, FromGuard, Make},
 };
-
-/// Bytes of a certificate, key or authority file.
-const SECRET_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Keys of one message: well under a frame with the longest names.
 const KEYS_OF_A_MESSAGE: usize = 128;
 
+/// Who may call, and the clock their keys expire by.
+#[derive(Debug)]
+pub(in crate::guard) struct Callers {
+    /// Seconds from `CLOCK_MONOTONIC` to the guard's wall clock.
+    pub(in crate::guard) ahead: i64,
+    pub(in crate::guard) keys: Vec<ApiKey>,
+}
+
 /// The messages between `Welcome` and `Start`.
 #[derive(Debug)]
 pub(in crate::guard) struct Outfit {
+    pub(super) make: Make,
     pub(super) messages: Vec<Outgoing>,
 }
 
@@ -41,32 +45,43 @@ impl Outfit {
     pub(in crate::guard) fn gather(
         config: &Config,
         text: &str,
-        digest: [u8; 32],
+        program: [u8; 32],
         listening: &[Listening],
-        keys: Vec<ApiKey>,
+        callers: Callers,
     ) -> Result<Self, GuardError> {
+        let files = Files::open(config)?;
+        let make = Make { program, configuration: sha256(text.as_bytes()), files: files.digest()? };
+        let digest = make.configuration;
         let sealed = sealed(text).map_err(GuardError::system("making a memory file"))?;
         let mut messages = vec![Outgoing::with(FromGuard::Configuration { digest }, sealed.into())];
         for one in listening {
             messages.push(listener(one).map_err(GuardError::system("duplicating a socket"))?);
         }
-        for (path, secret) in secrets(config) {
-            let file = if secret { open_secret(&path)? } else { open(&path)? };
+        for (path, file) in files.0 {
             let path = path.to_string_lossy().into_owned();
             messages.push(Outgoing::with(FromGuard::Secret { path }, file.into()));
         }
         if let Some(file) = access_log(&config.log.access)? {
             messages.push(Outgoing::with(FromGuard::AccessLog, file));
         }
-        messages.extend(key_messages(keys));
+        messages.extend(callers.messages());
         messages.push(Outgoing::plain(FromGuard::Start));
-        Ok(Self { messages })
+        Ok(Self { make, messages })
+    }
+}
+
+impl Callers {
+    /// The time first: no key is judged without it.
+    pub(in crate::guard) fn messages(self) -> Vec<Outgoing> {
+        let mut messages = vec![Outgoing::plain(FromGuard::Time { ahead: self.ahead })];
+        messages.extend(key_messages(self.keys));
+        messages
     }
 }
 
 /// All keys in messages of a bearable size. The first begins the list and the last says so: until
 /// then the proxy goes by the keys it had.
-pub(super) fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
+fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
     let mut messages = Vec::new();
     let mut rest = keys.into_iter().peekable();
     while messages.is_empty() || rest.peek().is_some() {
@@ -97,40 +112,6 @@ fn listener(one: &Listening) -> io::Result<Outgoing> {
     Ok(Outgoing::with(message, socket))
 }
 
-/// The files the proxy reads, and whether they are secret.
-fn secrets(config: &Config) -> Vec<(PathBuf, bool)> {
-    let mut paths = Vec::new();
-    for listener in &config.listeners {
-        if let Tls::Files { certificate, key } = &listener.tls {
-            paths.extend([(certificate.clone(), false), (key.clone(), true)]);
-        }
-    }
-    paths.extend(config.suppliers.iter().filter_map(|one| one.ca.clone()).map(|ca| (ca, false)));
-    paths.sort();
-    paths.dedup();
-    paths
-}
-
-fn open_secret(path: &Path) -> Result<File, GuardError> {
-    let file = open(path)?;
-    let mode = file.metadata().map_err(GuardError::path("looking at", path))?.mode();
-    if mode & 0o004 == 0 { Ok(file) } else { Err(GuardError::OpenSecret { path: path.to_owned() }) }
-}
-
-fn open(path: &Path) -> Result<File, GuardError> {
-    // Not to hang on a pipe that someone put there.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(GuardError::path("opening", path))?;
-    let status = file.metadata().map_err(GuardError::path("looking at", path))?;
-    if status.is_file() && status.len() <= SECRET_BYTES {
-        return Ok(file);
-    }
-    Err(GuardError::NoSecret { path: path.to_owned(), limit: SECRET_BYTES })
-}
-
 fn access_log(place: &AccessLog) -> Result<Option<OwnedFd>, GuardError> {
     match place {
         AccessLog::Off => Ok(None),
@@ -151,7 +132,7 @@ fn access_log(place: &AccessLog) -> Result<Option<OwnedFd>, GuardError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _};
+    use std::io::Read as _;
 
     use super::*;
 
@@ -163,25 +144,6 @@ mod tests {
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "[kernel]\n");
-    }
-
-    #[test]
-    fn a_key_that_everyone_can_read_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("edge.key");
-        fs::write(&path, "k").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(open_secret(&path), Err(GuardError::OpenSecret { .. })));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        open_secret(&path).unwrap();
-    }
-
-    #[test]
-    fn a_secret_that_is_no_file_is_refused_and_a_missing_one_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(open(folder.path()), Err(GuardError::NoSecret { .. })));
-        let missing = open(&folder.path().join("edge.key")).unwrap_err();
-        assert!(missing.to_string().contains("edge.key"));
     }
 
     #[test]

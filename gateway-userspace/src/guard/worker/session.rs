@@ -34,7 +34,7 @@ const SERVING: Duration = Duration::from_secs(30);
 /// A message to a proxy, with the descriptor it carries.
 #[derive(Debug)]
 pub(in crate::guard) struct Outgoing {
-    pub(super) message: FromGuard,
+    pub(in crate::guard) message: FromGuard,
     pub(super) descriptor: Option<OwnedFd>,
 }
 
@@ -75,8 +75,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Introduces a new proxy, then speaks with it until one side ends it.
-    pub(super) async fn begin(self, pid: u32, digest: [u8; 32], outfit: Outfit) {
-        match introduce(&self.channel, pid, digest, outfit).await {
+    pub(super) async fn begin(self, pid: u32, outfit: Outfit) {
+        match introduce(&self.channel, pid, outfit).await {
             Ok(()) => self.converse().await,
             Err(why) => self.lost(why).await,
         }
@@ -101,17 +101,12 @@ impl Session {
     }
 }
 
-async fn introduce(
-    channel: &Channel,
-    pid: u32,
-    digest: [u8; 32],
-    outfit: Outfit,
-) -> Result<(), String> {
+async fn introduce(channel: &Channel, pid: u32, outfit: Outfit) -> Result<(), String> {
     let said = within(STEP, receive(channel)).await?;
     if !matches!(said, FromProxy::Hello { pid: theirs, .. } if theirs == pid) {
         return Err("it did not say hello".to_owned());
     }
-    send(channel, Outgoing::plain(FromGuard::Welcome { configuration: digest })).await?;
+    send(channel, Outgoing::plain(FromGuard::Welcome { make: outfit.make })).await?;
     for message in outfit.messages {
         send(channel, message).await?;
     }

@@ -55,6 +55,21 @@ const ERROR_RESETS: usize = 64;
 /// to there the pipeline refuses, with a reason.
 const UNTOLD: u32 = 2;
 
+/// What an h2 peer may send ahead, on one stream and on all of a connection, and what waits for it to
+/// read on each stream. Together with `proxy.streams` and `proxy.head` these bound the memory of a
+/// connection (docs/configuration.md, Bounds); the library's own would be seven times that.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+const SEND_BUFFER: usize = 64 << 10;
+
+/// The least and the default of the protocol (RFC 9113 section 6.5.2).
+const FRAME: u32 = 16 << 10;
+const FIELD_TABLE: u32 = 4096;
+
+/// What a connection that was accepted just before the proxy goes down gets to send its request: the
+/// client cannot know, and the next proxy on the same socket would have served it.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
+
 /// An h2 client that does not answer a ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WAIT: Duration = Duration::from_secs(10);
@@ -112,6 +127,11 @@ pub(super) async fn second<S>(
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_frame_size(FRAME)
+        .header_table_size(FIELD_TABLE)
         .max_concurrent_streams(proxy.streams)
         .max_header_list_size(proxy.head_bytes.saturating_mul(UNTOLD))
         .max_pending_accept_reset_streams(PENDING_RESETS)
@@ -210,12 +230,17 @@ async fn drive<C: Conversation>(
     mut stop: watch::Receiver<bool>,
 ) -> End {
     let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
-    let mut finishing = *stop.borrow();
-    if finishing {
-        conversation.as_mut().finish();
-    }
+    let mut stopping = *stop.borrow();
+    let mut finished = false;
+    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + LAST_CHANCE));
     loop {
+        if stopping && !finished && (!vigil.owes_an_answer() || chance.is_elapsed()) {
+            finished = true;
+            conversation.as_mut().finish();
+        }
         tokio::select! {
+            // What has arrived is read before an idle connection is ended.
+            biased;
             end = poll_fn(|cx| poll(conversation.as_mut(), timer.as_mut(), vigil, cx)) => {
                 let End::Lapsed(Lapse::Idle) = end else { return end };
                 conversation.as_mut().finish();
@@ -224,9 +249,11 @@ async fn drive<C: Conversation>(
                     Err(_elapsed) => end,
                 };
             }
-            _ = stop.changed(), if !finishing => {
-                finishing = true;
-                conversation.as_mut().finish();
+            () = vigil.asked(), if stopping && !finished => {}
+            () = &mut chance, if stopping && !finished => {}
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                chance.as_mut().reset(Instant::from_std(clock::now()) + LAST_CHANCE);
             }
         }
     }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
+
 use crate::{clock, config::model::Timeouts};
 
 /// What a response that is late has to end by itself, before its connection is closed.
@@ -34,6 +36,8 @@ pub(crate) struct Vigil {
     stall: Duration,
     /// Bytes between requests begin a head; in h2 they may be anything.
     first: bool,
+    begun: Cell<bool>,
+    first_request: Notify,
     in_flight: Cell<u32>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
@@ -56,6 +60,8 @@ impl Vigil {
             idle: timeouts.idle,
             stall: timeouts.stall,
             first,
+            begun: Cell::new(false),
+            first_request: Notify::new(),
             in_flight: Cell::new(0),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
@@ -83,8 +89,22 @@ impl Vigil {
     /// A head is whole.
     pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.head_since.set(None);
+        if !self.begun.replace(true) {
+            self.first_request.notify_one();
+        }
         self.in_flight.set(self.in_flight.get() + 1);
         Busy { vigil: Rc::clone(self), deadline: None }
+    }
+
+    /// Whether the client was given a connection and has not asked anything on it. In h2 it is told
+    /// which of its streams are taken when the connection ends; in HTTP/1.1 it only sees the end.
+    pub(crate) fn owes_an_answer(&self) -> bool {
+        self.first && !self.begun.get()
+    }
+
+    /// Resolves with the first request.
+    pub(crate) async fn asked(&self) {
+        self.first_request.notified().await;
     }
 
     /// When patience ends, if nothing changes, and what ends it.

@@ -28,6 +28,7 @@ pub struct Peer {
 pub struct RequestContext {
     pub(crate) peer: Rc<Peer>,
     pub(crate) arrived: Instant,
+    /// By the guard's clock.
     pub(crate) wall: Wall,
     pub(crate) version: Version,
     /// As received; `upstream` takes the fields out when it forwards them.

@@ -155,7 +155,7 @@ fn begin(
     let context = RequestContext {
         peer: Rc::clone(peer),
         arrived: clock::now(),
-        wall: clock::wall(),
+        wall: worker.shared.time.wall(),
         version: head.version,
         id: identifiers.request_id(),
         trace: identifiers.trace(&head.headers),

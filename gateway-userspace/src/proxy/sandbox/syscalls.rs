@@ -47,14 +47,13 @@ const FILES: &[c_long] = &[
     libc::SYS_getcwd,
 ];
 
-/// Sockets. `socket` has a rule of its own; `bind` and `listen` are the guard's.
+/// Sockets. `socket` and `setsockopt` have rules of their own; `bind` and `listen` are the guard's.
 const SOCKETS: &[c_long] = &[
     libc::SYS_accept4,
     libc::SYS_connect,
     libc::SYS_getpeername,
     libc::SYS_getsockname,
     libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
     libc::SYS_recvmmsg,
@@ -219,6 +218,7 @@ fn allowed() -> Result<Rules, SandboxError> {
     let mut rules: Rules = always.into_iter().map(|call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_socket, families()?);
     rules.insert(libc::SYS_socketpair, vec![equal(0, family(libc::AF_UNIX))?]);
+    rules.insert(libc::SYS_setsockopt, options()?);
     rules.insert(libc::SYS_ioctl, any_of(1, IOCTLS)?);
     rules.insert(libc::SYS_prctl, any_of(0, PRCTLS)?);
     rules.insert(libc::SYS_fcntl, any_of(1, FCNTLS)?);
@@ -236,6 +236,27 @@ const FCNTLS: &[u64] = &[
     libc::F_DUPFD_CLOEXEC as u64,
     libc::F_GET_SEALS as u64,
 ];
+
+/// What may be set of a socket: level and option. The listening sockets are the guard's too, and
+/// outlive a proxy that was taken over: not one filter or program may be left on them
+/// (`SO_ATTACH_FILTER`, `SO_ATTACH_REUSEPORT_EBPF`), no other protocol below (`TCP_ULP`), no forged
+/// state (`TCP_REPAIR`).
+const OPTIONS: &[(libc::c_int, libc::c_int)] = &[
+    // A small answer is not held back for the acknowledgement of the last one.
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    // A connection refused for want of room ends at once.
+    (libc::SOL_SOCKET, libc::SO_LINGER),
+    // The C library's resolver learns at once that a name server does not listen.
+    (libc::SOL_IP, libc::IP_RECVERR),
+    (libc::SOL_IPV6, libc::IPV6_RECVERR),
+];
+
+fn options() -> Result<Vec<SeccompRule>, SandboxError> {
+    let both = |(level, option): &(libc::c_int, libc::c_int)| {
+        all_of(vec![is(1, family(*level)), is(2, family(*option))])
+    };
+    OPTIONS.iter().map(both).collect()
+}
 
 /// TCP and UDP for suppliers and their names, unix for the guard. No raw, packet or netlink.
 fn families() -> Result<Vec<SeccompRule>, SandboxError> {
@@ -259,13 +280,22 @@ fn any_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, SandboxError
 }
 
 fn equal(argument: u8, value: u64) -> Result<SeccompRule, SandboxError> {
-    rule(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value))
+    rule(is(argument, value))
 }
 
-fn rule(
-    condition: Result<SeccompCondition, seccompiler::BackendError>,
-) -> Result<SeccompRule, SandboxError> {
-    SeccompRule::new(vec![condition.map_err(filter_error)?]).map_err(filter_error)
+type Condition = Result<SeccompCondition, seccompiler::BackendError>;
+
+fn is(argument: u8, value: u64) -> Condition {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+fn rule(condition: Condition) -> Result<SeccompRule, SandboxError> {
+    all_of(vec![condition])
+}
+
+fn all_of(conditions: Vec<Condition>) -> Result<SeccompRule, SandboxError> {
+    let conditions: Result<Vec<_>, _> = conditions.into_iter().collect();
+    conditions.and_then(SeccompRule::new).map_err(filter_error)
 }
 
 fn family(constant: libc::c_int) -> u64 {

@@ -95,6 +95,7 @@ async fn answer(
 ) -> Result<(), IpcError> {
     match message {
         FromGuard::Keys { reset, more, keys } => instance.update_keys(reset, more, keys),
+        FromGuard::Time { ahead } => instance.set_time(ahead),
         FromGuard::KernelCounters { id, report } => instance.kernel_counters(id, report),
         FromGuard::Query { id, query } => {
             let whole = instance.answer(&query).to_string();

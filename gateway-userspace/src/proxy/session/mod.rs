@@ -27,7 +27,7 @@ use crate::{
     config::Faults,
     ipc::{
         Channel, IpcError, descriptors,
-        message::{FromGuard, FromProxy},
+        message::{FromGuard, FromProxy, Make},
     },
 };
 
@@ -111,7 +111,7 @@ async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
 }
 
 async fn begin(channel: &Channel) -> Result<(Held, Instance, Outbox), ProxyError> {
-    let hello = FromProxy::Hello { pid: std::process::id(), configuration: [0; 32] };
+    let hello = FromProxy::Hello { pid: std::process::id(), make: Make::default() };
     channel.send(&hello, &[]).await?;
     let received = timeout(INTRODUCTION, Outfit::receive(channel)).await;
     let outfit = received.map_err(|_elapsed| ProxyError::Late)??;

@@ -17,7 +17,7 @@ use crate::{
     config::{self, TEXT_BYTES},
     ipc::{
         Channel,
-        message::{ApiKey, FromGuard, ListenerRole},
+        message::{ApiKey, FromGuard, ListenerRole, Make},
     },
     proxy::{
         instance::{ListenerSocket, Parts},
@@ -34,11 +34,13 @@ const KEYS: usize = 1_000_000;
 /// What has arrived so far.
 #[derive(Debug, Default)]
 pub(super) struct Outfit {
+    make: Make,
     configuration: Option<([u8; 32], File)>,
     sockets: Vec<Socket>,
     secrets: Secrets,
     access_log: Option<OwnedFd>,
     keys: Option<Vec<ApiKey>>,
+    ahead: Option<i64>,
 }
 
 /// A listening socket, kept beside the worker that accepts from it: the next guard gets it.
@@ -53,7 +55,7 @@ pub(super) struct Socket {
 /// What outlives the guard that sent it.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) digest: [u8; 32],
+    pub(super) make: Make,
     pub(super) run: std::path::PathBuf,
     pub(super) sockets: Vec<Socket>,
 }
@@ -86,6 +88,9 @@ impl Outfit {
         let Some((digest, file)) = self.configuration else {
             return Err(ProxyError::Protocol { what: "no configuration" });
         };
+        let Some(ahead) = self.ahead else {
+            return Err(ProxyError::Protocol { what: "no time, which keys expire by" });
+        };
         let text = text(&file, &digest)?;
         let config = config::load(&text, "the guard's").map_err(ProxyError::Configuration)?;
         let mut sockets = self.sockets;
@@ -95,20 +100,21 @@ impl Outfit {
             sockets.iter().map(Socket::listener).collect::<Result<_, _>>().map_err(|source| {
                 ProxyError::System { doing: "duplicating a listening socket", source }
             })?;
-        let held = Held { digest, run: config.guard.run.clone(), sockets };
+        let held = Held { make: self.make, run: config.guard.run.clone(), sockets };
         let parts = Parts {
             config,
             listeners,
             secrets: self.secrets,
             keys: self.keys,
             access_log: self.access_log,
+            ahead,
         };
         Ok((held, parts))
     }
 
     fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
         match (message, descriptor) {
-            (FromGuard::Welcome { .. }, None) => {}
+            (FromGuard::Welcome { make }, None) => self.make = make,
             (FromGuard::Configuration { digest }, Some(file)) => {
                 self.configuration = Some((digest, File::from(file)));
             }
@@ -123,6 +129,7 @@ impl Outfit {
                 added.map_err(|source| ProxyError::Secret { path, source })?;
             }
             (FromGuard::AccessLog, Some(file)) => self.access_log = Some(file),
+            (FromGuard::Time { ahead }, None) => self.ahead = Some(ahead),
             (FromGuard::Keys { reset, more: _, keys }, None) => self.take_keys(reset, keys)?,
             (FromGuard::Drain, None) => {
                 return Err(ProxyError::Protocol { what: "to drain before there was a start" });

@@ -64,8 +64,8 @@ fn call(path: &Path) -> Result<Channel, ProxyError> {
 
 async fn hand_over(channel: &Channel, held: &Held, instance: &Instance) -> Result<(), IpcError> {
     let pid = std::process::id();
-    channel.send(&FromProxy::Hello { pid, configuration: held.digest }, &[]).await?;
-    // A guard with another configuration takes the sockets too, and then says `Drain`.
+    channel.send(&FromProxy::Hello { pid, make: held.make }, &[]).await?;
+    // A guard that makes its proxies otherwise takes the sockets too, and then says `Drain`.
     if !matches!(plain(channel).await?, FromGuard::Welcome { .. }) {
         return Err(IpcError::Closed);
     }

@@ -13,8 +13,8 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::*;
 use crate::{
-    clock,
-    ipc::message::{ListenerRole, Query},
+    clock::{self, Wall},
+    ipc::message::{ListenerRole, Make, Query},
     proxy::{
         identity::keys::tests::{KEY, issued},
         tests::plain_client,
@@ -42,7 +42,7 @@ async fn serves_reports_answers_and_drains() {
 #[tokio::test]
 async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     let guard = Guard::start().await;
-    let Guard { channel, address, proxy, folder, digest, _socket: kept } = guard;
+    let Guard { channel, address, proxy, folder, make, _socket: kept } = guard;
     drop((channel, kept));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(plain_client::get(address, "/").await.contains("200 OK"));
@@ -50,8 +50,8 @@ async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     let next = meet(&folder.path().join("worker.sock")).await;
     let (hello, _) = next.receive::<FromProxy>().await.unwrap();
     let pid = std::process::id();
-    assert_eq!(hello, FromProxy::Hello { pid, configuration: digest });
-    next.send(&FromGuard::Welcome { configuration: digest }, &[]).await.unwrap();
+    assert_eq!(hello, FromProxy::Hello { pid, make });
+    next.send(&FromGuard::Welcome { make: Make::default() }, &[]).await.unwrap();
     let (holding, mut sockets) = next.receive::<FromProxy>().await.unwrap();
     assert_eq!(holding, FromProxy::Holding { address, role: ListenerRole::Public });
     let handed = TcpListener::from(sockets.pop().unwrap());
@@ -104,6 +104,49 @@ async fn a_route_with_an_identity_serves_nobody_before_all_keys_are_there() {
 }
 
 #[tokio::test]
+async fn a_key_expires_by_the_guards_clock_not_by_the_systems() {
+    let real = clock::wall();
+    let key = crate::ipc::message::ApiKey {
+        expires: real.0 + 86_400,
+        ..issued(KEY, "customers", "acme")
+    };
+    let guard = Guard::with_keys(Some(vec![key])).await;
+    let field = format!("x-api-key: {KEY}\r\n");
+    // The system's clock stands still through all of this, as one that lost its time might.
+    for (wall, expected) in [
+        (real, "200"),
+        (Wall(real.0 + 86_401), "401"),
+        (Wall(real.0 + 50_000), "200"),
+        (Wall(40), "200"),
+        (Wall(real.0 * 2), "401"),
+    ] {
+        let ahead = ahead_of_a_wall(wall);
+        guard.channel.send(&FromGuard::Time { ahead }, &[]).await.unwrap();
+        guard.reached(7).await;
+        let answer = plain_client::get_with(guard.address, "/keyed", &field).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{wall:?}: {answer}");
+    }
+    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn does_not_start_without_the_time() {
+    let (channel, proxy) = connected();
+    channel.receive::<FromProxy>().await.unwrap();
+    let text = "[log]\naccess = \"off\"\n";
+    let digest = sha256(text);
+    let configuration = FromGuard::Configuration { digest };
+    channel.send(&configuration, &[memory(text).as_fd()]).await.unwrap();
+    channel.send(&FromGuard::Start, &[]).await.unwrap();
+    let ended = timeout(PATIENCE, proxy).await.unwrap().unwrap();
+    assert!(
+        matches!(ended, Err(ProxyError::Protocol { what }) if what.contains("time")),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
 async fn does_not_start_on_a_text_that_is_not_the_digests() {
     let (channel, proxy) = connected();
     channel.receive::<FromProxy>().await.unwrap();
@@ -120,7 +163,7 @@ struct Guard {
     address: SocketAddr,
     proxy: JoinHandle<Result<Instance, ProxyError>>,
     folder: tempfile::TempDir,
-    digest: [u8; 32],
+    make: Make,
     _socket: TcpListener,
 }
 
@@ -140,24 +183,23 @@ impl Guard {
              [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n\
              [[route]]\nname = \"keyed\"\npath = \"/keyed\"\nsupplier = \"echo\"\n\
              identity = \"customers\"\n\
-             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n",
+             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n\
+             identity = \"none\"\n",
             folder.path().display()
         );
-        let digest: [u8; 32] =
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes())
-                .as_ref()
-                .try_into()
-                .unwrap();
+        let digest = sha256(&text);
+        let make = Make { program: [1; 32], configuration: digest, files: [2; 32] };
         let (channel, proxy) = connected();
         let (hello, _) = channel.receive::<FromProxy>().await.unwrap();
-        assert!(matches!(hello, FromProxy::Hello { configuration: [0, ..], .. }));
+        assert!(matches!(hello, FromProxy::Hello { make, .. } if make == Make::default()));
         let file = memory(&text);
         let listener = FromGuard::Listener { address, role: ListenerRole::Public, worker: 0 };
         let keys = keys.map(|keys| FromGuard::Keys { reset: true, more: false, keys });
         for (message, descriptor) in [
-            Some((FromGuard::Welcome { configuration: digest }, None)),
+            Some((FromGuard::Welcome { make }, None)),
             Some((FromGuard::Configuration { digest }, Some(file.as_fd()))),
             Some((listener, Some(socket.as_fd()))),
+            Some((FromGuard::Time { ahead: ahead_of_a_wall(clock::wall()) }, None)),
             keys.map(|keys| (keys, None)),
             Some((FromGuard::Start, None)),
         ]
@@ -167,7 +209,7 @@ impl Guard {
             let descriptors: Vec<_> = descriptor.into_iter().collect();
             channel.send(&message, &descriptors).await.unwrap();
         }
-        let guard = Self { channel, address, proxy, folder, digest, _socket: socket };
+        let guard = Self { channel, address, proxy, folder, make, _socket: socket };
         assert_eq!(guard.channel.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
         guard
     }
@@ -184,9 +226,20 @@ impl Guard {
         timeout(PATIENCE, listening).await.unwrap()
     }
 
+    /// All that was sent so far is taken note of.
+    async fn reached(&self, id: u64) {
+        self.channel.send(&FromGuard::Query { id, query: Query::Status }, &[]).await.unwrap();
+        self.heard(|said| matches!(said, FromProxy::Answer { id: theirs, .. } if *theirs == id))
+            .await;
+    }
+
     async fn ended(self) -> Result<(), ProxyError> {
         timeout(PATIENCE, self.proxy).await.unwrap().unwrap().map(Instance::join)
     }
+}
+
+fn ahead_of_a_wall(wall: Wall) -> i64 {
+    wall.ahead(clock::monotonic_ns())
 }
 
 fn connected() -> (Channel, JoinHandle<Result<Instance, ProxyError>>) {
@@ -196,6 +249,11 @@ fn connected() -> (Channel, JoinHandle<Result<Instance, ProxyError>>) {
         runtime.block_on(async { serve(Channel::from_fd(theirs).unwrap()).await })
     };
     (ours, tokio::task::spawn_blocking(thread))
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().unwrap()
 }
 
 fn memory(text: &str) -> OwnedFd {

@@ -136,6 +136,18 @@ async fn draining_finishes_what_is_under_way_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_connection_accepted_before_the_drain_gets_its_first_request_served() {
+    let lab = Lab::start(config());
+    let mut client = lab.h1().await;
+    lab.connected(1).await;
+    lab.instance().drain();
+    // Long enough for the worker to hear of it, and far from the last chance.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(lab.finish().len(), 1);
+}
+
+#[tokio::test]
 async fn the_admin_listener_shows_metrics_with_and_without_a_guard() {
     let mut lab = Lab::start(config());
     lab.h1().await.get("/nowhere/../x").await;

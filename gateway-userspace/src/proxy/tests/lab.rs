@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use crate::{
+    clock,
     config::model::{Config, Identity, IdentityMethod, Listener, Route, Tls},
     ipc::message::{ApiKey, FromProxy, ListenerRole, Query},
     proxy::{
@@ -96,6 +97,7 @@ impl Lab {
             secrets,
             keys,
             access_log: Some(log.try_clone().unwrap().into()),
+            ahead: clock::wall().ahead(clock::monotonic_ns()),
         };
         let (instance, outbox) = Instance::start(parts).unwrap();
         Self { address, metrics, identified, outbox, log, instance: Some(instance) }
@@ -123,6 +125,13 @@ impl Lab {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("a request is still in flight: {}", self.instance().answer(&Query::Status));
+    }
+
+    /// Waits until so many connections were accepted.
+    pub(super) async fn connected(&self, count: u64) {
+        while self.instance().answer(&Query::Status)["connections"] != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The reasons of the strikes so far, in order.

@@ -22,7 +22,7 @@ pub(crate) const CONTROL: u16 = 1;
 pub(crate) const FLOOD: u16 = 2;
 pub(crate) const STUFFED: u16 = 3;
 
-const PACE: Pace = Pace { connections: 8, per_second: 50 };
+const PACE: Pace = Pace { connections: 8, per_second: 50, reuse: true };
 
 /// Packets a second from the banned prefixes, in all framings.
 const FLOOD_RATE: u64 = 20_000;

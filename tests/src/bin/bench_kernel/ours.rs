@@ -1,0 +1,104 @@
+//! The filter under test, through the guard's own interface: the one file that knows it.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use aya::programs::{ProgramFd, loaded_programs};
+use gateway_common::{Reason, maps::PROGRAM};
+use gateway_tests::netns::{remove, unique};
+use gateway_userspace::{
+    clock,
+    config::{self, defaults, model::Kernel},
+    guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
+};
+use ipnet::IpNet;
+
+use crate::programs::Subject;
+
+/// Exempt sources: some, so that the list is asked.
+const ALLOWED: [&str; 4] =
+    ["192.0.2.0/24", "203.0.113.7/32", "2001:db8:a::/48", "2001:db8:b::7/128"];
+
+/// What the filter was built with, for the report.
+pub(crate) const FEATURES: &str = "allow list, bans of hosts and prefixes, answers, packet limit (sketch and exact table), shadow \
+     switch, panic switch, counters, sampled events";
+
+/// A loaded filter with pins of its own, attached nowhere.
+pub(crate) struct Ours {
+    filter: Filter,
+    pins: PathBuf,
+}
+
+impl Ours {
+    pub(crate) fn open() -> Result<Self> {
+        let config = config()?;
+        let mut ours = Self { filter: Filter::open(&config)?, pins: config.pins };
+        for net in ALLOWED {
+            ours.filter.put_allow(net.parse()?)?;
+        }
+        Ok(ours)
+    }
+
+    /// Puts this list in the place of the one before; how long that took.
+    pub(crate) fn set(&mut self, nets: &[IpNet]) -> Result<Duration> {
+        let ban = KernelBan { left: None, reason: Reason::Operator, source: BanSource::Feed };
+        let bans: Vec<_> = nets.iter().map(|net| (*net, ban)).collect();
+        let allows = ALLOWED.map(str::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let start = clock::now();
+        self.filter.reconcile(&bans, &allows)?;
+        Ok(start.elapsed())
+    }
+}
+
+impl Subject for Ours {
+    fn run(&self, frame: &[u8], repeat: u32) -> Result<(u32, Duration)> {
+        Ok(self.filter.test_run(frame, repeat)?)
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        drop(remove(&self.pins));
+    }
+}
+
+/// The filter's program, as a tail call reaches it. The guard's interface does not hand it out, but
+/// this process holds it.
+pub(crate) fn program() -> Result<ProgramFd> {
+    let own = own_programs()?;
+    let mut all = loaded_programs().filter_map(Result::ok);
+    let info = all.find(|info| own.contains(&info.id()) && info.name() == PROGRAM.as_bytes());
+    Ok(info.context("this process holds no filter program")?.fd()?)
+}
+
+/// Numbers of the BPF programs this process has open: others on this machine may have the same
+/// name.
+fn own_programs() -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir("/proc/self/fdinfo").context("listing descriptors")? {
+        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("prog_id:"));
+        numbers.extend(line.and_then(|number| number.trim().parse::<u32>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// Everything on and nothing in the way: one source sends all packets of a cell, so the rates are
+/// beyond what a processor can send.
+const KERNEL: &str = r#"
+[kernel]
+policy = "open"
+allow_limit = { rate = "1000000000/s", burst = 1000000000 }
+packets = { rate = "1000000000/s", burst = 1000000000 }
+packets_neighbourhood = { rate = "1000000000/s", burst = 1000000000 }
+syns = { rate = "1000000000/s", burst = 1000000000 }
+syns_neighbourhood = { rate = "1000000000/s", burst = 1000000000 }
+capacity = { hosts = 1000000, prefixes = 200000, allow = 10000, limits = 100000 }
+"#;
+
+fn config() -> Result<Kernel> {
+    let text = format!("{}{KERNEL}", defaults::EMBEDDED);
+    let mut kernel = config::load(&text, "the bench's configuration")?.kernel;
+    kernel.pins = PathBuf::from("/sys/fs/bpf").join(unique());
+    Ok(kernel)
+}
