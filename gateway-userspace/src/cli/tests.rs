@@ -207,7 +207,7 @@ fn shows_the_status_with_warnings_first() {
             digest: "0123456789ab".to_owned(),
             differs: false,
             trial: Some(TrialStatus {
-                origin: "/root/strict.toml".to_owned(),
+                origin: "/etc/gateway/strict.toml".to_owned(),
                 digest: "ba9876543210".to_owned(),
                 seconds_left: 42,
             }),
