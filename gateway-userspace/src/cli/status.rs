@@ -8,7 +8,8 @@ use super::{
     privileges,
 };
 use crate::control::{
-    KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status, Usage,
+    CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status,
+    SysctlStatus, Usage,
 };
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,7 @@ pub(crate) fn show(status: &Status) -> String {
         ),
         ("kernel", kernel(&status.kernel)),
         ("policy", summary(&status.policy)),
+        ("syn cookies", cookies(&status.kernel.syn_cookies)),
         ("proxy", proxy(&status.proxy)),
         ("bans", usage(status.bans)),
         ("strikes", usage(status.strikes)),
@@ -79,6 +81,17 @@ fn kernel(kernel: &KernelStatus) -> String {
 fn protected(protected: &ProtectedStatus) -> [String; 3] {
     let left = protected.left.map_or_else(String::new, span);
     [protected.net.to_string(), escape(&protected.why), left]
+}
+
+/// With the kernel's settings, and what they are put back to.
+fn cookies(cookies: &CookieStatus) -> String {
+    let setting = |sysctl: &SysctlStatus| match sysctl.was {
+        Some(was) => format!(", {} {} (was {was})", sysctl.name, sysctl.value),
+        None => format!(", {} {}", sysctl.name, sysctl.value),
+    };
+    let settings: String = cookies.sysctls.iter().map(setting).collect();
+    let problem = cookies.problem.as_ref().map(|problem| format!("; {}", escape(problem)));
+    format!("{}{settings}{}", escape(&cookies.state), problem.unwrap_or_default())
 }
 
 fn proxy(proxy: &ProxyStatus) -> String {

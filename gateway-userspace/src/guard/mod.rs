@@ -21,6 +21,7 @@ mod recent;
 mod run;
 mod store;
 mod surroundings;
+mod sysctl;
 mod timekeeper;
 mod worker;
 

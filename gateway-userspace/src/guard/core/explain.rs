@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{ProtectedStatus, Status, Told, Usage, Why},
+    control::{KernelStatus, ProtectedStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -31,7 +31,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel: self.kernel.0.status(),
+            kernel: self.kernel_status(),
             policy: self.policy_status(),
             protected: self.protected_now(),
             proxy: self.keeper.status(),
@@ -58,6 +58,12 @@ impl Core {
             left: left.map(|left| left.as_secs()),
         };
         protected.map(status).collect()
+    }
+
+    fn kernel_status(&self) -> KernelStatus {
+        let syn_cookies =
+            self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
+        KernelStatus { syn_cookies, ..self.kernel.0.status() }
     }
 
     /// What a scrape of the proxy's metrics shows of kernel and guard.
@@ -185,6 +191,7 @@ impl Core {
             ("policy_trial_seconds_left", self.seconds_left()),
             ("clock_jumps_total", self.counts.clock_jumps),
             ("sweep_failures_total", self.counts.sweep_failures),
+            ("syn_cookies_on", u64::from(self.cookies.is_on())),
             ("proxy_restarts_total", keeper.restarts),
             ("proxy_broken_total", keeper.broken),
             ("proxy_messages_total", keeper.messages),

@@ -9,7 +9,7 @@ use crate::{
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
-        kernel::filter::DropEvent,
+        kernel::{Off, filter::DropEvent},
         policy::Named,
         testing,
     },
@@ -438,7 +438,9 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let file = Named { table, origin: folder.path().join("gateway.toml").display().to_string() };
     let policies = Policies::start(file, None).policies;
     let text = String::new();
-    let parts = Parts { config, text, program: [0; 32], kernel, state, policies, keeper };
+    let cookies =
+        Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
+    let parts = Parts { config, text, program: [0; 32], kernel, state, policies, keeper, cookies };
     let mut core = Core::new(parts, Vec::new(), &accounts);
     core.places = Places::nowhere();
     (folder, core)
