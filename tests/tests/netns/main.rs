@@ -4,6 +4,7 @@
 mod ban;
 mod limit;
 mod lists;
+mod policy;
 mod protect;
 mod returning;
 mod sandbox;

@@ -149,6 +149,11 @@ impl Filter {
         self.ticks.tick_ns()
     }
 
+    /// The slot of policy in force.
+    pub(super) fn policy_slot(&self) -> Result<u32, KernelError> {
+        Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
+    }
+
     /// What would be dropped passes, as bits by reason.
     pub(super) fn shadow(&self) -> Result<u64, KernelError> {
         self.settings.shadow(self.ticks.now_ns()?)

@@ -90,6 +90,7 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
     KernelStatus {
         enabled: true,
         mode: mode(filter).to_owned(),
+        slot: slot(filter).to_owned(),
         shadow: shadow_classes(filter),
         layout: format!("v{LAYOUT_VERSION}"),
         pins: filter.folder.path.display().to_string(),
@@ -110,6 +111,14 @@ fn mode(filter: &Filter) -> &'static str {
         "shadow"
     } else {
         "enforce"
+    }
+}
+
+fn slot(filter: &Filter) -> &'static str {
+    match filter.policy_slot() {
+        Ok(0) => "A",
+        Ok(_) => "B",
+        Err(_) => "",
     }
 }
 
