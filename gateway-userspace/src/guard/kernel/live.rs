@@ -20,6 +20,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     attach,
     bulk::{Generations, Used},
+    egress::{self, Seen},
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
         BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
@@ -47,6 +48,8 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
+    egress: OwnedFd,
+    pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
     pub(super) tables: BanTables,
@@ -79,6 +82,7 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
+        let egress = object.program(maps::EGRESS_PROGRAM)?;
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -88,6 +92,8 @@ impl Filter {
         let mut filter = Self {
             config: config.clone(),
             program,
+            egress,
+            seen: Vec::new(),
             bans4: Bans4::new(&tables, dynamic),
             bans6: Bans6::new(&tables, dynamic),
             tables,
@@ -100,7 +106,7 @@ impl Filter {
                 flag::ALLOW6_WIDE,
             )?,
             events: Events(object.ring(maps::EVENTS)?),
-            gauges: Gauges::new(&mut object, arrays)?,
+            gauges: Gauges::new(&mut object, &config.interfaces, arrays)?,
             folder,
             ticks: Arc::new(ticks),
             settings,
@@ -327,11 +333,14 @@ impl PacketFilter for Filter {
     }
 
     fn attach(&mut self) -> Result<(), KernelError> {
-        let program = self.program.as_fd();
-        attach::attach(&self.folder, &self.config.interfaces, self.config.attach, program)
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        // First what sees the questions, then what judges the answers.
+        self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
     fn tend(&mut self) -> Result<(), KernelError> {
+        self.gauges.slots.point()?;
         let program = self.program.as_fd();
         attach::tend(&self.folder, &self.config.interfaces, self.config.attach, program)
     }
@@ -383,7 +392,12 @@ impl PacketFilter for Filter {
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
-        self.gauges.counters()
+        self.gauges.slots.total()
+    }
+
+    fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
+        let names = self.config.interfaces.iter();
+        names.map(|name| Ok((name.clone(), self.gauges.slots.of(name)?))).collect()
     }
 
     fn status(&self) -> KernelStatus {

@@ -7,6 +7,7 @@
 mod attach;
 mod bulk;
 mod diagnostics;
+mod egress;
 mod family;
 pub mod filter;
 mod list;
@@ -20,6 +21,7 @@ mod preconditions;
 pub(crate) mod probe;
 mod settings;
 mod share;
+mod slots;
 mod status;
 mod summary;
 mod sys;
