@@ -20,7 +20,7 @@ use gateway_tests::{
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -75,6 +75,13 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: plenty,
+            hold: Duration::from_secs(10),
+            most: plenty,
+            timestamps: false,
+        },
         capacity: Capacity {
             hosts: 1000,
             prefixes: 100,
@@ -267,7 +274,7 @@ fn damaged_maps_are_put_right_at_the_next_start() -> Result<()> {
     for (round, word) in [(0, 0), (10, u64::MAX - 1), (20, 0x0202_0202_0202_0200)] {
         drop(start(&lab, &config)?);
         overwrite::<{ size_of::<Settings>() / 8 }>(&pins, maps::SETTINGS, word)?;
-        for map in [maps::BAN4_SUMMARY, maps::BAN6_SUMMARY, maps::SKETCH, maps::CELLS] {
+        for map in [maps::BAN4_SUMMARY, maps::BAN6_FINE, maps::SKETCH, maps::CELLS] {
             overwrite::<1>(&pins, map, word)?;
         }
         let mut filter = start(&lab, &config)?;
