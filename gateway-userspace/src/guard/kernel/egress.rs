@@ -55,6 +55,16 @@ pub(super) fn attach(
     Ok(interfaces.iter().zip(&wanted).map(seen).collect())
 }
 
+/// True if an interface was made anew since: its link died with it.
+pub(super) fn is_stale(folder: &Folder, seen: &[Seen]) -> bool {
+    seen.iter().filter(|seen| seen.why_not.is_none()).any(|seen| {
+        let pin = pins::egress_path(&folder.path, &seen.name);
+        let linked = sys::open_pin(&pin).and_then(|link| sys::tcx_interface(link.as_fd()));
+        let index = attach::index_of(&seen.name);
+        index.is_ok_and(|index| linked.is_ok_and(|linked| linked != index))
+    })
+}
+
 fn put(name: &str, pin: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     let index = attach::index_of(name).map_err(io::Error::other)?;
     if let Ok(link) = sys::open_pin(pin)

@@ -367,8 +367,12 @@ impl PacketFilter for Filter {
 
     fn tend(&mut self) -> Result<(), KernelError> {
         self.gauges.slots.point()?;
-        let program = self.program.as_fd();
-        attach::tend(&self.folder, &self.config.interfaces, self.config.attach, program)
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        attach::tend(&self.folder, interfaces, self.config.attach, program)?;
+        if egress::is_stale(&self.folder, &self.seen) {
+            self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        }
+        Ok(())
     }
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
