@@ -4,6 +4,7 @@
 mod ban;
 mod closed;
 mod limit;
+mod lists;
 mod protect;
 mod returning;
 mod sandbox;
