@@ -352,6 +352,11 @@ pub struct InterfaceStatus {
     /// `native`, `generic` or why it is not attached.
     pub attached: String,
     pub program_id: u32,
+    /// `seen`, or why what this host sends by it is not: then answers to unconnected UDP sockets
+    /// and to pings are taken for unasked.
+    pub egress: String,
+    /// Packets that came in by it, by reason.
+    pub counters: Vec<Counter>,
 }
 
 /// One map.

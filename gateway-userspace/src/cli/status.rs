@@ -101,7 +101,14 @@ fn proxy(proxy: &ProxyStatus) -> String {
 /// Interfaces, maps and counters.
 fn filter(kernel: &KernelStatus) -> Vec<String> {
     let interfaces = kernel.interfaces.iter().map(|interface| {
-        [interface.name.clone(), interface.attached.clone(), interface.program_id.to_string()]
+        let packets: u64 = interface.counters.iter().map(|counter| counter.packets).sum();
+        [
+            interface.name.clone(),
+            interface.attached.clone(),
+            interface.program_id.to_string(),
+            packets.to_string(),
+            interface.egress.clone(),
+        ]
     });
     let maps = kernel.maps.iter().map(|map| {
         [map.name.clone(), map.used.to_string(), map.capacity.to_string(), bytes(map.bytes)]
@@ -116,7 +123,7 @@ fn filter(kernel: &KernelStatus) -> Vec<String> {
     });
     let mut parts = Vec::new();
     if !kernel.interfaces.is_empty() {
-        parts.push(table(["INTERFACE", "ATTACHED", "PROGRAM"], interfaces));
+        parts.push(table(["INTERFACE", "ATTACHED", "PROGRAM", "PACKETS", "SENT"], interfaces));
     }
     if !kernel.maps.is_empty() {
         parts.push(table(["MAP", "USED", "CAPACITY", "MEMORY"], maps));

@@ -233,6 +233,8 @@ fn shows_the_status_with_warnings_first() {
                 name: "eth0".to_owned(),
                 attached: "native".to_owned(),
                 program_id: 7,
+                egress: "seen".to_owned(),
+                counters: Vec::new(),
             }],
             maps: vec![MapStatus {
                 name: "BAN_HOSTS4".to_owned(),

@@ -70,6 +70,7 @@ impl Core {
     pub(super) fn report(&self) -> KernelReport {
         KernelReport {
             reasons: self.kernel.0.counters().unwrap_or_default(),
+            interfaces: self.kernel.0.interface_counters().unwrap_or_default(),
             guard: self.metrics(),
         }
     }
