@@ -77,7 +77,9 @@ impl Times {
 
 /// All of it.
 pub(crate) fn measure() -> Result<Vec<Times>> {
+    eprintln!("lists: loading, swapping …");
     let mut times = in_process()?;
+    eprintln!("lists: through the command line …");
     times.extend(through_the_command_line()?);
     Ok(times)
 }
