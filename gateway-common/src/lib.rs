@@ -1,7 +1,7 @@
 //! What the kernel program and the daemons share, `no_std` and free of side effects:
 //! the packet parser, the verdict, the numbered reasons and the layout of the maps.
 //!
-//! Reading order: [`packet`] → [`verdict`] (with [`summary`] and [`limit`]) → [`reason`];
+//! Reading order: [`packet`] → [`verdict`] (with [`summary`], [`cover`] and [`limit`]) → [`reason`];
 //! [`maps`] and [`event`] are the contract between kernel and userspace.
 #![no_std]
 #![warn(missing_docs)]
@@ -13,6 +13,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod class;
+pub mod cover;
 pub mod event;
 pub mod limit;
 pub mod maps;
@@ -23,4 +25,5 @@ pub mod summary;
 mod twin;
 pub mod verdict;
 
+pub use class::Class;
 pub use reason::{Plane, Reason};

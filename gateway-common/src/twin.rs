@@ -4,9 +4,10 @@ use core::cell::{Cell as Slot, RefCell};
 use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 
 use crate::{
+    cover::{self, Detail4, Group4, HASHED6, Place6},
     limit::{self, Cell, Limit, RowKeys},
-    maps::{BanValue, LimitKey, Policy, Settings},
-    summary::{ALLOW, BAN, position},
+    maps::{BanKey, BanSet, BanValue, LimitKey, Policy, SEEN_SHIFT, Settings, TailKey},
+    summary::{ALLOW, position},
     verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables, Rules},
 };
 
@@ -45,9 +46,10 @@ impl BanEntry for TwinBan {
         self.0.get().length
     }
 
-    fn hit(&self) {
+    fn hit(&self, now: u64) {
         let mut ban = self.0.get();
         ban.hits += 1;
+        ban.last_seen = u32::try_from(now >> SEEN_SHIFT).unwrap_or(u32::MAX);
         self.0.set(ban);
     }
 }
@@ -57,7 +59,13 @@ type Prefixes<V> = HashMap<(u32, u128), V>;
 
 #[derive(Default)]
 pub(crate) struct Twin {
-    bans: [Prefixes<TwinBan>; 2],
+    bans4: HashMap<BanKey<4>, TwinBan>,
+    bans6: HashMap<BanKey<16>, TwinBan>,
+    tail6: HashMap<TailKey, TwinBan>,
+    summary4: HashMap<u32, Group4>,
+    detail4: HashMap<u32, u64>,
+    fine6: HashMap<u32, u64>,
+    coarse6: HashMap<u32, u64>,
     /// The value is the prefix length, as in the map.
     allows: [Prefixes<u64>; 2],
     bitmaps: HashMap<(u8, u32), u64>,
@@ -95,21 +103,66 @@ impl Twin {
     }
 
     pub(crate) fn ban4(&mut self, address: [u8; 4], length: u8, expires_ns: u64) -> TwinBan {
-        let (first, count) = BAN.v4_range(address, length);
-        (first..first + count).for_each(|bucket| self.set(Bitmap::Ban4, bucket));
-        self.ban(V4, bits4(address), length, expires_ns)
+        self.ban4_in(BanSet::Dynamic, address, length, expires_ns)
+    }
+
+    pub(crate) fn ban4_in(
+        &mut self,
+        set: BanSet,
+        address: [u8; 4],
+        length: u8,
+        expires_ns: u64,
+    ) -> TwinBan {
+        let (first, count) = cover::range4(address, length);
+        for bucket in first..first + count {
+            let (group, bit) = cover::summary4(bucket);
+            self.summary4.entry(group).or_default()[usize::from(set.number())] |= bit;
+            let (word, shift) = cover::detail4(set, bucket);
+            let word = self.detail4.entry(word).or_default();
+            let detail = Detail4((*word >> shift) as u16);
+            let detail = if length > 24 {
+                Detail4(detail.0 | Detail4::inside(length))
+            } else {
+                detail.covered_by(length.max(detail.cover() as u8))
+            };
+            *word = *word & !(0xffff << shift) | u64::from(detail.0) << shift;
+        }
+        let ban = twin_ban(length, expires_ns);
+        let address = masked(bits4(address), u32::from(length)).to_be_bytes();
+        let key = BanKey::new(set, [address[0], address[1], address[2], address[3]], length);
+        self.bans4.insert(key, ban.clone());
+        ban
     }
 
     pub(crate) fn ban6(&mut self, address: [u8; 16], length: u8, expires_ns: u64) -> TwinBan {
-        self.set(Bitmap::Ban6, BAN.v6_bucket(address));
-        self.ban(V6, u128::from_be_bytes(address), length, expires_ns)
+        self.ban6_in(BanSet::Dynamic, address, length, expires_ns)
     }
 
-    fn ban(&mut self, family: usize, address: u128, length: u8, expires_ns: u64) -> TwinBan {
-        let value = BanValue { expires_ns, length, ..BanValue::default() };
-        let ban = TwinBan(Rc::new(Slot::new(value)));
-        let length = u32::from(length);
-        self.bans[family].insert((length, masked(address, length)), ban.clone());
+    pub(crate) fn ban6_in(
+        &mut self,
+        set: BanSet,
+        address: [u8; 16],
+        length: u8,
+        expires_ns: u64,
+    ) -> TwinBan {
+        let address = masked(u128::from_be_bytes(address), u32::from(length));
+        let octets = address.to_be_bytes();
+        match cover::place6(length) {
+            Place6::Fine(kind) => mark(&mut self.fine6, set, cover::fine6(octets), kind),
+            Place6::Coarse(kind) => mark(&mut self.coarse6, set, cover::coarse6(octets), kind),
+            Place6::Wide(count) => {
+                for site in 0..count {
+                    let inside = (address + (u128::from(site) << 96)).to_be_bytes();
+                    mark(&mut self.coarse6, set, cover::coarse6(inside), cover::Kinds6::OTHER);
+                }
+            }
+        }
+        let ban = twin_ban(length, expires_ns);
+        if HASHED6.contains(&length) {
+            self.bans6.insert(BanKey::new(set, octets, length), ban.clone());
+        } else {
+            self.tail6.insert(TailKey::new(set, octets, u32::from(length)), ban.clone());
+        }
         ban
     }
 
@@ -119,6 +172,15 @@ impl Twin {
         let length = u32::from(length);
         self.allows[V4].insert((length, masked(bits4(address), length)), u64::from(length));
     }
+}
+
+fn twin_ban(length: u8, expires_ns: u64) -> TwinBan {
+    TwinBan(Rc::new(Slot::new(BanValue { expires_ns, length, ..BanValue::default() })))
+}
+
+fn mark(table: &mut HashMap<u32, u64>, set: BanSet, bucket: u32, kind: u8) {
+    let (word, shift) = cover::kinds6(set, bucket);
+    *table.entry(word).or_default() |= u64::from(kind) << shift;
 }
 
 impl BitmapTables for Twin {
@@ -146,20 +208,48 @@ impl AllowTables for Twin {
 impl BanTables for Twin {
     type Ban = TwinBan;
 
-    fn ban4_host(&self, address: [u8; 4]) -> Option<TwinBan> {
-        self.bans[V4].get(&(32, bits4(address))).cloned()
+    fn read_once(&self, word: &u32) -> u32 {
+        *word
     }
 
-    fn ban6_host(&self, address: [u8; 16]) -> Option<TwinBan> {
-        self.bans[V6].get(&(128, u128::from_be_bytes(address))).cloned()
+    fn settled<const N: usize>(&self, address: [u8; N]) -> [u8; N] {
+        address
     }
 
-    fn ban4_prefix(&self, address: [u8; 4], length: u32) -> Option<TwinBan> {
-        longest(&self.bans[V4], bits4(address), length)
+    fn ban4_summary(&self, group: u32) -> Option<&Group4> {
+        self.summary4.get(&group)
     }
 
-    fn ban6_prefix(&self, address: [u8; 16], length: u32) -> Option<TwinBan> {
-        longest(&self.bans[V6], u128::from_be_bytes(address), length)
+    fn ban4_detail(&self, word: u32) -> u64 {
+        self.detail4.get(&word).copied().unwrap_or(0)
+    }
+
+    fn find4(&self, key: &BanKey<4>) -> Option<TwinBan> {
+        self.bans4.get(key).cloned()
+    }
+
+    fn ban6_fine(&self, word: u32) -> u64 {
+        self.fine6.get(&word).copied().unwrap_or(0)
+    }
+
+    fn ban6_coarse(&self, word: u32) -> u64 {
+        self.coarse6.get(&word).copied().unwrap_or(0)
+    }
+
+    fn find6(&self, key: &BanKey<16>) -> Option<TwinBan> {
+        self.bans6.get(key).cloned()
+    }
+
+    fn find6_tail(&self, key: TailKey) -> Option<TwinBan> {
+        let address = u128::from_be_bytes(key.path.address);
+        let longest = key.length - TailKey::SET_BITS;
+        (0..=longest).rev().find_map(|length| {
+            let path = crate::maps::TailPath {
+                address: masked(address, length).to_be_bytes(),
+                ..key.path
+            };
+            self.tail6.get(&TailKey { length: TailKey::SET_BITS + length, path }).cloned()
+        })
     }
 }
 

@@ -6,12 +6,13 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use gateway_common::{
+    cover::{self, Group4},
     limit,
     maps::{
-        BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, NO_PREALLOC,
-        POLICY_SLOTS, Policy, REASONS, Settings,
+        BanKey, BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, MMAPABLE,
+        NO_PREALLOC, POLICY_SLOTS, Policy, REASONS, Settings, TailPath,
     },
-    summary::{ALLOW, BAN},
+    summary::ALLOW,
 };
 
 #[map]
@@ -19,17 +20,19 @@ pub(crate) static SETTINGS: Array<Settings> = Array::pinned(1, 0);
 #[map]
 pub(crate) static POLICIES: Array<Policy> = Array::pinned(POLICY_SLOTS, 0);
 #[map]
-pub(crate) static BAN4_SUMMARY: Array<u64> = Array::pinned(BAN.v4_words(), 0);
+pub(crate) static BAN4_SUMMARY: Array<Group4> = Array::pinned(cover::SUMMARY4_GROUPS, MMAPABLE);
 #[map]
-pub(crate) static BAN6_SUMMARY: Array<u64> = Array::pinned(BAN.v6_words(), 0);
+pub(crate) static BAN4_DETAIL: Array<u64> = Array::pinned(cover::DETAIL4_WORDS, MMAPABLE);
 #[map]
-pub(crate) static BAN4_HOST: HashMap<[u8; 4], BanValue> = HashMap::pinned(1, 0);
+pub(crate) static BAN6_FINE: Array<u64> = Array::pinned(1 << (cover::FINE6_LOG - 1), MMAPABLE);
 #[map]
-pub(crate) static BAN6_HOST: HashMap<[u8; 16], BanValue> = HashMap::pinned(1, 0);
+pub(crate) static BAN6_COARSE: Array<u64> = Array::pinned(1 << (cover::COARSE6_LOG - 1), MMAPABLE);
 #[map]
-pub(crate) static BAN4_PREFIX: LpmTrie<[u8; 4], BanValue> = LpmTrie::pinned(1, NO_PREALLOC);
+pub(crate) static BAN4: HashMap<BanKey<4>, BanValue> = HashMap::pinned(1, 0);
 #[map]
-pub(crate) static BAN6_PREFIX: LpmTrie<[u8; 16], BanValue> = LpmTrie::pinned(1, NO_PREALLOC);
+pub(crate) static BAN6: HashMap<BanKey<16>, BanValue> = HashMap::pinned(1, 0);
+#[map]
+pub(crate) static BAN6_TAIL: LpmTrie<TailPath, BanValue> = LpmTrie::pinned(1, NO_PREALLOC);
 #[map]
 pub(crate) static ALLOW4_SUMMARY: Array<u64> = Array::pinned(ALLOW.v4_words(), 0);
 #[map]

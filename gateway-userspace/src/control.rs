@@ -12,7 +12,7 @@ pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of one `BlockImport`, at most.
 pub const IMPORT_PORTION: usize = 10_000;
 
-/// Entries of one `Bans`, at most: they fit a line even if all their notes need escapes.
+/// Entries of one listing, at most: they fit a line even if all their texts need escapes.
 pub const LIST_PORTION: usize = 2_000;
 
 /// Bytes of a note, at most.
@@ -48,7 +48,11 @@ pub enum Request {
     AllowRemove {
         net: IpNet,
     },
-    AllowList,
+    /// As for bans.
+    AllowList {
+        #[serde(default)]
+        after: Option<IpNet>,
+    },
     WhyAddress {
         address: IpAddr,
     },
@@ -60,7 +64,11 @@ pub enum Request {
         client: String,
         ttl: Option<Duration>,
     },
-    KeyList,
+    /// The keys behind the id `after`, in the order of ids.
+    KeyList {
+        #[serde(default)]
+        after: Option<String>,
+    },
     KeyRevoke {
         id: String,
     },
@@ -93,6 +101,8 @@ pub enum Response {
     },
     Allows {
         allows: Vec<Allow>,
+        #[serde(default)]
+        more: bool,
     },
     Why(Box<Why>),
     /// The only time the key is seen.
@@ -102,6 +112,8 @@ pub enum Response {
     },
     Keys {
         keys: Vec<Key>,
+        #[serde(default)]
+        more: bool,
     },
 }
 
@@ -170,6 +182,9 @@ pub struct KernelStatus {
     pub enabled: bool,
     /// `enforce`, `shadow` or `panic pass`.
     pub mode: String,
+    /// Classes of reasons in shadow mode: what they would drop is counted and passes.
+    #[serde(default)]
+    pub shadow: Vec<String>,
     pub layout: String,
     pub pins: String,
     pub interfaces: Vec<InterfaceStatus>,

@@ -94,6 +94,8 @@ fn a_guarded_interface_has_nothing_to_change_and_nothing_is_left_behind() -> Res
     }
     let slot = report.about(INTERFACE, "xdp slot")?;
     ensure!(slot.what.contains("native"), "{slot:?}");
+    // In a namespace that has no such setting.
+    report.about("machine", "jit")?.must_be("ok")?;
     report.about("kernel", "filter")?.must_be("ok")?;
     report.about("kernel", "features")?.must_be("ok")?;
     ensure!(listing(&gateway)? == pins, "it pins nothing");

@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod xdp {
     mod bans;
+    mod bulk;
     mod fixture;
     mod frames;
     mod framing;
     mod limits;
     mod speed;
+    mod trial;
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use gateway_common::{
-    Reason,
+    Class, Reason,
     maps::{self, Settings},
 };
 use gateway_tests::{
@@ -21,7 +21,7 @@ use gateway_tests::{
 };
 use gateway_userspace::{
     config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
-    guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter},
+    guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
 
@@ -59,6 +59,8 @@ fn config(pins: &Pins) -> Kernel {
         interfaces: vec![INTERFACE.to_owned()],
         attach: Attach::Native,
         mode: Mode::Enforce,
+        shadow: Vec::new(),
+        confirm: None,
         protect: Vec::new(),
         trusted_proxies: Vec::new(),
         shared: Vec::new(),
@@ -68,7 +70,7 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1000, prefixes: 100, allow: 16, limits: 1024 },
+        capacity: Capacity { hosts: 1000, prefixes: 100, dynamic: 1000, allow: 16, limits: 1024 },
         answers: Answers {
             ethernet_truncated: Answer::Drop,
             vlan_depth: Answer::Drop,
@@ -149,8 +151,8 @@ fn takeovers_leave_no_gap_whatever_changed() -> Result<()> {
 }
 
 #[test]
-fn a_reused_filter_remembers_bans_hits_and_panic() -> Result<()> {
-    if skip::without_root("a_reused_filter_remembers_bans_hits_and_panic")? {
+fn a_reused_filter_remembers_bans_hits_and_orders() -> Result<()> {
+    if skip::without_root("a_reused_filter_remembers_bans_hits_and_orders")? {
         return Ok(());
     }
     let (lab, pins) = (Lab::build()?, Pins::new());
@@ -162,19 +164,42 @@ fn a_reused_filter_remembers_bans_hits_and_panic() -> Result<()> {
     let hits = filter.ban_hits(net)?;
     ensure!(hits > 0);
     filter.set_panic(true)?;
+    let orders = ShadowOrders { shadow: Class::Policy.bits(), enforce: Class::Bans.bits() };
+    filter.order_shadow(orders)?;
     drop(filter);
     let filter = start(&lab, &config)?;
     ensure!(filter.ban_hits(net)? == hits);
-    ensure!(filter.status().mode == "panic pass");
+    ensure!(filter.status().mode == "panic pass" && filter.shadow_orders() == orders);
     ensure!(leaked(&lab, 8)? > 0, "panic passes");
     drop(filter);
     config.capacity.prefixes += 1;
     let mut filter = start(&lab, &config)?;
     ensure!(filter.status().mode == "panic pass", "also in new maps");
+    ensure!(filter.shadow_orders() == orders, "also in new maps");
     filter.set_panic(false)?;
     ensure!(filter.remove_ban(net)?, "bits are counted as before");
     let v4_only = 8;
     ensure!(leaked(&lab, 9)? == v4_only);
+    Ok(())
+}
+
+/// A guard that dies leaves its trial to the kernel; the next one knows what was confirmed.
+#[test]
+fn the_next_guard_ends_a_trial() -> Result<()> {
+    if skip::without_root("the_next_guard_ends_a_trial")? {
+        return Ok(());
+    }
+    let (lab, pins) = (Lab::build()?, Pins::new());
+    let config = config(&pins);
+    let shadow = Kernel { mode: Mode::Shadow, ..config.clone() };
+    let mut filter = start(&lab, &config)?;
+    filter.try_policy(&shadow, Duration::from_mins(10))?;
+    ensure!(leaked(&lab, 1)? > 0, "in shadow mode");
+    drop(filter);
+    ensure!(leaked(&lab, 2)? > 0, "the trial goes on without a guard");
+    let filter = start(&lab, &config)?;
+    ensure!(filter.trial_left()?.is_none());
+    ensure!(leaked(&lab, 3)? == 0);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::kernels::Scope;
+
 /// Tasks around the gateway's code.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
@@ -64,6 +66,9 @@ enum Task {
         /// Write the result to docs/kernels.md: later runs are compared with it.
         #[arg(long)]
         renew: bool,
+        /// Only load the programs, which takes seconds; run no test.
+        #[arg(long)]
+        load_only: bool,
         /// Only this kernel: 6.1, 6.12 or newest.
         kernel: Option<String>,
     },
@@ -100,7 +105,10 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Demo { arguments } => demo::run(&arguments),
-        Task::Kernels { renew, kernel } => kernels::run(renew, kernel.as_deref()),
+        Task::Kernels { renew, load_only, kernel } => {
+            let scope = if load_only { Scope::Load } else { Scope::Tests };
+            kernels::run(scope, renew, kernel.as_deref())
+        }
         Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }

@@ -9,19 +9,15 @@ mod shape;
 
 use core::mem::size_of;
 
-use self::shape::{array, per_cpu, shape, trie};
+use self::shape::{array, mapped, per_cpu, shape, trie};
 pub use self::{
-    bans::{BanValue, PrefixKey},
+    bans::{BanKey, BanSet, BanValue, PrefixKey, SEEN_SHIFT, TailKey, TailPath},
     limits::{LimitKey, family},
     seen::{Clocks, Count, EventTokens},
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
-    shape::{Kind, NO_PREALLOC, Shape, Sizing},
+    shape::{Kind, MMAPABLE, NO_PREALLOC, Room, Shape, Sizing},
 };
-use crate::{
-    limit,
-    reason::PACKET_REASONS,
-    summary::{ALLOW, BAN},
-};
+use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW};
 
 /// Version of everything in this folder; part of the pins' folder name.
 pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
@@ -38,18 +34,20 @@ pub const HELLO_PROGRAM: &str = "hello";
 pub const SETTINGS: &str = "SETTINGS";
 /// Two [`Policy`]s: the one in force and, during a trial, the one before.
 pub const POLICIES: &str = "POLICIES";
-/// Bitmap of IPv4 neighbourhoods with bans ([`BAN`]).
+/// Which IPv4 /24s have bans of which set ([`cover::Group4`]).
 pub const BAN4_SUMMARY: &str = "BAN4_SUMMARY";
-/// Bitmap of IPv6 neighbourhoods with bans.
-pub const BAN6_SUMMARY: &str = "BAN6_SUMMARY";
-/// IPv4 address → [`BanValue`].
-pub const BAN4_HOST: &str = "BAN4_HOST";
-/// IPv6 address → [`BanValue`].
-pub const BAN6_HOST: &str = "BAN6_HOST";
-/// IPv4 prefix → [`BanValue`].
-pub const BAN4_PREFIX: &str = "BAN4_PREFIX";
-/// IPv6 prefix → [`BanValue`].
-pub const BAN6_PREFIX: &str = "BAN6_PREFIX";
+/// What touches an IPv4 /24 ([`cover::Detail4`]).
+pub const BAN4_DETAIL: &str = "BAN4_DETAIL";
+/// What touches a hashed IPv6 /48 ([`cover::Kinds6`]).
+pub const BAN6_FINE: &str = "BAN6_FINE";
+/// What touches a hashed IPv6 /32.
+pub const BAN6_COARSE: &str = "BAN6_COARSE";
+/// [`BanKey`] → [`BanValue`], IPv4.
+pub const BAN4: &str = "BAN4";
+/// The same of the IPv6 lengths in [`cover::HASHED6`].
+pub const BAN6: &str = "BAN6";
+/// [`TailKey`] → [`BanValue`]: all other IPv6 lengths.
+pub const BAN6_TAIL: &str = "BAN6_TAIL";
 /// Bitmap of IPv4 neighbourhoods with allowed prefixes ([`ALLOW`]).
 pub const ALLOW4_SUMMARY: &str = "ALLOW4_SUMMARY";
 /// Bitmap of IPv6 neighbourhoods with allowed prefixes.
@@ -88,15 +86,16 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 19] = [
+pub const SHAPES: [Shape; 20] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
-    array(BAN4_SUMMARY, 8, BAN.v4_words()),
-    array(BAN6_SUMMARY, 8, BAN.v6_words()),
-    shape(BAN4_HOST, Kind::Hash, 4, size_of::<BanValue>(), Sizing::Hosts, 0),
-    shape(BAN6_HOST, Kind::Hash, 16, size_of::<BanValue>(), Sizing::Hosts, 0),
-    trie(BAN4_PREFIX, 4, size_of::<BanValue>(), Sizing::Prefixes),
-    trie(BAN6_PREFIX, 16, size_of::<BanValue>(), Sizing::Prefixes),
+    mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
+    mapped(BAN4_DETAIL, 8, cover::DETAIL4_WORDS),
+    mapped(BAN6_FINE, 8, 1 << (cover::FINE6_LOG - 1)),
+    mapped(BAN6_COARSE, 8, 1 << (cover::COARSE6_LOG - 1)),
+    shape(BAN4, Kind::Hash, size_of::<BanKey<4>>(), size_of::<BanValue>(), Sizing::Bans, 0),
+    shape(BAN6, Kind::Hash, size_of::<BanKey<16>>(), size_of::<BanValue>(), Sizing::Bans, 0),
+    trie(BAN6_TAIL, 20, size_of::<BanValue>(), Sizing::Tail),
     array(ALLOW4_SUMMARY, 8, ALLOW.v4_words()),
     array(ALLOW6_SUMMARY, 8, ALLOW.v6_words()),
     trie(ALLOW4, 4, 8, Sizing::Allow),
@@ -114,7 +113,10 @@ pub const SHAPES: [Shape; 19] = [
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "Pod is aya's promise that a type is its bytes")]
 mod pod {
-    use super::{BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings};
+    use super::{
+        BanKey, BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings,
+        TailKey,
+    };
 
     // SAFETY: `repr(C)`, integers only, sizes asserted above: no padding, every pattern is valid.
     unsafe impl aya::Pod for Settings {}
@@ -126,6 +128,12 @@ mod pod {
     unsafe impl aya::Pod for PrefixKey<4> {}
     // SAFETY: as above.
     unsafe impl aya::Pod for PrefixKey<16> {}
+    // SAFETY: as above, for the only two lengths in use.
+    unsafe impl aya::Pod for BanKey<4> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for BanKey<16> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for TailKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for LimitKey {}
     // SAFETY: as above.

@@ -12,17 +12,19 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Settings {
-    /// [`flag`] bits. First in every layout: a daemon of another one asks whether the operator
-    /// ordered panic.
+    /// [`flag`] bits. The fields down to `enforce` are first in every layout: a daemon of another
+    /// one asks what the operator ordered.
     pub flags: u32,
     /// [`switch`] bits: one aligned word, so that a change is one write and no packet sees a mix.
     pub switch: u32,
+    /// Bit by number of [`Reason`]: in shadow mode by the operator's order.
+    pub shadow: u64,
+    /// Bit by number of [`Reason`]: not in shadow mode by the operator's order.
+    pub enforce: u64,
     /// End of the trial on the tick clock; written before [`switch::TRIAL`] is set.
     pub deadline_ns: u64,
     /// Nanoseconds of one jiffy.
     pub tick_ns: u64,
-    /// Bit by number of [`Reason`]: what it would drop is counted and passes.
-    pub shadow: u64,
     /// Keys of the sketch.
     pub rows: [RowKeys; limit::ROWS as usize],
     /// Events a second, per reason and CPU.
@@ -35,8 +37,6 @@ pub struct Settings {
 pub mod flag {
     /// Pass everything.
     pub const PANIC: u32 = 2;
-    /// There are IPv6 bans wider than a neighbourhood of the bitmap.
-    pub const BAN6_WIDE: u32 = 4;
     /// There are allowed IPv6 prefixes wider than a neighbourhood of the bitmap.
     pub const ALLOW6_WIDE: u32 = 8;
 }
@@ -58,12 +58,6 @@ impl Settings {
         self.flags & flag == flag
     }
 
-    /// True if what this reason drops is only counted.
-    #[inline(always)]
-    pub const fn shadows(&self, reason: Reason) -> bool {
-        (self.shadow >> (reason.number() & 63)) & 1 == 1
-    }
-
     /// The slot of [`Policy`] that holds now: a trial that nobody confirmed is over at its
     /// deadline, also if every daemon is dead.
     #[inline(always)]
@@ -80,6 +74,8 @@ impl Settings {
 pub struct Policy {
     /// Bit by number of [`Reason`]: set where the configured answer is to drop.
     pub drops: u64,
+    /// Bit by number of [`Reason`]: what it would drop is counted and passes.
+    pub shadow: u64,
     /// Packets of one host. A limit that is off is all zeroes, here and in the next three.
     pub packets: Limit,
     /// Packets of a neighbourhood.
@@ -105,8 +101,10 @@ impl Policy {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 32 + 3 * 32 + 8);
+const _: () = assert!(size_of::<Settings>() == 40 + 3 * 32 + 8);
 const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(offset_of!(Settings, switch) == 4);
-const _: () = assert!(size_of::<Policy>() == 8 + 6 * 24);
+const _: () = assert!(offset_of!(Settings, shadow) == 8);
+const _: () = assert!(offset_of!(Settings, enforce) == 16);
+const _: () = assert!(size_of::<Policy>() == 16 + 6 * 24);
 const _: () = assert!(PACKET_REASONS == 64);

@@ -25,10 +25,10 @@ pub enum Kind {
 pub enum Sizing {
     /// As many entries as stand here.
     Fixed(u32),
-    /// `hosts`
-    Hosts,
-    /// `prefixes`
-    Prefixes,
+    /// The bans of all sets of one family: [`Room::bans`].
+    Bans,
+    /// Those of them that are in a trie: [`Room::tail`].
+    Tail,
     /// `allow`
     Allow,
     /// `limits`
@@ -51,6 +51,41 @@ pub struct Shape {
     /// Creation flags.
     pub flags: u32,
 }
+
+/// `[kernel.capacity]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bulk bans of one family: so many addresses and so many prefixes, in any mix.
+    pub hosts: u32,
+    /// See [`Self::hosts`]; also those IPv6 prefixes of one generation that are in the trie.
+    pub prefixes: u32,
+    /// Single bans of one family.
+    pub dynamic: u32,
+    /// Allowed prefixes of one family.
+    pub allow: u32,
+    /// Exact entries of the limits.
+    pub limits: u32,
+}
+
+impl Room {
+    /// Bulk bans of one family and generation.
+    pub const fn bulk(&self) -> u32 {
+        self.hosts.saturating_add(self.prefixes)
+    }
+
+    /// All bans of one family: one generation is loaded while the other is in force.
+    pub const fn bans(&self) -> u32 {
+        self.bulk().saturating_mul(2).saturating_add(self.dynamic)
+    }
+
+    /// All bans of one family that are in a trie.
+    pub const fn tail(&self) -> u32 {
+        self.prefixes.saturating_mul(2).saturating_add(self.dynamic)
+    }
+}
+
+/// `BPF_F_MMAPABLE`: the guard writes without a system call a word. Linux 5.5.
+pub const MMAPABLE: u32 = 1 << 10;
 
 /// `BPF_F_NO_PREALLOC`, which tries must have.
 pub const NO_PREALLOC: u32 = 1;
@@ -84,15 +119,20 @@ pub(super) const fn shape(
     Shape { name, kind, key: key as u32, value: value as u32, sizing, flags }
 }
 
+/// An array the guard writes through its own memory.
+pub(super) const fn mapped(name: &'static str, value: usize, entries: u32) -> Shape {
+    shape(name, Kind::Array, 4, value, Sizing::Fixed(entries), MMAPABLE)
+}
+
 impl Shape {
     /// Entries of the map when `[kernel.capacity]` says this.
-    pub const fn entries(&self, hosts: u32, prefixes: u32, allow: u32, limits: u32) -> u32 {
+    pub const fn entries(&self, room: &Room) -> u32 {
         match self.sizing {
             Sizing::Fixed(entries) => entries,
-            Sizing::Hosts => hosts,
-            Sizing::Prefixes => prefixes,
-            Sizing::Allow => allow,
-            Sizing::Limits => limits,
+            Sizing::Bans => room.bans(),
+            Sizing::Tail => room.tail(),
+            Sizing::Allow => room.allow,
+            Sizing::Limits => room.limits,
         }
     }
 }

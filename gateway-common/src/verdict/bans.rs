@@ -1,8 +1,13 @@
-//! Bans: a bitmap first, then the host, then the prefixes.
+//! Bans: what touches the neighbourhood first, then only the look-ups that can hit. The dynamic
+//! bans, then the generation of bulk bans that is in force.
 
 use super::Rules;
-use super::bitmap::{Bitmap, BitmapTables, in_bitmap6, is_set};
-use crate::{Reason, maps::flag, packet::Source, summary::BAN};
+use crate::{
+    Reason,
+    cover::{self, Detail4, Group4, HASHED6, Kinds6},
+    maps::{BanKey, BanSet, TailKey},
+    packet::Source,
+};
 
 /// A ban found in a table.
 pub trait BanEntry {
@@ -10,27 +15,44 @@ pub trait BanEntry {
     fn expires_ns(&self) -> u64;
     /// Length of its prefix.
     fn length(&self) -> u8;
-    /// Counts a packet that met it.
-    fn hit(&self);
+    /// Counts a packet that met it `now`.
+    fn hit(&self, now: u64);
 }
 
 /// What the rules of this file look up.
-pub trait BanTables: BitmapTables {
+pub trait BanTables {
     /// A ban.
     type Ban: BanEntry;
-    /// The ban of exactly this address.
-    fn ban4_host(&self, address: [u8; 4]) -> Option<Self::Ban>;
-    /// The same for IPv6.
-    fn ban6_host(&self, address: [u8; 16]) -> Option<Self::Ban>;
-    /// The longest banned prefix of at most `length` bits that covers the address.
-    fn ban4_prefix(&self, address: [u8; 4], length: u32) -> Option<Self::Ban>;
-    /// The same for IPv6.
-    fn ban6_prefix(&self, address: [u8; 16], length: u32) -> Option<Self::Ban>;
+    /// The word as it is at this moment, read exactly once: who read the generation twice could
+    /// judge one packet by halves of two.
+    fn read_once(&self, word: &u32) -> u32;
+    /// The bytes as they are, of which the compiler knows nothing. It would else begin to reckon
+    /// with an address before it is known that there is one, out of registers that hold none,
+    /// which the kernel's verifier refuses.
+    fn settled<const N: usize>(&self, address: [u8; N]) -> [u8; N];
+    /// A group of the IPv4 summary.
+    fn ban4_summary(&self, group: u32) -> Option<&Group4>;
+    /// A word of the IPv4 details.
+    fn ban4_detail(&self, word: u32) -> u64;
+    /// The ban of exactly this prefix.
+    fn find4(&self, key: &BanKey<4>) -> Option<Self::Ban>;
+    /// A word of kinds of bans in hashed /48s.
+    fn ban6_fine(&self, word: u32) -> u64;
+    /// A word of kinds of bans in hashed /32s.
+    fn ban6_coarse(&self, word: u32) -> u64;
+    /// The ban of exactly this prefix, of a length in [`HASHED6`].
+    fn find6(&self, key: &BanKey<16>) -> Option<Self::Ban>;
+    /// Of all other lengths, the longest up to the key's that covers it.
+    fn find6_tail(&self, key: TailKey) -> Option<Self::Ban>;
 }
 
-/// Expired bans a lookup steps over to wider ones beneath. The guard removes expired bans within
-/// seconds; more than this many nested in one another at once would have to be made on purpose.
+/// Expired bans of the trie a look-up steps over to wider ones beneath. The guard removes expired
+/// bans within seconds; more than this many nested in one another at once would have to be made on
+/// purpose.
 const EXPIRED_STEPS: u32 = 8;
+
+/// No IPv4 ban is wider.
+const WIDEST4: u32 = 8;
 
 #[inline(always)]
 pub(super) fn ban_on<T: BanTables>(
@@ -39,28 +61,180 @@ pub(super) fn ban_on<T: BanTables>(
     tables: &T,
     now: u64,
 ) -> Option<Reason> {
+    let switch = &rules.settings.switch;
     match source {
         Source::Unknown => None,
-        Source::V4(address) => {
-            if !is_set(tables, Bitmap::Ban4, BAN.v4_bucket(address)) {
-                return None;
+        Source::V4(address) => ban4_on(tables.settled(address), switch, tables, now),
+        Source::V6(address) => ban6_on(tables.settled(address), switch, tables, now),
+    }
+}
+
+#[inline(always)]
+fn ban4_on<T: BanTables>(address: [u8; 4], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
+    let bucket = cover::bucket4(address);
+    let (group, bit) = cover::summary4(bucket);
+    let [dynamic, a, b, _] = *tables.ban4_summary(group)?;
+    let bulk = BanSet::in_force(tables.read_once(switch));
+    let in_bulk = if let BanSet::BulkB = bulk { b } else { a };
+    if (dynamic | in_bulk) & bit == 0 {
+        return None;
+    }
+    let mut reason = None;
+    if dynamic & bit != 0 {
+        reason = ban4_in(BanSet::Dynamic, bucket, address, tables, now);
+    }
+    if reason.is_none() && in_bulk & bit != 0 {
+        reason = ban4_in(bulk, bucket, address, tables, now);
+    }
+    reason
+}
+
+/// The longest ban first: it is the one that gets the hit.
+#[inline(always)]
+fn ban4_in<T: BanTables>(
+    set: BanSet,
+    bucket: u32,
+    address: [u8; 4],
+    tables: &T,
+    now: u64,
+) -> Option<Reason> {
+    let (word, shift) = cover::detail4(set, bucket);
+    #[expect(clippy::cast_possible_truncation, reason = "sixteen of the bits")]
+    let detail = Detail4((tables.ban4_detail(word) >> shift) as u16);
+    if detail.has_hosts() && holds(tables.find4(&BanKey::new(set, address, 32)), now) {
+        return Some(Reason::BanHost);
+    }
+    let inside = detail.lengths_inside();
+    if inside != 0 {
+        for step in 0..7 {
+            if inside >> (6 - step) & 1 == 1
+                && holds(tables.find4(&key4(set, address, 31 - step)), now)
+            {
+                return Some(Reason::BanPrefix);
             }
-            if holds(tables.ban4_host(address), now) {
-                return Some(Reason::BanHost);
-            }
-            prefix_holds(31, now, |length| tables.ban4_prefix(address, length))
-        }
-        Source::V6(address) => {
-            let wide = rules.settings.has(flag::BAN6_WIDE);
-            if !in_bitmap6(tables, Bitmap::Ban6, BAN, address, wide) {
-                return None;
-            }
-            if holds(tables.ban6_host(address), now) {
-                return Some(Reason::BanHost);
-            }
-            prefix_holds(127, now, |length| tables.ban6_prefix(address, length))
         }
     }
+    // All but the longest cover are looked up only while it has expired and is not yet removed.
+    let mut length = detail.cover();
+    for _ in 0..=24 - WIDEST4 {
+        if length < WIDEST4 {
+            return None;
+        }
+        if holds(tables.find4(&key4(set, address, length)), now) {
+            return Some(Reason::BanPrefix);
+        }
+        length -= 1;
+    }
+    None
+}
+
+/// The prefix of `length`, of 8 to 31, that an address is in.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "at most 31")]
+fn key4(set: BanSet, address: [u8; 4], length: u32) -> BanKey<4> {
+    let mask = u32::MAX << ((32 - length) & 31);
+    let masked = u32::from_be_bytes(address) & mask;
+    BanKey::new(set, masked.to_be_bytes(), length as u8)
+}
+
+#[inline(always)]
+fn ban6_on<T: BanTables>(address: [u8; 16], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
+    let (fine_bucket, coarse_bucket) = (cover::fine6(address), cover::coarse6(address));
+    let fine = tables.ban6_fine(fine_bucket >> 1);
+    let coarse = tables.ban6_coarse(coarse_bucket >> 1);
+    let bulk = BanSet::in_force(tables.read_once(switch));
+    for set in [BanSet::Dynamic, bulk] {
+        let fine = kinds(fine, set, fine_bucket);
+        let coarse = kinds(coarse, set, coarse_bucket);
+        if (fine | coarse) != 0
+            && let Some(reason) = ban6_in(set, address, (fine, coarse), tables, now)
+        {
+            return Some(reason);
+        }
+    }
+    None
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "eight of the bits")]
+const fn kinds(word: u64, set: BanSet, bucket: u32) -> u8 {
+    (word >> cover::kinds6(set, bucket).1) as u8
+}
+
+#[inline(always)]
+fn ban6_in<T: BanTables>(
+    set: BanSet,
+    address: [u8; 16],
+    (fine, coarse): (u8, u8),
+    tables: &T,
+    now: u64,
+) -> Option<Reason> {
+    let hashed = (fine & 0xf) | (coarse & 0xf) << 4;
+    if hashed & 1 != 0 && holds(tables.find6(&BanKey::new(set, address, 128)), now) {
+        return Some(Reason::BanHost);
+    }
+    if hashed >> 1 != 0 {
+        for step in 1..8 {
+            if hashed >> step & 1 == 1
+                && holds(tables.find6(&key6(set, address, length6(step))), now)
+            {
+                return Some(Reason::BanPrefix);
+            }
+        }
+    }
+    if (fine | coarse) & Kinds6::OTHER == 0 {
+        return None;
+    }
+    tail_holds(set, address, tables, now)
+}
+
+/// [`HASHED6`] without memory: the kernel program has none but maps.
+#[inline(always)]
+const fn length6(step: u32) -> u32 {
+    match step {
+        1 => 64,
+        2 => 56,
+        _ => 60 - 4 * step,
+    }
+}
+
+const _: () = {
+    let mut step = 1;
+    while step < HASHED6.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "eight lengths")]
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        let same = length6(step as u32) == HASHED6[step] as u32;
+        assert!(same);
+        step += 1;
+    }
+};
+
+/// The prefix of `length`, of 32 to 64, that an address is in.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "at most 64")]
+fn key6(set: BanSet, address: [u8; 16], length: u32) -> BanKey<16> {
+    let upper = (u128::from_be_bytes(address) >> 64) as u64 & (u64::MAX << ((64 - length) & 63));
+    BanKey::new(set, (u128::from(upper) << 64).to_be_bytes(), length as u8)
+}
+
+/// The longest prefix decides, unless it expired: then the next wider one.
+#[inline(always)]
+fn tail_holds<T: BanTables>(
+    set: BanSet,
+    address: [u8; 16],
+    tables: &T,
+    now: u64,
+) -> Option<Reason> {
+    let mut length = 127;
+    for _ in 0..EXPIRED_STEPS {
+        let ban = tables.find6_tail(TailKey::new(set, address, length))?;
+        if is_in_force(&ban, now) {
+            ban.hit(now);
+            return Some(Reason::BanPrefix);
+        }
+        length = u32::from(ban.length()).checked_sub(1)?;
+    }
+    None
 }
 
 /// Counts the packet on a ban in force.
@@ -68,7 +242,7 @@ pub(super) fn ban_on<T: BanTables>(
 fn holds<B: BanEntry>(ban: Option<B>, now: u64) -> bool {
     match ban {
         Some(ban) if is_in_force(&ban, now) => {
-            ban.hit();
+            ban.hit(now);
             true
         }
         _ => false,
@@ -79,23 +253,4 @@ fn holds<B: BanEntry>(ban: Option<B>, now: u64) -> bool {
 fn is_in_force(ban: &impl BanEntry, now: u64) -> bool {
     let expires = ban.expires_ns();
     expires == 0 || now < expires
-}
-
-/// The longest prefix decides, unless it expired: then the next wider one.
-#[inline(always)]
-fn prefix_holds<B: BanEntry>(
-    longest: u32,
-    now: u64,
-    lookup: impl Fn(u32) -> Option<B>,
-) -> Option<Reason> {
-    let mut length = longest;
-    for _ in 0..EXPIRED_STEPS {
-        let ban = lookup(length)?;
-        if is_in_force(&ban, now) {
-            ban.hit();
-            return Some(Reason::BanPrefix);
-        }
-        length = u32::from(ban.length()).checked_sub(1)?;
-    }
-    None
 }

@@ -5,10 +5,6 @@ use crate::summary::{self, Summary};
 /// The bitmaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bitmap {
-    /// Neighbourhoods with IPv4 bans.
-    Ban4,
-    /// Neighbourhoods with IPv6 bans.
-    Ban6,
     /// Neighbourhoods with allowed IPv4 prefixes.
     Allow4,
     /// Neighbourhoods with allowed IPv6 prefixes.

@@ -29,6 +29,17 @@ pub struct Rules<'a> {
     pub policy: &'a Policy,
 }
 
+impl Rules<'_> {
+    /// True if what this reason drops is only counted: as the operator ordered, else as the policy
+    /// says.
+    #[inline(always)]
+    pub const fn shadows(&self, reason: Reason) -> bool {
+        let Settings { shadow, enforce, .. } = self.settings;
+        let bits = (self.policy.shadow & !*enforce) | *shadow;
+        (bits >> (reason.number() & 63)) & 1 == 1
+    }
+}
+
 /// All the rules look up.
 pub trait Tables: AllowTables + BanTables + LimitTables {}
 
@@ -84,7 +95,7 @@ const fn pass(reason: Reason) -> Verdict {
 
 #[inline(always)]
 const fn drop_unless_shadow(reason: Reason, rules: &Rules<'_>) -> Verdict {
-    let shadow = rules.settings.shadows(reason);
+    let shadow = rules.shadows(reason);
     Verdict { action: if shadow { Action::Pass } else { Action::Drop }, reason, shadow }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
+use std::vec;
+
 use crate::{
     limit::Limit,
+    maps::BanSet,
     packet::Source,
     twin::{Twin, sample},
 };
@@ -48,12 +51,73 @@ fn an_expired_ban_drops_nothing_and_hides_nothing() {
 }
 
 #[test]
-fn wide_ipv6_bans_are_found_by_the_flag() {
+fn every_length_of_both_families_is_met_inside_and_not_beside() {
+    for length in 8..=32 {
+        let mut twin = Twin::new();
+        twin.ban4(V4, length, 0);
+        let beside = (u32::from_be_bytes(V4) ^ 1 << (32 - length)).to_be_bytes();
+        let met = if length == 32 { Reason::BanHost } else { Reason::BanPrefix };
+        assert_eq!(reason(&twin, Source::V4(V4)), met, "/{length}");
+        assert_eq!(reason(&twin, Source::V4(beside)), Reason::Passed, "/{length}");
+    }
+    for length in 16..=128 {
+        let mut twin = Twin::new();
+        twin.ban6(V6, length, 0);
+        let beside = (u128::from_be_bytes(V6) ^ 1 << (128 - length)).to_be_bytes();
+        let met = if length == 128 { Reason::BanHost } else { Reason::BanPrefix };
+        assert_eq!(reason(&twin, Source::V6(V6)), met, "/{length}");
+        assert_eq!(reason(&twin, Source::V6(beside)), Reason::Passed, "/{length}");
+    }
+}
+
+#[test]
+fn of_nested_bans_the_longest_in_force_gets_the_hit() {
+    for (lengths, met) in [(vec![8, 16, 24], 24), (vec![9, 25, 26], 26), (vec![12, 31, 32], 32)] {
+        let mut twin = Twin::new();
+        let bans: std::vec::Vec<_> =
+            lengths.iter().map(|length| (*length, twin.ban4(V4, *length, 0))).collect();
+        reason(&twin, Source::V4(V4));
+        for (length, ban) in bans {
+            assert_eq!(ban.hits(), u64::from(length == met), "/{length} of {lengths:?}");
+        }
+    }
     let mut twin = Twin::new();
-    twin.ban6([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 16, 0);
-    let mut wide = sample();
-    wide.settings.flags = flag::BAN6_WIDE;
-    assert_eq!(decide(&from(Source::V6(V6)), &wide.rules(), &twin, NOW).reason, Reason::BanPrefix);
+    for length in [20, 29, 32, 40, 47, 48, 52, 64] {
+        twin.ban6(V6, length, NOW);
+    }
+    assert_eq!(reason(&twin, Source::V6(V6)), Reason::Passed, "all of them are over");
+    let wide = twin.ban6(V6, 17, 0);
+    assert_eq!(reason(&twin, Source::V6(V6)), Reason::BanPrefix);
+    assert_eq!(wide.hits(), 1);
+}
+
+#[test]
+fn only_the_generation_in_force_is_asked_and_the_dynamic_bans_always() {
+    let generation = |switch| {
+        let mut sample = sample();
+        sample.settings.switch = switch;
+        sample
+    };
+    let (a, b) = (generation(0), generation(crate::maps::switch::GENERATION_B));
+    let judge = |twin: &Twin, sample: &crate::twin::Sample, source| {
+        decide(&from(source), &sample.rules(), twin, NOW).reason
+    };
+    for (set, met_in_a, met_in_b) in
+        [(BanSet::BulkA, true, false), (BanSet::BulkB, false, true), (BanSet::Dynamic, true, true)]
+    {
+        for length in [32, 27, 24, 10] {
+            let mut twin = Twin::new();
+            twin.ban4_in(set, V4, length, 0);
+            assert_eq!(judge(&twin, &a, Source::V4(V4)) != Reason::Passed, met_in_a, "{set:?}");
+            assert_eq!(judge(&twin, &b, Source::V4(V4)) != Reason::Passed, met_in_b, "{set:?}");
+        }
+        for length in [128, 100, 64, 44, 33, 29] {
+            let mut twin = Twin::new();
+            twin.ban6_in(set, V6, length, 0);
+            assert_eq!(judge(&twin, &a, Source::V6(V6)) != Reason::Passed, met_in_a, "{set:?}");
+            assert_eq!(judge(&twin, &b, Source::V6(V6)) != Reason::Passed, met_in_b, "{set:?}");
+        }
+    }
 }
 
 #[test]
@@ -121,14 +185,27 @@ fn ipv6_is_limited_by_its_64() {
 }
 
 #[test]
-fn shadow_passes_what_it_would_drop() {
+fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
-    let mut shadow = sample();
-    shadow.settings.shadow = 1 << Reason::BanHost.number();
-    let verdict = decide(&from(Source::V4(V4)), &shadow.rules(), &twin, NOW);
-    let expected = Verdict { action: Action::Pass, reason: Reason::BanHost, shadow: true };
-    assert_eq!(verdict, expected);
+    let bit = 1 << Reason::BanHost.number();
+    let cases = [
+        // policy, order to shadow, order to enforce: in shadow
+        (0, 0, 0, false),
+        (bit, 0, 0, true),
+        (0, bit, 0, true),
+        (bit, 0, bit, false),
+        (!bit, !bit, 0, false),
+    ];
+    for (policy, shadow, enforce, in_shadow) in cases {
+        let mut sample = sample().with(|slot| slot.shadow = policy);
+        sample.settings.shadow = shadow;
+        sample.settings.enforce = enforce;
+        let verdict = decide(&from(Source::V4(V4)), &sample.rules(), &twin, NOW);
+        let action = if in_shadow { Action::Pass } else { Action::Drop };
+        let expected = Verdict { action, reason: Reason::BanHost, shadow: in_shadow };
+        assert_eq!(verdict, expected, "{policy:x} {shadow:x} {enforce:x}");
+    }
 }
 
 #[test]

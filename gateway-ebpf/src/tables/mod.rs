@@ -35,8 +35,6 @@ impl BitmapTables for KernelTables {
     #[inline(always)]
     fn bitmap(&self, bitmap: Bitmap, word: u32) -> u64 {
         let words = match bitmap {
-            Bitmap::Ban4 => &maps::BAN4_SUMMARY,
-            Bitmap::Ban6 => &maps::BAN6_SUMMARY,
             Bitmap::Allow4 => &maps::ALLOW4_SUMMARY,
             Bitmap::Allow6 => &maps::ALLOW6_SUMMARY,
         };

@@ -62,9 +62,15 @@ impl Command {
 
 impl ListArgs {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Response::Allows { allows } = client::ask(&context.socket, &Request::AllowList)? else {
-            return Err(client::unexpected());
-        };
+        let allows = client::pages(
+            &context.socket,
+            |after| Request::AllowList { after },
+            |answer| {
+                let Response::Allows { allows, more } = answer else { return None };
+                Some((allows, more))
+            },
+            |allow| allow.net,
+        )?;
         self.output.print(allows.as_slice(), |allows| show(allows, clock::wall()))
     }
 }

@@ -77,6 +77,31 @@ pub(super) fn ask(path: &Path, request: &Request) -> anyhow::Result<Response> {
     Client::connect(path)?.ask(request)
 }
 
+/// A whole list, asked for in portions: `request` makes the question for what lies behind the last
+/// entry so far, `page` takes an answer apart, and `place` says where in the list an entry stands.
+pub(super) fn pages<T, K: PartialOrd>(
+    path: &Path,
+    request: impl Fn(Option<K>) -> Request,
+    page: impl Fn(Response) -> Option<(Vec<T>, bool)>,
+    place: impl Fn(&T) -> K,
+) -> anyhow::Result<Vec<T>> {
+    let mut client = Client::connect(path)?;
+    let mut list: Vec<T> = Vec::new();
+    loop {
+        let after = list.last().map(&place);
+        let (entries, more) = page(client.ask(&request(after))?).ok_or_else(unexpected)?;
+        // A guard that goes in circles would keep us asking for ever.
+        let goes_on = entries.first().map(&place) > list.last().map(&place);
+        list.extend(entries);
+        if !more {
+            return Ok(list);
+        }
+        if !goes_on {
+            return Err(unexpected());
+        }
+    }
+}
+
 /// Asks for something that is done or refused, and prints what the guard says of it.
 pub(super) fn order(path: &Path, request: &Request) -> anyhow::Result<()> {
     let Response::Done { message } = ask(path, request)? else { return Err(unexpected()) };

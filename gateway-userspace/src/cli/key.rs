@@ -88,9 +88,15 @@ impl NewArgs {
 
 impl ListArgs {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Response::Keys { keys } = client::ask(&context.socket, &Request::KeyList)? else {
-            return Err(client::unexpected());
-        };
+        let keys = client::pages(
+            &context.socket,
+            |after| Request::KeyList { after },
+            |answer| {
+                let Response::Keys { keys, more } = answer else { return None };
+                Some((keys, more))
+            },
+            |key| key.id.clone(),
+        )?;
         self.output.print(keys.as_slice(), |keys| show(keys, clock::wall()))
     }
 }

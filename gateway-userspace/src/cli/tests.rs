@@ -10,6 +10,7 @@ use crate::{
         Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
         ProxyStatus, Status, StrikeRecord, Told, Usage, Why,
     },
+    doctor::{Finding, Report},
 };
 
 const NOW: Wall = Wall(1_800_000_000);
@@ -32,6 +33,8 @@ fn takes_every_command() {
         "check",
         "check /c.toml",
         "status --output json",
+        "doctor",
+        "doctor --interface eth0 -i eth1 --config /c.toml --output json",
         "pipeline",
         "block add 192.0.2.1 --ttl 15m --note scan",
         "block add 2001:db8::/32",
@@ -163,6 +166,16 @@ fn explains_an_address() {
 }
 
 #[test]
+fn shows_findings_by_place_with_what_to_change() {
+    let mut report = Report::default();
+    report.add("machine", vec![Finding::note("kernel", "Linux 6.1, as it says")]);
+    let taken = Finding::fail("xdp slot", "another program is attached: evil\u{1b}[2J")
+        .change("ip link set dev eth0 xdp off");
+    report.add("eth0", vec![taken, Finding::note("mtu", "1500")]);
+    insta::assert_snapshot!("doctor", doctor::show(&report));
+}
+
+#[test]
 fn what_the_proxy_says_is_read_or_shown_as_text_and_steers_no_terminal() {
     let evil = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
     let nested = "[".repeat(60_000);
@@ -190,6 +203,7 @@ fn shows_the_status_with_warnings_first() {
         kernel: KernelStatus {
             enabled: true,
             mode: "enforce".to_owned(),
+            shadow: Vec::new(),
             layout: "v1".to_owned(),
             pins: "/sys/fs/bpf/gateway/v1".to_owned(),
             interfaces: vec![InterfaceStatus {

@@ -53,4 +53,6 @@ fn instead_of(message: &str) -> &'static str {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

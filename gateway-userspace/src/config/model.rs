@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use gateway_common::Reason;
+use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
 /// Everything a gateway runs by.
@@ -32,6 +32,10 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub attach: Attach,
     pub mode: Mode,
+    /// Classes in shadow mode while `mode` is to enforce.
+    pub shadow: Vec<Class>,
+    /// How long a changed policy waits to be confirmed; `None` if it need not be.
+    pub confirm: Option<Duration>,
     /// Never banned; also allowed, within `allow_limit`.
     pub protect: Vec<IpNet>,
     /// Clients behind these never lead to a kernel ban.
@@ -95,8 +99,11 @@ impl Rate {
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
+    /// Bulk bans of one family: so many addresses and so many prefixes, in any mix.
     pub hosts: u32,
     pub prefixes: u32,
+    /// Single bans of one family.
+    pub dynamic: u32,
     /// Allowed prefixes.
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).

@@ -119,12 +119,16 @@ impl AllowList {
         configured.chain(added).find(|(allowed, _)| allowed.contains(&net))
     }
 
-    pub(crate) fn configured(&self) -> &[IpNet] {
-        &self.configured
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&IpNet, &Allow)> {
-        self.allows.iter()
+    /// Everything allowed behind `after`, ordered; from the first without it. What the
+    /// configuration allows comes without an entry.
+    pub(crate) fn after(
+        &self,
+        after: Option<IpNet>,
+    ) -> impl Iterator<Item = (IpNet, Option<&Allow>)> {
+        let configured = self.configured.iter().map(|net| (*net, None));
+        let added = self.allows.iter().map(|(net, allow)| (*net, Some(allow)));
+        let all: BTreeMap<IpNet, Option<&Allow>> = added.chain(configured).collect();
+        all.into_iter().filter(move |(net, _)| Some(*net) > after)
     }
 
     /// What the store has to follow since the last call.

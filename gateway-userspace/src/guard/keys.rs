@@ -1,7 +1,7 @@
 //! API keys: `gwk_<id>_<secret>`. The key is shown once; what is kept is its SHA-256, which is
 //! enough for 256 random bits.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::store::Change;
 use crate::{clock::Wall, ipc::message::ApiKey};
 
-/// Keys kept, revoked ones included; so many fit into one answer of the control socket.
+/// Keys kept, revoked ones included.
 const CAPACITY: usize = 10_000;
 
 /// Bytes of a client's name.
@@ -113,8 +113,10 @@ impl KeyRing {
         Ok(())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &StoredKey)> {
-        self.keys.iter()
+    /// The keys behind the id `after`, ordered; from the first without it.
+    pub(crate) fn after(&self, after: Option<&str>) -> impl Iterator<Item = (&String, &StoredKey)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.keys.range::<str, _>((from, Bound::Unbounded))
     }
 
     /// The key `id` as the proxy gets it.

@@ -1,113 +1,61 @@
 //! What the guard's tests share: a small configuration and a kernel that only remembers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
-use super::kernel::{KernelBan, KernelError, PacketFilter, filter::DropEvent, filter::Reconciled};
+use super::kernel::{
+    Bulk, BulkFilter, KernelBan, KernelError, Loaded, PacketFilter, Record, ShadowOrders,
+    filter::{DropEvent, Met, Reconciled},
+};
 use crate::{
-    config::model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Config, Guard, Kernel, Log,
-        Mode, Proxy, Rate, Timeouts,
+    config::{
+        model::{Config, Kernel},
+        testing::sample,
     },
     control::KernelStatus,
     ipc::message::ReasonCount,
 };
 
 /// Threshold 100, first ban a minute, longest ten; sources are forgotten after an hour.
+const SETTINGS: &str = r#"
+[kernel]
+allow_limit = { rate = "1000/s" }
+packets = { rate = "1000/s" }
+limit_inserts = 100
+events = 10
+pins = "/sys/fs/bpf/gateway-test"
+[kernel.capacity]
+hosts = 100
+prefixes = 100
+dynamic = 1000
+allow = 100
+limits = 100
+[bans]
+threshold = 100
+half_life = "1m"
+first = "1m"
+longest = "10m"
+forget = "1h"
+trust = "5m"
+sources = 1000
+per_second = 10
+[guard]
+run = "/nonexistent/run"
+state = "/nonexistent/state"
+[log]
+access = "off"
+queue = 100
+"#;
+
 pub(crate) fn config() -> Config {
-    Config {
-        kernel: kernel(),
-        bans: Bans {
-            threshold: 100,
-            half_life: Duration::from_mins(1),
-            first: Duration::from_mins(1),
-            longest: Duration::from_mins(10),
-            forget: Duration::from_hours(1),
-            trust: Duration::from_mins(5),
-            sources: 1000,
-            per_second: 10,
-            weights: Vec::new(),
-        },
-        guard: Guard {
-            run: "/nonexistent/run".into(),
-            state: "/nonexistent/state".into(),
-            user: "gateway-proxy".to_owned(),
-            group: "gateway".to_owned(),
-        },
-        admin: Admin { metrics: None },
-        log: Log { access: AccessLog::Off, queue: 100 },
-        proxy: proxy(),
-        listeners: Vec::new(),
-        identities: Vec::new(),
-        suppliers: Vec::new(),
-        routes: Vec::new(),
-    }
-}
-
-fn kernel() -> Kernel {
-    let pass = Answer::Pass;
-    Kernel {
-        enabled: false,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: rate(1000),
-        packets: Some(rate(1000)),
-        packets_neighbourhood: None,
-        syns: None,
-        syns_neighbourhood: None,
-        limit_inserts: 100,
-        capacity: Capacity { hosts: 100, prefixes: 100, allow: 100, limits: 100 },
-        answers: Answers {
-            ethernet_truncated: pass,
-            vlan_depth: pass,
-            ether_type_unknown: pass,
-            ipv4_malformed: pass,
-            ipv6_malformed: pass,
-            extension_depth: pass,
-            extension_malformed: pass,
-            later_fragment: pass,
-            transport_malformed: pass,
-            limit_inserts: pass,
-        },
-        events: 10,
-        pins: "/sys/fs/bpf/gateway-test".into(),
-    }
-}
-
-fn proxy() -> Proxy {
-    let second = Duration::from_secs(1);
-    Proxy {
-        workers: 1,
-        connections: 100,
-        connections_per_source: 10,
-        requests: 100,
-        head_bytes: 16384,
-        head_fields: 100,
-        streams: 100,
-        body_bytes: 65536,
-        anonymous: rate(100),
-        limiter_keys: 100,
-        timeouts: Timeouts {
-            handshake: second,
-            head: second,
-            body: second,
-            idle: second,
-            request: second,
-            connect: second,
-            first_byte: second,
-            stall: second,
-            drain: second,
-        },
-    }
-}
-
-fn rate(count: u32) -> Rate {
-    Rate { count, per: Duration::from_secs(1), burst: count }
+    let mut config = sample(SETTINGS);
+    config.suppliers.clear();
+    config
 }
 
 /// Holds what it is given, up to a capacity, and fails when told to.
@@ -118,6 +66,12 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    /// The policy on trial, and what is left of it.
+    pub(crate) trial: Option<(Kernel, Duration)>,
+    /// The policy confirmed last.
+    pub(crate) policy: Option<Kernel>,
+    pub(crate) shadow: ShadowOrders,
+    pub(crate) bulk: FakeBulk,
     /// Waiting to be taken.
     pub(crate) events: Vec<DropEvent>,
 }
@@ -144,8 +98,25 @@ impl PacketFilter for FakeKernel {
         Ok(self.bans.remove(&net).is_some())
     }
 
-    fn ban_hits(&self, _net: IpNet) -> Result<u64, KernelError> {
-        Ok(7)
+    fn ban_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record { hits: 7, last_seen: Some(Duration::from_secs(3)) })
+    }
+
+    fn bulk_record(&self, net: IpNet) -> Result<Record, KernelError> {
+        let held = self.bulk.held().contains_key(&net);
+        Ok(Record { hits: if held { 9 } else { 0 }, last_seen: None })
+    }
+
+    fn met_by(&self, address: std::net::IpAddr) -> Result<Vec<Met>, KernelError> {
+        let met = |bulk, net: &IpNet| Met { net: *net, bulk, record: Record::default() };
+        let singles = self.bans.keys().map(|net| met(false, net));
+        let held = self.bulk.held();
+        let listed = held.keys().map(|net| met(true, net));
+        Ok(singles.chain(listed).filter(|met| met.net.contains(&address)).collect())
+    }
+
+    fn bulk(&self) -> Box<dyn BulkFilter> {
+        Box::new(self.bulk.clone())
     }
 
     fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError> {
@@ -182,6 +153,47 @@ impl PacketFilter for FakeKernel {
         Ok(())
     }
 
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial = Some((config.clone(), time));
+        Ok(())
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        self.check()?;
+        match self.trial.take() {
+            Some((policy, left)) if !left.is_zero() => {
+                self.policy = Some(policy);
+                Ok(())
+            }
+            Some(over) => {
+                self.trial = Some(over);
+                Err(KernelError::TrialOver)
+            }
+            None => Err(KernelError::NoTrial),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        self.check()?;
+        self.trial.take().map(drop).ok_or(KernelError::NoTrial)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        self.check()?;
+        Ok(self.trial.as_ref().map(|(_, left)| *left))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.check()?;
+        self.shadow = orders;
+        Ok(())
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        self.shadow
+    }
+
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
         self.check()?;
         Ok(Vec::new())
@@ -198,5 +210,51 @@ impl PacketFilter for FakeKernel {
 
     fn next_event(&mut self) -> Option<DropEvent> {
         self.events.pop()
+    }
+}
+
+/// The lists of a [`FakeKernel`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeBulk(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bans: BTreeMap<IpNet, KernelBan>,
+    capacity: Option<usize>,
+}
+
+impl FakeBulk {
+    pub(crate) fn held(&self) -> BTreeMap<IpNet, KernelBan> {
+        self.0.lock().unwrap().bans.clone()
+    }
+
+    pub(crate) fn limit(&self, capacity: usize) {
+        self.0.lock().unwrap().capacity = Some(capacity);
+    }
+}
+
+impl BulkFilter for FakeBulk {
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError> {
+        let mut held = self.0.lock().unwrap();
+        let entries = wanted.v4.len() + wanted.v6.len();
+        if let Some(capacity) = held.capacity.filter(|capacity| entries > *capacity) {
+            let capacity = u32::try_from(capacity).unwrap();
+            return Err(KernelError::BulkFull { map: "BAN4", wanted: entries, capacity });
+        }
+        let kind = |kind: u8| wanted.kinds[usize::from(kind)];
+        let v4 = wanted.v4.iter().map(|ban| {
+            let address = std::net::Ipv4Addr::from(ban.address);
+            (IpNet::new(address.into(), ban.length).unwrap(), kind(ban.kind))
+        });
+        let v6 = wanted.v6.iter().map(|ban| {
+            let address = std::net::Ipv6Addr::from(ban.address);
+            (IpNet::new(address.into(), ban.length).unwrap(), kind(ban.kind))
+        });
+        held.bans = v4.chain(v6).collect();
+        Ok(Loaded { entries, kept: false })
+    }
+
+    fn clear_some(&mut self) -> Result<bool, KernelError> {
+        Ok(false)
     }
 }

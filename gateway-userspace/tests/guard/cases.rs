@@ -134,7 +134,9 @@ fn keys_reach_the_proxy() {
     assert!(gateway.stop());
     gateway.start();
     assert_eq!(keys_of_the_proxy(&gateway), 1);
-    let Response::Keys { keys } = gateway.ask(&Request::KeyList) else { panic!("no keys") };
+    let Response::Keys { keys, .. } = gateway.ask(&Request::KeyList { after: None }) else {
+        panic!("no keys")
+    };
     assert!(keys[0].revoked);
 }
 

@@ -17,6 +17,7 @@ use gateway_tests::{
     inject::{Bound, Flood},
     lab::{FLOOD_V4, FLOOD_V6, Lab},
     load::{Load, Served},
+    skip,
     wait::{pause, until},
 };
 
@@ -49,6 +50,23 @@ fn ban_and_flood(lab: &Lab, gateway: &Gateway<'_>) -> Result<Flood> {
     let flood = lab.flood(BANNED, LONG)?;
     flood_goes_on(&flood)?;
     Ok(flood)
+}
+
+/// A gateway that bans two flooding prefixes, while a case does things to it; not one of their
+/// frames may come through meanwhile.
+fn under_flood(
+    name: &str,
+    case: impl FnOnce(&Lab, &mut Gateway<'_>, &Flood) -> Result<()>,
+) -> Result<()> {
+    if skip::without_root(name)? {
+        return Ok(());
+    }
+    let lab = Lab::build()?;
+    let mut gateway = lab.gateway(&lab.settings())?;
+    gateway.start()?;
+    let flood = ban_and_flood(&lab, &gateway)?;
+    case(&lab, &mut gateway, &flood)?;
+    nothing_leaked(&lab, flood)
 }
 
 /// At least a thousand more frames of the flood were sent.

@@ -11,7 +11,7 @@ use gateway_tests::{
 };
 use nix::sys::signal::{Signal, kill};
 
-use super::{SETTLE, SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on};
+use super::{SETTLE, SOON, all_served, flood_goes_on, served_on, under_flood};
 
 const PACE: Pace = Pace { connections: 4, per_second: 50, reuse: true };
 
@@ -27,94 +27,77 @@ fn honest(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 2]> {
 
 #[test]
 fn killed_guard_leaks_nothing_and_no_client_notices() -> Result<()> {
-    if skip::without_root("netns::killed_guard_leaks_nothing_and_no_client_notices")? {
-        return Ok(());
-    }
-    let lab = Lab::build()?;
-    let mut gateway = lab.gateway(&lab.settings())?;
-    gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    let loads = honest(&lab, &gateway)?;
-    served_on(&loads)?;
-    let proxy = gateway.proxy_pid()?;
+    under_flood("netns::killed_guard_leaks_nothing_and_no_client_notices", |lab, gateway, flood| {
+        let loads = honest(lab, gateway)?;
+        served_on(&loads)?;
+        let proxy = gateway.proxy_pid()?;
 
-    gateway.kill_guard()?;
-    flood_goes_on(&flood)?;
-    served_on(&loads)?;
-    gateway.start()?;
-    assert_eq!(gateway.proxy_pid()?, proxy, "the new guard takes the serving proxy over");
-    served_on(&loads)?;
-    flood_goes_on(&flood)?;
-    // Adopted for real: it can be watched and replaced.
-    ensure!(gateway.status()?.bans.used == 2);
-    all_served(loads)?;
-    nothing_leaked(&lab, flood)
+        gateway.kill_guard()?;
+        flood_goes_on(flood)?;
+        served_on(&loads)?;
+        gateway.start()?;
+        assert_eq!(gateway.proxy_pid()?, proxy, "the new guard takes the serving proxy over");
+        served_on(&loads)?;
+        flood_goes_on(flood)?;
+        // Adopted for real: it can be watched and replaced.
+        ensure!(gateway.status()?.bans.used == 2);
+        all_served(loads)?;
+        Ok(())
+    })
 }
 
 #[test]
 fn killed_proxy_is_back_at_once_and_leaks_nothing() -> Result<()> {
-    if skip::without_root("netns::killed_proxy_is_back_at_once_and_leaks_nothing")? {
-        return Ok(());
-    }
-    let lab = Lab::build()?;
-    let mut gateway = lab.gateway(&lab.settings())?;
-    gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    let loads = honest(&lab, &gateway)?;
-    served_on(&loads)?;
-    let proxy = gateway.proxy_pid()?;
-    kill(proxy, Signal::SIGKILL)?;
-    let back =
-        until("another proxy", SOON, || gateway.proxy_pid().ok().filter(|pid| *pid != proxy))?;
-    ensure!(back != proxy);
-    served_on(&loads)?;
-    assert_eq!(gateway.status()?.proxy.restarts, 1);
-    for load in loads {
-        // What the dead proxy held in its hands is lost, one request a connection; nothing else.
-        let served = load.stop()?;
-        ensure!(served.failed <= u64::try_from(PACE.connections)?, "{served:?}");
-    }
-    nothing_leaked(&lab, flood)
+    under_flood("netns::killed_proxy_is_back_at_once_and_leaks_nothing", |lab, gateway, _flood| {
+        let loads = honest(lab, gateway)?;
+        served_on(&loads)?;
+        let proxy = gateway.proxy_pid()?;
+        kill(proxy, Signal::SIGKILL)?;
+        let back =
+            until("another proxy", SOON, || gateway.proxy_pid().ok().filter(|pid| *pid != proxy))?;
+        ensure!(back != proxy);
+        served_on(&loads)?;
+        assert_eq!(gateway.status()?.proxy.restarts, 1);
+        for load in loads {
+            // What the dead proxy held in its hands is lost, one request a connection; nothing else.
+            let served = load.stop()?;
+            ensure!(served.failed <= u64::try_from(PACE.connections)?, "{served:?}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn killed_guard_and_proxy_leave_the_filter_and_come_back() -> Result<()> {
-    if skip::without_root("netns::killed_guard_and_proxy_leave_the_filter_and_come_back")? {
-        return Ok(());
-    }
-    let lab = Lab::build()?;
-    let mut gateway = lab.gateway(&lab.settings())?;
-    gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    let proxy = gateway.proxy_pid()?;
-    gateway.kill_guard()?;
-    kill(proxy, Signal::SIGKILL)?;
-    flood_goes_on(&flood)?;
-    gateway.start()?;
-    flood_goes_on(&flood)?;
-    assert_eq!(gateway.bans()?.len(), 2);
-    served_on(&honest(&lab, &gateway)?)?;
-    nothing_leaked(&lab, flood)
+    under_flood(
+        "netns::killed_guard_and_proxy_leave_the_filter_and_come_back",
+        |lab, gateway, flood| {
+            let proxy = gateway.proxy_pid()?;
+            gateway.kill_guard()?;
+            kill(proxy, Signal::SIGKILL)?;
+            flood_goes_on(flood)?;
+            gateway.start()?;
+            flood_goes_on(flood)?;
+            assert_eq!(gateway.bans()?.len(), 2);
+            served_on(&honest(lab, gateway)?)?;
+            Ok(())
+        },
+    )
 }
 
 #[test]
 fn restart_keeps_bans_and_filter() -> Result<()> {
-    if skip::without_root("netns::restart_keeps_bans_and_filter")? {
-        return Ok(());
-    }
-    let lab = Lab::build()?;
-    let mut gateway = lab.gateway(&lab.settings())?;
-    gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    for _ in 0..2 {
-        ensure!(gateway.stop()?.success());
-        ensure!(lab.inside.processes().is_empty(), "a proxy outlived an orderly stop");
-        flood_goes_on(&flood)?;
-        gateway.start()?;
-        flood_goes_on(&flood)?;
-    }
-    assert_eq!(gateway.bans()?.len(), 2);
-    nothing_leaked(&lab, flood)
+    under_flood("netns::restart_keeps_bans_and_filter", |lab, gateway, flood| {
+        for _ in 0..2 {
+            ensure!(gateway.stop()?.success());
+            ensure!(lab.inside.processes().is_empty(), "a proxy outlived an orderly stop");
+            flood_goes_on(flood)?;
+            gateway.start()?;
+            flood_goes_on(flood)?;
+        }
+        assert_eq!(gateway.bans()?.len(), 2);
+        Ok(())
+    })
 }
 
 #[test]

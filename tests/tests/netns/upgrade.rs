@@ -16,7 +16,9 @@ use gateway_tests::{
     wait::until,
 };
 
-use super::{SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on};
+use super::{
+    SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on, under_flood,
+};
 
 #[test]
 fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
@@ -94,26 +96,21 @@ fn another_program_and_renewed_certificates_refuse_no_request() -> Result<()> {
 
 #[test]
 fn changed_capacity_leaks_nothing() -> Result<()> {
-    if skip::without_root("netns::changed_capacity_leaks_nothing")? {
-        return Ok(());
-    }
-    let lab = Lab::build()?;
-    let mut settings = lab.settings();
-    let mut gateway = lab.gateway(&settings)?;
-    gateway.start()?;
-    let flood = ban_and_flood(&lab, &gateway)?;
-    for hosts in [20_000, 5_000] {
-        settings.kernel = format!(
-            "attach = \"native\"\n\
-             capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
-        );
-        gateway.configure(&settings)?;
-        gateway.kill_guard()?;
-        gateway.start()?;
-        flood_goes_on(&flood)?;
-        let maps = gateway.status()?.kernel.maps;
-        ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
-        assert_eq!(gateway.bans()?.len(), 2);
-    }
-    nothing_leaked(&lab, flood)
+    under_flood("netns::changed_capacity_leaks_nothing", |lab, gateway, flood| {
+        let mut settings = lab.settings();
+        for hosts in [20_000, 5_000] {
+            settings.kernel = format!(
+                "attach = \"native\"\n\
+                 capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
+            );
+            gateway.configure(&settings)?;
+            gateway.kill_guard()?;
+            gateway.start()?;
+            flood_goes_on(flood)?;
+            let maps = gateway.status()?.kernel.maps;
+            ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
+            assert_eq!(gateway.bans()?.len(), 2);
+        }
+        Ok(())
+    })
 }

@@ -123,18 +123,18 @@ fn too_wide_and_too_many_are_refused_and_old_bans_stay() {
         fixture.filter.put_ban(host(last), &forever()).unwrap();
     }
     let refused = fixture.filter.put_ban(host(64), &forever()).unwrap_err();
-    assert!(matches!(refused, KernelError::Full { capacity: 64, key: "hosts", .. }), "{refused}");
+    assert!(matches!(refused, KernelError::Full { capacity: 64, key: "dynamic", .. }), "{refused}");
     fixture.filter.put_ban(host(3), &lasting(Duration::from_mins(1))).unwrap();
     for last in 0..64 {
         let frame = udp4(Ipv4Addr::new(10, 0, 0, last));
         assert_eq!(fixture.judge(&frame), (DROP, Reason::BanHost), "{last}");
     }
-    let prefix = |number: u8| net(&format!("172.16.{number}.0/24"));
+    let site = |number: u16| net(&format!("2001:db8:{number:x}::/47"));
     for number in 0..64 {
-        fixture.filter.put_ban(prefix(number), &forever()).unwrap();
+        fixture.filter.put_ban(site(2 * number), &forever()).unwrap();
     }
-    let refused = fixture.filter.put_ban(prefix(64), &forever()).unwrap_err();
-    assert!(matches!(refused, KernelError::Full { key: "prefixes", .. }), "{refused}");
+    let refused = fixture.filter.put_ban(site(128), &forever()).unwrap_err();
+    assert!(matches!(refused, KernelError::Full { key: "dynamic", .. }), "{refused}");
 }
 
 #[test]
@@ -172,8 +172,7 @@ fn bulk_holds_its_count() {
         return;
     }
     let mut config = config();
-    config.capacity.hosts = 100_000;
-    config.capacity.prefixes = 20_000;
+    config.capacity.dynamic = 100_000;
     let mut fixture = Fixture::with(&config);
     let hosts =
         (0..50_000_u32).map(|i| IpNet::from(IpAddr::from((0x0a00_0000 + i * 7).to_be_bytes())));
@@ -186,7 +185,13 @@ fn bulk_holds_its_count() {
     assert_eq!(added, 60_000);
     let again = fixture.filter.reconcile(&wanted, &[]).unwrap();
     assert_eq!((again.added, again.removed, again.kept), (0, 0, 60_000));
-    let used: u64 = fixture.filter.status().maps.iter().map(|map| map.used).sum();
+    let status = fixture.filter.status();
+    let used: u64 = status
+        .maps
+        .iter()
+        .filter(|map| ["ban4", "ban6"].contains(&&*map.name))
+        .map(|map| map.used)
+        .sum();
     assert_eq!(used, 60_000);
     assert_eq!(fixture.filter.reconcile(&[], &[]).unwrap().removed, 60_000);
     assert_eq!(fixture.judge(&udp4(Ipv4Addr::new(10, 0, 0, 7))), (PASS, Reason::Passed));

@@ -23,8 +23,9 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1
 echo "@kernel $(uname -r)"
 /tests/verifier /tests/gateway-ebpf
-echo "@exit verifier $?"
-while read -r name; do
+verified=$?
+echo "@exit verifier $verified"
+while [ $verified = 0 ] && read -r name; do
     # One after the other: under emulation two tests at once would only disturb each other's time.
     "/tests/$name" --test-threads=1
     echo "@exit $name $?"

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::fetch::answer;
+use super::{Scope, fetch::answer};
 use crate::command;
 
 /// Test targets that judge packets in a kernel are named so, as cargo's pattern.
@@ -33,9 +33,9 @@ const TOOLS: [&str; 2] = ["ip", "ethtool"];
 pub(super) type File = (String, Vec<u8>);
 
 /// Builds all of it.
-pub(super) fn build(folder: &Path) -> Result<Vec<File>> {
+pub(super) fn build(scope: Scope, folder: &Path) -> Result<Vec<File>> {
     let built = Built::with_cargo()?;
-    let tests = built.tests();
+    let tests = if scope == Scope::Tests { built.tests() } else { BTreeMap::new() };
     let list: String = tests.keys().flat_map(|name| [name, "\n"]).collect();
     let mut files = vec![
         ("init".to_owned(), include_bytes!("init.sh").to_vec()),

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Run, outcome::Costs};
+use super::{Run, fetch::SUITES, outcome::Costs};
 use crate::command;
 
 const DOCUMENT: &str = "docs/kernels.md";
@@ -24,53 +24,92 @@ const PROGRAM: &str = "program";
 /// A verifier that walks this much more has found a path that nobody meant.
 const GROWTH_PERCENT: u64 = 10;
 
-/// What was measured before, by label of the kernel.
+/// Counts by label of the kernel.
 pub(super) type Baseline = BTreeMap<String, Costs>;
 
 /// Both tables.
-pub(super) fn render(runs: &[Run]) -> String {
-    let results = ["kernel", "release", "package", "passed", "failed", "left out"];
-    let mut lines = head(&results.map(str::to_owned));
-    lines.extend(runs.iter().map(result));
-    lines.push(String::new());
-    let labels = runs.iter().map(|run| run.suite.label.to_owned());
-    lines.extend(head(&iter::once(PROGRAM.to_owned()).chain(labels).collect::<Vec<_>>()));
-    let programs = runs.iter().flat_map(|run| run.outcome.costs.keys());
-    lines.extend(programs.collect::<BTreeSet<_>>().into_iter().map(|name| costs(name, runs)));
-    lines.join("\n")
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// Rows by label.
+    results: BTreeMap<String, String>,
+    pub(super) baseline: Baseline,
 }
 
-fn head(cells: &[String]) -> Vec<String> {
+impl Tables {
+    pub(super) fn of(runs: &[Run]) -> Self {
+        let mut tables = Self::default();
+        for run in runs {
+            tables.add(run);
+        }
+        tables
+    }
+
+    /// What the document has.
+    pub(super) fn written() -> Result<Self> {
+        Ok(Self::parse(&read()?))
+    }
+
+    fn parse(text: &str) -> Self {
+        let row = |label: &str| text.lines().find(|line| line.starts_with(&format!("| {label} (")));
+        let results = SUITES
+            .iter()
+            .filter_map(|suite| Some((suite.label.to_owned(), row(suite.label)?.to_owned())));
+        Self { results: results.collect(), baseline: parse_baseline(text) }
+    }
+
+    /// Takes in a run; kernels that were not run keep what they had.
+    fn add(&mut self, run: &Run) {
+        let label = || run.suite.label.to_owned();
+        // Where programs were only loaded, what the tests said before still stands.
+        if run.outcome.tally.passed > 0 {
+            self.results.insert(label(), result(run));
+        }
+        self.baseline.insert(label(), run.outcome.costs.clone());
+    }
+
+    pub(super) fn render(&self) -> String {
+        let results = ["kernel", "release", "package", "passed", "failed", "left out"];
+        let mut lines = head(&results.map(str::to_owned));
+        // Oldest first, which their names do not sort to.
+        let labels: Vec<_> = SUITES.iter().map(|suite| suite.label).collect();
+        lines.extend(labels.iter().filter_map(|label| self.results.get(*label)).cloned());
+        lines.push(String::new());
+        let columns: Vec<_> =
+            labels.into_iter().filter(|label| self.baseline.contains_key(*label)).collect();
+        lines.extend(head(&iter::once(&PROGRAM).chain(&columns).collect::<Vec<_>>()));
+        let programs = self.baseline.values().flat_map(Costs::keys).collect::<BTreeSet<_>>();
+        lines.extend(programs.into_iter().map(|program| self.counts(program, &columns)));
+        lines.join("\n")
+    }
+
+    fn counts(&self, program: &str, columns: &[&str]) -> String {
+        let known = |label: &str| self.baseline.get(label).and_then(|costs| costs.get(program));
+        let count = |label: &&str| known(label).map_or("-".to_owned(), u64::to_string);
+        let cells = iter::once(format!("`{program}`")).chain(columns.iter().map(count));
+        row(&cells.collect::<Vec<_>>())
+    }
+}
+
+fn head<T: AsRef<str>>(cells: &[T]) -> Vec<String> {
     vec![row(cells), "|---".repeat(cells.len()) + "|"]
 }
 
-fn row(cells: &[String]) -> String {
+fn row<T: AsRef<str>>(cells: &[T]) -> String {
+    let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
     format!("| {} |", cells.join(" | "))
 }
 
 fn result(run: &Run) -> String {
     let Run { suite, version, outcome } = run;
     let tally = &outcome.tally;
-    let counts = [tally.passed, tally.failed].map(|count| count.to_string());
     let mut cells = vec![format!("{} ({})", suite.label, suite.name)];
     cells.extend([outcome.release.clone(), version.clone()]);
-    cells.extend(counts);
+    cells.extend([tally.passed, tally.failed].map(|count| count.to_string()));
     cells.push(tally.skipped.len().to_string());
     row(&cells)
 }
 
-fn costs(program: &str, runs: &[Run]) -> String {
-    let cost = |run: &Run| run.outcome.costs.get(program).map_or("-".to_owned(), u64::to_string);
-    let cells = iter::once(format!("`{program}`")).chain(runs.iter().map(cost));
-    row(&cells.collect::<Vec<_>>())
-}
-
-/// The counts in the document.
-pub(super) fn baseline() -> Result<Baseline> {
-    Ok(parse(&read()?))
-}
-
-fn parse(text: &str) -> Baseline {
+fn parse_baseline(text: &str) -> Baseline {
     let rows = text.lines().map(|line| {
         line.trim_matches('|')
             .split('|')
@@ -107,7 +146,12 @@ pub(super) fn growth(baseline: &Baseline, label: &str, costs: &Costs) -> Vec<Str
 
 /// Writes the tables into the document.
 pub(super) fn renew(runs: &[Run]) -> Result<()> {
-    let text = replaced(&read()?, &render(runs))?;
+    let text = read()?;
+    let mut tables = Tables::parse(&text);
+    for run in runs {
+        tables.add(run);
+    }
+    let text = replaced(&text, &tables.render())?;
     let path = path();
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
@@ -133,35 +177,40 @@ fn read() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fetch::SUITES, *};
+    use super::*;
     use crate::kernels::outcome::Outcome;
 
-    fn runs(counts: &[u64]) -> Vec<Run> {
-        let run = |(suite, count): (_, &u64)| {
-            let mut outcome = Outcome::default();
-            outcome.read(&format!("@program gateway {count}"));
-            outcome.read("@program clocks 12");
-            Run { suite, version: "1-1".to_owned(), outcome }
-        };
-        SUITES.into_iter().zip(counts).map(run).collect()
+    fn run(label: &str, count: u64) -> Run {
+        let suite = *SUITES.iter().find(|suite| suite.label == label).unwrap();
+        let mut outcome = Outcome::default();
+        outcome.read("test result: ok. 2 passed; 0 failed; 0 ignored;");
+        outcome.read(&format!("@program gateway {count}"));
+        outcome.read("@program clocks 12");
+        Run { suite, version: format!("{label}-{count}"), outcome }
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn what_is_written_is_read_back_and_the_rest_stays() {
         let document = format!("# Kernels\n\n{BEGIN}old\n{END}\nMore.\n");
-        let written = replaced(&document, &render(&runs(&[100, 200, 300]))).unwrap();
+        let first = Tables::of(&[run("6.1", 100), run("6.12", 200)]);
+        let written = replaced(&document, &first.render()).unwrap();
         assert!(written.ends_with("\nMore.\n") && !written.contains("old"));
-        let baseline = parse(&written);
-        let count = |label: &str, program: &str| baseline[label][program];
-        assert_eq!((count("6.1", "gateway"), count("newest", "gateway")), (100, 300));
-        assert_eq!(count("6.12", "clocks"), 12);
-        let again = replaced(&written, &render(&runs(&[1, 2, 3]))).unwrap();
-        assert_eq!(parse(&again)["6.1"]["gateway"], 1);
+        let mut tables = Tables::parse(&written);
+        for new in [run("6.12", 201), run("newest", 300)] {
+            tables.add(&new);
+        }
+        let again = replaced(&written, &tables.render()).unwrap();
+        let read = Tables::parse(&again).baseline;
+        let counts = ["6.1", "6.12", "newest"].map(|label| read[label]["gateway"]);
+        assert_eq!((counts, read["6.1"]["clocks"]), ([100, 201, 300], 12));
+        for (version, times) in [("6.1-100", 1), ("6.12-200", 0), ("6.12-201", 1)] {
+            assert_eq!(again.matches(&format!("| {version} |")).count(), times, "{version}");
+        }
     }
 
     #[test]
     fn more_than_a_tenth_is_too_much_growth() {
-        let baseline = parse(&render(&runs(&[1000])));
+        let baseline = Tables::of(&[run("6.1", 1000)]).baseline;
         let judge =
             |count: u64| growth(&baseline, "6.1", &Costs::from([("gateway".into(), count)]));
         assert_eq!(judge(1100).len() + judge(10).len(), 0);

@@ -109,6 +109,12 @@ const RULES: &[Rule] = &[
         why: "the command line starts the app",
     },
     Rule {
+        scope: "doctor",
+        verdict: Only(&["config::model", "guard::kernel"]),
+        except: &[],
+        why: "it looks at the machine, not at a running gateway",
+    },
+    Rule {
         scope: "cli",
         verdict: Never(&["guard", "proxy"]),
         except: &[

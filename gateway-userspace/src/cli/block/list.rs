@@ -2,8 +2,7 @@
 
 use crate::{
     cli::{
-        Context,
-        client::{self, Client},
+        Context, client,
         output::{Output, span, table},
     },
     clock::{self, Wall},
@@ -26,23 +25,15 @@ impl Args {
 
 /// All bans of the running gateway, asked for in portions.
 pub(super) fn fetch(context: &Context) -> anyhow::Result<Vec<Ban>> {
-    let mut client = Client::connect(&context.socket)?;
-    let mut list: Vec<Ban> = Vec::new();
-    loop {
-        let after = list.last().map(|ban| ban.net);
-        let Response::Bans { bans, more } = client.ask(&Request::BlockList { after })? else {
-            return Err(client::unexpected());
-        };
-        // A guard that goes in circles would keep us asking for ever.
-        let goes_on = bans.first().is_some_and(|first| Some(first.net) > after);
-        list.extend(bans);
-        if !more {
-            return Ok(list);
-        }
-        if !goes_on {
-            return Err(client::unexpected());
-        }
-    }
+    client::pages(
+        &context.socket,
+        |after| Request::BlockList { after },
+        |answer| {
+            let Response::Bans { bans, more } = answer else { return None };
+            Some((bans, more))
+        },
+        |ban| ban.net,
+    )
 }
 
 /// The table of bans.

@@ -1,7 +1,8 @@
 //! `[kernel]`: the XDP filter.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use gateway_common::Class;
 use ipnet::IpNet;
 
 use crate::config::{
@@ -21,6 +22,9 @@ const INTERFACES: usize = 64;
 
 /// Entries of one map, at most: 16 M hosts are 1 GiB of locked memory.
 const CAPACITY: u32 = 1 << 24;
+
+/// Too short to type a word in, or so long that nobody would come back for it.
+const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
 const ANSWERS: &[(&str, Answer)] = &[("pass", Answer::Pass), ("drop", Answer::Drop)];
 
@@ -43,6 +47,8 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
             default.mode,
             &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)],
         ),
+        shadow: classes(&mut section),
+        confirm: confirm(&mut section, default.confirm),
         protect: prefixes(&mut section, "protect"),
         trusted_proxies: prefixes(&mut section, "trusted_proxies"),
         shared: prefixes(&mut section, "shared"),
@@ -63,6 +69,28 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
     };
     section.finish();
     kernel
+}
+
+fn classes(section: &mut Section<'_>) -> Vec<Class> {
+    let known = Class::ALL.map(|class| (class.name(), class));
+    let listed = section.get("shadow").map(|entry| entry.list(known.len())).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in listed {
+        let Some(class) = entry.choice(&known) else { continue };
+        if found.contains(&class) {
+            entry.refuse(format!("{} is listed twice", quoted(class.name())), "write it once");
+        } else {
+            found.push(class);
+        }
+    }
+    found
+}
+
+fn confirm(section: &mut Section<'_>, default: Option<Duration>) -> Option<Duration> {
+    if section.is_off("confirm") {
+        return None;
+    }
+    Some(section.time("confirm", default?, CONFIRM))
 }
 
 /// Says what is coming rather than leaving an operator to believe in a policy that is not there.
@@ -162,6 +190,7 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
     let capacity = Capacity {
         hosts: section.whole("hosts", default.hosts, 1..=CAPACITY),
         prefixes: section.whole("prefixes", default.prefixes, 1..=CAPACITY),
+        dynamic: section.whole("dynamic", default.dynamic, 1..=CAPACITY),
         allow: section.whole("allow", default.allow, 1..=CAPACITY),
         limits: section.whole("limits", default.limits, 1..=CAPACITY),
     };

@@ -27,6 +27,8 @@ pub(in crate::doctor) struct Machine {
     /// Capabilities the filter needs and this process has not.
     pub(in crate::doctor) missing: Vec<String>,
     pub(in crate::doctor) btf: bool,
+    /// Seen by what became of a program.
+    pub(in crate::doctor) compiled: Option<bool>,
     pub(in crate::doctor) jit: Seen<u64>,
     pub(in crate::doctor) harden: Seen<u64>,
     pub(in crate::doctor) stats: Seen<u64>,
@@ -69,6 +71,7 @@ impl Machine {
             root: Uid::effective().is_root(),
             missing: missing(),
             btf: fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false),
+            compiled: probe::is_compiled().ok(),
             jit: sysctl("net.core.bpf_jit_enable"),
             harden: sysctl("net.core.bpf_jit_harden"),
             stats: sysctl("kernel.bpf_stats_enabled"),

@@ -22,11 +22,10 @@ const OVERHEAD: u64 = 256 + 320 + 14 + 8;
 /// Drivers that split a page stop below it.
 const SURE_MTU: u64 = 3000;
 /// Drivers that had native XDP before kernels told (Linux 6.3), by the name ethtool has for them.
-const DRIVERS: [&str; 26] = [
+const DRIVERS: [&str; 25] = [
     "bnxt_en",
     "bonding",
     "cpsw",
-    "dpaa2-eth",
     "ena",
     "fsl_dpaa2_eth",
     "fsl_enetc",

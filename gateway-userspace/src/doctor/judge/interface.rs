@@ -259,8 +259,9 @@ pub(super) mod tests {
             let mut facts = card();
             facts.link.kind = Some(kind.to_owned());
             facts.lower = Some("eth1".to_owned());
-            let (level, found) = worst(&facts);
-            assert_eq!(level, Level::Warn, "{kind}");
+            let found = judge("eth0", Some(&facts), Attach::Auto);
+            let found = found.into_iter().find(|one| one.about == "parent").unwrap();
+            assert_eq!(found.level, Level::Warn, "{kind}");
             assert!(found.change.unwrap().contains(named), "{kind}");
         }
         let port = Interface { master: Some(("bond0".to_owned(), "bond".to_owned())), ..card() };

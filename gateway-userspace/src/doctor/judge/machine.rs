@@ -20,7 +20,7 @@ const SLOW_CLOCKS: [&str; 5] = ["hpet", "acpi_pm", "pit", "jiffies", "refined-ji
 
 pub(in crate::doctor) fn judge(machine: &Machine) -> Vec<Finding> {
     let mut findings = vec![release(&machine.release), rights(machine), btf(machine.btf)];
-    findings.push(jit(machine.jit));
+    findings.push(jit(machine.compiled, machine.jit));
     findings.extend(harden(machine.harden));
     findings.extend(stats(machine.stats));
     findings.extend(unprivileged(machine.unprivileged));
@@ -67,17 +67,24 @@ fn btf(there: bool) -> Finding {
     Finding::note("btf", "the kernel has no BTF; the filter needs none, tools show less of it")
 }
 
-fn jit(enabled: Seen<u64>) -> Finding {
-    let slow = "BPF programs are interpreted, several times slower than compiled ones";
+fn jit(compiled: Option<bool>, setting: Seen<u64>) -> Finding {
     let enable = "sysctl -w net.core.bpf_jit_enable=1";
-    match enabled {
-        Seen::Is(0) => Finding::warn("jit", slow).change(enable),
-        Seen::Is(2) => {
+    let set = match setting {
+        Seen::Is(value) => Some(value > 0),
+        Seen::Absent | Seen::Hidden => None,
+    };
+    match (compiled.or(set), setting) {
+        (Some(true), Seen::Is(2)) => {
             Finding::warn("jit", "every program loaded is printed to the kernel log").change(enable)
         }
-        Seen::Is(_) => Finding::ok("jit", "BPF programs are compiled"),
-        Seen::Absent => Finding::warn("jit", slow).change("boot a kernel with CONFIG_BPF_JIT"),
-        Seen::Hidden => unseen("jit", "whether BPF programs are compiled"),
+        (Some(true), _) => Finding::ok("jit", "BPF programs are compiled"),
+        (Some(false), setting) => {
+            let boot = "boot a kernel with CONFIG_BPF_JIT";
+            let change = if setting == Seen::Is(0) { enable } else { boot };
+            Finding::warn("jit", "BPF programs are interpreted, several times slower than compiled")
+                .change(change)
+        }
+        (None, _) => unseen("jit", "whether BPF programs are compiled"),
     }
 }
 
@@ -197,9 +204,10 @@ mod tests {
     #[test]
     fn settings_that_cost_or_weaken_are_named_with_their_command() {
         for (finding, expected, command) in [
-            (jit(Seen::Is(0)), Level::Warn, "net.core.bpf_jit_enable=1"),
-            (jit(Seen::Absent), Level::Warn, "CONFIG_BPF_JIT"),
-            (jit(Seen::Hidden), Level::Note, "root"),
+            (jit(None, Seen::Is(0)), Level::Warn, "net.core.bpf_jit_enable=1"),
+            (jit(Some(true), Seen::Is(2)), Level::Warn, "net.core.bpf_jit_enable=1"),
+            (jit(Some(false), Seen::Absent), Level::Warn, "CONFIG_BPF_JIT"),
+            (jit(None, Seen::Hidden), Level::Note, "root"),
             (cookies(Seen::Is(0)), Level::Warn, "net.ipv4.tcp_syncookies=1"),
             (timestamps(Seen::Is(0)), Level::Warn, "net.ipv4.tcp_timestamps=1"),
             (clock("hpet"), Level::Warn, "clocksource"),
@@ -208,8 +216,13 @@ mod tests {
             assert_eq!(level(&finding), expected, "{finding:?}");
             assert!(finding.change.as_ref().is_some_and(|change| change.contains(command)));
         }
-        for finding in [jit(Seen::Is(1)), cookies(Seen::Is(1)), clock("tsc"), tick(Some(4_000_000))]
-        {
+        for finding in [
+            jit(None, Seen::Is(1)),
+            jit(Some(true), Seen::Absent),
+            cookies(Seen::Is(1)),
+            clock("tsc"),
+            tick(Some(4_000_000)),
+        ] {
             assert_eq!(level(&finding), Level::Ok, "{finding:?}");
         }
         assert_eq!(harden(Seen::Is(1)), None);

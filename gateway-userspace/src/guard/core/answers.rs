@@ -41,7 +41,7 @@ impl Core {
             Request::BlockImport { nets, ttl, note } => self.import(&nets, ttl, &note),
             Request::AllowAdd { net, note } => self.allow(net, note),
             Request::AllowRemove { net } => self.disallow(net),
-            Request::AllowList => Outcome::Now(self.list_allows()),
+            Request::AllowList { after } => Outcome::Now(self.list_allows(after)),
             Request::WhyAddress { address } => {
                 let why = Response::Why(Box::new(self.why_address(address)));
                 Outcome::WithProxy(why, self.query(Query::WhyAddress(address)))
@@ -51,7 +51,7 @@ impl Core {
                 Outcome::WithProxy(why, self.query(Query::WhyRequest(id)))
             }
             Request::KeyNew { identity, client, ttl } => self.new_key(&identity, &client, ttl),
-            Request::KeyList => Outcome::Now(self.list_keys()),
+            Request::KeyList { after } => Outcome::Now(self.list_keys(after.as_deref())),
             Request::KeyRevoke { id } => self.revoke_key(&id),
             Request::PanicPass => Outcome::Now(self.set_panic(true)),
             Request::PanicRestore => Outcome::Now(self.set_panic(false)),
@@ -99,13 +99,7 @@ impl Core {
 
     fn list_bans(&self, after: Option<IpNet>) -> Response {
         let table = self.bans.table();
-        let mut bans: Vec<Ban> = table
-            .after(after)
-            .take(LIST_PORTION + 1)
-            .map(|(net, ban)| self.shown(*net, ban))
-            .collect();
-        let more = bans.len() > LIST_PORTION;
-        bans.truncate(LIST_PORTION);
+        let (bans, more) = portion(table.after(after).map(|(net, ban)| self.shown(*net, ban)));
         Response::Bans { bans, more }
     }
 
@@ -149,20 +143,15 @@ impl Core {
         }
     }
 
-    fn list_allows(&self) -> Response {
-        let configured = self.allows.configured().iter().map(|net| Allow {
-            net: *net,
-            since: 0,
-            source: "kernel.protect".to_owned(),
-            note: String::new(),
-        });
-        let added = self.allows.iter().map(|(net, allow)| Allow {
-            net: *net,
-            since: allow.since.0,
-            source: "cli".to_owned(),
-            note: allow.note.clone(),
-        });
-        Response::Allows { allows: configured.chain(added).collect() }
+    fn list_allows(&self, after: Option<IpNet>) -> Response {
+        let shown = |(net, allow): (IpNet, Option<&allows::Allow>)| Allow {
+            net,
+            since: allow.map_or(0, |allow| allow.since.0),
+            source: if allow.is_some() { "cli" } else { "kernel.protect" }.to_owned(),
+            note: allow.map(|allow| allow.note.clone()).unwrap_or_default(),
+        };
+        let (allows, more) = portion(self.allows.after(after).map(shown));
+        Response::Allows { allows, more }
     }
 
     fn new_key(&mut self, identity: &str, client: &str, ttl: Option<Duration>) -> Outcome {
@@ -177,8 +166,8 @@ impl Core {
         }
     }
 
-    fn list_keys(&self) -> Response {
-        let keys = self.keys.iter().map(|(id, key)| Key {
+    fn list_keys(&self, after: Option<&str>) -> Response {
+        let keys = self.keys.after(after).map(|(id, key)| Key {
             id: id.clone(),
             identity: key.identity.clone(),
             client: key.client.clone(),
@@ -186,7 +175,8 @@ impl Core {
             expires: key.expires.map(|at| at.0),
             revoked: key.revoked,
         });
-        Response::Keys { keys: keys.collect() }
+        let (keys, more) = portion(keys);
+        Response::Keys { keys, more }
     }
 
     fn revoke_key(&mut self, id: &str) -> Outcome {
@@ -237,6 +227,14 @@ impl Core {
             note: ban.note.as_ref().to_owned(),
         }
     }
+}
+
+/// As many as an answer holds, and whether there are more.
+fn portion<T>(entries: impl Iterator<Item = T>) -> (Vec<T>, bool) {
+    let mut portion: Vec<T> = entries.take(LIST_PORTION + 1).collect();
+    let more = portion.len() > LIST_PORTION;
+    portion.truncate(LIST_PORTION);
+    (portion, more)
 }
 
 fn wanted(

@@ -56,6 +56,57 @@ fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
 }
 
 #[test]
+fn allows_and_keys_come_in_portions_that_fit_and_lose_nothing() {
+    const MANY: usize = 5_000;
+    let (_folder, mut core) = core_with(|config| {
+        config.kernel.capacity.allow = 10_000;
+        config.kernel.protect = vec![net("10.20.0.0/16"), net("203.0.113.0/24")];
+        config.identities = vec![crate::config::model::Identity {
+            name: "customers".to_owned(),
+            method: crate::config::model::IdentityMethod::ApiKey { header: "x".to_owned() },
+        }];
+    });
+    let mut nets = core.config.kernel.protect.clone();
+    for number in 0..MANY {
+        let net = IpAddr::from((0xC612_0000 + u32::try_from(number).unwrap()).to_be_bytes()).into();
+        nets.push(net);
+        // The longest that JSON makes of a byte.
+        let allow = crate::guard::allows::Allow { since: Wall(1), note: "\u{1}".repeat(256) };
+        core.allows.add(&mut *core.kernel.0, net, allow).unwrap();
+        core.keys.create("customers", &"\"".repeat(128), None, Wall(1)).unwrap();
+    }
+    nets.sort();
+    let mut seen = Vec::new();
+    let mut more = true;
+    while more {
+        let after = seen.last().copied();
+        let answer = fitting(&mut core, Request::AllowList { after });
+        let Response::Allows { allows, more: others } = answer else { panic!("no list") };
+        seen.extend(allows.iter().map(|allow| allow.net));
+        more = others;
+    }
+    assert_eq!(seen, nets);
+    let mut ids: Vec<String> = Vec::new();
+    more = true;
+    while more {
+        let after = ids.last().cloned();
+        let answer = fitting(&mut core, Request::KeyList { after });
+        let Response::Keys { keys, more: others } = answer else { panic!("no list") };
+        ids.extend(keys.into_iter().map(|key| key.id));
+        more = others;
+    }
+    assert!(ids.is_sorted() && ids.len() == MANY, "{}", ids.len());
+}
+
+/// An answer that fits a line of the control socket.
+fn fitting(core: &mut Core, request: Request) -> Response {
+    let Outcome::Now(response) = ask(core, request) else { panic!("no list") };
+    let line = serde_json::to_vec(&response).unwrap();
+    assert!(line.len() < crate::control::LINE_BYTES, "{} bytes", line.len());
+    response
+}
+
+#[test]
 fn an_import_takes_the_good_and_names_the_bad() {
     let (_folder, mut core) = core();
     let nets = vec![net("192.0.2.1/32"), net("127.0.0.0/8"), net("192.0.2.1/32")];

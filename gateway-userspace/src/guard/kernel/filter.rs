@@ -1,11 +1,11 @@
 //! What the guard asks of the packet filter, and the twin that stands in with `--kernel off`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use gateway_common::Reason;
+use gateway_common::{Class, Reason, cover::is_hashed6};
 use ipnet::IpNet;
 
-use crate::{control::KernelStatus, ipc::message::ReasonCount};
+use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
 
 /// A ban as the kernel holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,74 @@ impl BanSource {
     }
 }
 
+/// What a ban met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Packets.
+    pub hits: u64,
+    /// How long ago the last of them came, to about a second; `None` if none ever did.
+    pub last_seen: Option<Duration>,
+}
+
+/// A ban that the packets of an address meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Met {
+    pub net: IpNet,
+    /// Of a list, not a single ban.
+    pub bulk: bool,
+    pub record: Record,
+}
+
+/// One generation of bulk bans: each vector ordered by address and length, without doubles.
+#[derive(Debug, Default)]
+pub struct Bulk {
+    pub v4: Vec<BulkBan<u32>>,
+    pub v6: Vec<BulkBan<u128>>,
+    /// What entries name by number: who asked, why, until when.
+    pub kinds: Vec<KernelBan>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BulkBan<A> {
+    pub address: A,
+    pub length: u8,
+    /// Index in [`Bulk::kinds`].
+    pub kind: u8,
+}
+
+impl Bulk {
+    pub fn push4(&mut self, address: u32, length: u8, kind: u8) {
+        self.v4.push(BulkBan { address, length, kind });
+    }
+
+    /// Entries of the IPv4 hash, the IPv6 hash and the IPv6 trie.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let tail = self.v6.iter().filter(|ban| !is_hashed6(ban.length)).count();
+        (self.v4.len(), self.v6.len() - tail, tail)
+    }
+
+    pub fn push6(&mut self, address: u128, length: u8, kind: u8) {
+        self.v6.push(BulkBan { address, length, kind });
+    }
+}
+
+/// What became of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    pub entries: usize,
+    /// Exactly this was in force already.
+    pub kept: bool,
+}
+
+/// The bulk bans in the kernel, in the hands of one thread.
+pub trait BulkFilter: Send + std::fmt::Debug {
+    /// Puts exactly these in force, at one moment. On an error what was in force stays.
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError>;
+    /// Removes a portion of what is no longer in force; true if there may be more.
+    fn clear_some(&mut self) -> Result<bool, KernelError>;
+}
+
 /// What went wrong between the guard and the kernel. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
@@ -58,6 +126,10 @@ pub enum KernelError {
         "map {map} is full at {capacity} entries; raise {key} in [kernel.capacity] or remove entries"
     )]
     Full { map: &'static str, capacity: u32, key: &'static str },
+    #[error(
+        "the lists come to {wanted} entries of map {map}, which has room for {capacity}; raise hosts or prefixes in [kernel.capacity], or take a list away"
+    )]
+    BulkFull { map: &'static str, wanted: usize, capacity: u32 },
     #[error(
         "{net} is too wide to ban: the shortest IPv4 prefix is /8, the shortest IPv6 prefix /16"
     )]
@@ -99,6 +171,14 @@ pub enum KernelError {
         "kernel.{key}: its burst must be {least} or more, two ticks of this kernel ({tick:?} each), or the rate would be cut"
     )]
     Burst { key: &'static str, least: u64, tick: Duration },
+    #[error("no policy is on trial; `gateway policy show` tells which one holds")]
+    NoTrial,
+    #[error(
+        "the time to confirm is over and the policy before is in force again; `gateway policy apply` tries once more"
+    )]
+    TrialOver,
+    #[error("the packet filter is off: it has no policy; start without `--kernel off`")]
+    IsOff,
     #[error("the kernel {release} is too old: 5.15 is the oldest supported")]
     TooOld { release: String },
     #[error("{doing}")]
@@ -159,14 +239,43 @@ pub struct Reconciled {
     pub kept: usize,
 }
 
+/// What the operator ordered about shadow mode, against or beside the policy: bits by number of
+/// reason, none in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShadowOrders {
+    /// Counted and passed, whatever the policy says.
+    pub shadow: u64,
+    /// Dropped, whatever the policy says.
+    pub enforce: u64,
+}
+
+impl ShadowOrders {
+    /// These, or none if nobody can have given them: they were read from a damaged map.
+    pub(super) fn sound(self) -> Self {
+        let known = Class::ALL.iter().fold(0, |bits, class| bits | class.bits());
+        let sound = self.shadow & self.enforce == 0 && (self.shadow | self.enforce) & !known == 0;
+        if sound { self } else { Self::default() }
+    }
+}
+
 /// The packet filter. Changes hold when the call returns.
 pub trait PacketFilter {
     /// Adds or replaces a ban.
     fn put_ban(&mut self, net: IpNet, ban: &KernelBan) -> Result<(), KernelError>;
     /// Removes a ban; `false` if there was none.
     fn remove_ban(&mut self, net: IpNet) -> Result<bool, KernelError>;
+    /// What the single ban on exactly `net` met; nothing if there is none.
+    fn ban_record(&self, net: IpNet) -> Result<Record, KernelError>;
     /// Packets dropped by the ban on exactly `net`.
-    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError>;
+    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError> {
+        Ok(self.ban_record(net)?.hits)
+    }
+    /// The same of the bulk bans in force.
+    fn bulk_record(&self, net: IpNet) -> Result<Record, KernelError>;
+    /// Every ban that covers an address, the longest first, single ones before those of lists.
+    fn met_by(&self, address: IpAddr) -> Result<Vec<Met>, KernelError>;
+    /// The bulk bans, for the one thread that loads them.
+    fn bulk(&self) -> Box<dyn BulkFilter>;
     fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError>;
     fn remove_allow(&mut self, net: IpNet) -> Result<bool, KernelError>;
     /// Makes the maps hold exactly these, adding before removing, in bulk. Hits of kept bans stay.
@@ -183,6 +292,19 @@ pub trait PacketFilter {
     }
     /// Everything passes (`true`), or back to the rules.
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
+    /// Puts the policy of `config` in force for `time`; if it is not confirmed by then, the kernel
+    /// itself goes back to the one before.
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError>;
+    /// Makes the policy on trial, that of `config`, the one that holds.
+    fn confirm_policy(&mut self, config: &Kernel) -> Result<(), KernelError>;
+    /// Goes back to the policy before the trial, or notes that the kernel has.
+    fn roll_back_policy(&mut self) -> Result<(), KernelError>;
+    /// What is left of the trial: nothing is left when it is over and the kernel has gone back;
+    /// `None` when none is on.
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError>;
+    /// Replaces the operator's orders about shadow mode.
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
+    fn shadow_orders(&self) -> ShadowOrders;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.
@@ -204,8 +326,20 @@ impl PacketFilter for Off {
         Ok(true)
     }
 
-    fn ban_hits(&self, _net: IpNet) -> Result<u64, KernelError> {
-        Ok(0)
+    fn ban_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record::default())
+    }
+
+    fn bulk_record(&self, _net: IpNet) -> Result<Record, KernelError> {
+        Ok(Record::default())
+    }
+
+    fn met_by(&self, _address: IpAddr) -> Result<Vec<Met>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    fn bulk(&self) -> Box<dyn BulkFilter> {
+        Box::new(Off)
     }
 
     fn put_allow(&mut self, _net: IpNet) -> Result<(), KernelError> {
@@ -232,6 +366,30 @@ impl PacketFilter for Off {
         Ok(())
     }
 
+    fn try_policy(&mut self, _config: &Kernel, _time: Duration) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn confirm_policy(&mut self, _config: &Kernel) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        Ok(None)
+    }
+
+    fn order_shadow(&mut self, _orders: ShadowOrders) -> Result<(), KernelError> {
+        Err(KernelError::IsOff)
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        ShadowOrders::default()
+    }
+
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
         Ok(Vec::new())
     }
@@ -246,6 +404,16 @@ impl PacketFilter for Off {
 
     fn next_event(&mut self) -> Option<DropEvent> {
         None
+    }
+}
+
+impl BulkFilter for Off {
+    fn replace(&mut self, wanted: Arc<Bulk>) -> Result<Loaded, KernelError> {
+        Ok(Loaded { entries: wanted.v4.len() + wanted.v6.len(), kept: false })
+    }
+
+    fn clear_some(&mut self) -> Result<bool, KernelError> {
+        Ok(false)
     }
 }
 

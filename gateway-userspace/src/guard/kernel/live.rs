@@ -10,25 +10,36 @@ use std::{
 use aya::maps::{MapData, RingBuf};
 use gateway_common::{
     Reason,
+    cover::{self, Group4},
     event::{self, Event},
-    maps::{self, BanValue, PrefixKey, flag},
+    maps::{self, BanSet, PrefixKey, flag},
     summary,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     attach,
-    family::{self, Allows, Bans, Wanted},
-    filter::{DropEvent, KernelBan, KernelError, PacketFilter, Reconciled, check_width},
+    bulk::{Generations, Used},
+    family::{self, Allows, BanTables, Bans4, Bans6},
+    filter::{
+        BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
+        ShadowOrders, check_width,
+    },
+    marks::{Sheet4, Sheet6},
     object::Object,
     pins::{self, Folder},
     preconditions,
     settings::Live,
-    status::Gauges,
+    status::{Gauges, array},
     sys,
     ticks::Ticks,
+    value::{record_at, value_at},
 };
-use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
+use crate::{
+    config::model::Kernel,
+    control::{KernelStatus, MapStatus},
+    ipc::message::ReasonCount,
+};
 
 /// The filter. Dropping it leaves the program attached: the link is pinned.
 #[derive(Debug)]
@@ -36,10 +47,12 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
-    ticks: Ticks,
+    ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
-    pub(super) bans4: Bans<4>,
-    pub(super) bans6: Bans<16>,
+    pub(super) tables: BanTables,
+    pub(super) bulk_used: Arc<Used>,
+    pub(super) bans4: Bans4,
+    pub(super) bans6: Bans6,
     pub(super) allows4: Allows<4>,
     pub(super) allows6: Allows<16>,
     events: Events,
@@ -64,24 +77,20 @@ impl Filter {
         let mut object = Object::load(&folder.path, &config.capacity)?;
         object.diagnostics().greet(&object.program(maps::HELLO_PROGRAM)?);
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
+        // Loaded while the object holds every map: it names them by descriptors.
+        let program = object.program(maps::PROGRAM)?;
+        let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
-        let mut policies = object.table(maps::POLICIES)?;
-        let settings = Arc::new(Live::new(settings, &mut policies, config, ticks.tick_ns())?);
+        let policies = object.table(maps::POLICIES)?;
+        let settings = Arc::new(Live::new(settings, policies, config, &ticks)?);
+        let dynamic = config.capacity.dynamic;
         let mut filter = Self {
             config: config.clone(),
-            program: object.program(maps::PROGRAM)?,
-            bans4: bans(
-                &mut object,
-                &settings,
-                [maps::BAN4_HOST, maps::BAN4_PREFIX, maps::BAN4_SUMMARY],
-                0,
-            )?,
-            bans6: bans(
-                &mut object,
-                &settings,
-                [maps::BAN6_HOST, maps::BAN6_PREFIX, maps::BAN6_SUMMARY],
-                flag::BAN6_WIDE,
-            )?,
+            program,
+            bans4: Bans4::new(&tables, dynamic),
+            bans6: Bans6::new(&tables, dynamic),
+            tables,
+            bulk_used: Arc::default(),
             allows4: allows(&mut object, &settings, [maps::ALLOW4, maps::ALLOW4_SUMMARY], 0)?,
             allows6: allows(
                 &mut object,
@@ -90,15 +99,16 @@ impl Filter {
                 flag::ALLOW6_WIDE,
             )?,
             events: Events(object.ring(maps::EVENTS)?),
-            gauges: Gauges::new(&mut object)?,
+            gauges: Gauges::new(&mut object, arrays)?,
             folder,
-            ticks,
+            ticks: Arc::new(ticks),
             settings,
         };
         if filter.folder.reused {
             filter.recount()?;
-        } else if pins::is_panic_inherited(&filter.folder)? {
-            filter.set_panic(true)?;
+        } else if let Some(orders) = pins::inherited_orders(&filter.folder)? {
+            filter.set_panic(orders.panic)?;
+            filter.order_shadow(orders.shadow)?;
         }
         Ok(filter)
     }
@@ -118,8 +128,20 @@ impl Filter {
     }
 
     /// Length of a kernel tick: the grain of limits and expiries.
-    pub const fn tick_ns(&self) -> u64 {
+    pub fn tick_ns(&self) -> u64 {
         self.ticks.tick_ns()
+    }
+
+    /// What would be dropped passes, as bits by reason.
+    pub(super) fn shadow(&self) -> Result<u64, KernelError> {
+        self.settings.shadow(self.ticks.now_ns()?)
+    }
+
+    fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
+        let value = self.tables.find(set, canonical(net))?;
+        Ok(value.map_or(Ok(Record::default()), |value| {
+            self.ticks.now_ns().map(|now_ns| record_at(now_ns, &value))
+        })?)
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -127,21 +149,6 @@ impl Filter {
         self.bans6.recount()?;
         self.allows4.recount()?;
         self.allows6.recount()
-    }
-}
-
-/// A ban as a map value; ends are on the tick clock, where zero is "never".
-fn value_at(now_ns: u64, ban: &KernelBan, length: u8) -> BanValue {
-    let expires_ns = ban.left.map_or(0, |left| {
-        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
-        now_ns.saturating_add(left).max(1)
-    });
-    BanValue {
-        expires_ns,
-        reason: ban.reason.number(),
-        source: ban.source.number(),
-        length,
-        ..BanValue::default()
     }
 }
 
@@ -163,18 +170,24 @@ fn drop_event(event: &Event) -> Option<DropEvent> {
     })
 }
 
-fn bans<const N: usize>(
-    object: &mut Object,
-    settings: &Arc<Live>,
-    [hosts, prefixes, bitmap]: [&'static str; 3],
-    wide: u32,
-) -> Result<Bans<N>, KernelError>
-where
-    [u8; N]: super::list::Key + aya::Pod + Default,
-    PrefixKey<N>: super::list::Key + aya::Pod,
-{
-    let bitmap = family::bitmap(summary::BAN, object.table(bitmap)?, settings, wide);
-    Ok(Bans::new(object.table(hosts)?, object.table(prefixes)?, bitmap))
+/// The tables of all bans, and what those of them are that are words in our memory.
+fn ban_tables(object: &mut Object) -> Result<(BanTables, Vec<MapStatus>), KernelError> {
+    let group = u32::try_from(size_of::<Group4>() / size_of::<u64>()).unwrap_or(1);
+    let words = cover::SUMMARY4_GROUPS * group;
+    let (summary, groups) = object.mapped::<Group4>(maps::BAN4_SUMMARY, words)?;
+    let (detail, details) = object.mapped::<u64>(maps::BAN4_DETAIL, cover::DETAIL4_WORDS)?;
+    let (fine, fines) = object.mapped::<u64>(maps::BAN6_FINE, 1 << (cover::FINE6_LOG - 1))?;
+    let (coarse, coarses) =
+        object.mapped::<u64>(maps::BAN6_COARSE, 1 << (cover::COARSE6_LOG - 1))?;
+    let tables = BanTables {
+        bans4: Arc::new(object.table(maps::BAN4)?),
+        bans6: Arc::new(object.table(maps::BAN6)?),
+        tail6: Arc::new(object.table(maps::BAN6_TAIL)?),
+        sheet4: Sheet4 { summary: Arc::new(summary), detail: Arc::new(detail) },
+        sheet6: Sheet6 { fine: Arc::new(fine), coarse: Arc::new(coarse) },
+    };
+    let arrays = [array(&groups), array(&details), array(&fines), array(&coarses)];
+    Ok((tables, arrays.into()))
 }
 
 fn allows<const N: usize>(
@@ -184,7 +197,7 @@ fn allows<const N: usize>(
     wide: u32,
 ) -> Result<Allows<N>, KernelError>
 where
-    PrefixKey<N>: super::list::Key + aya::Pod,
+    PrefixKey<N>: super::summary::Covers + aya::Pod,
 {
     let bitmap = family::bitmap(summary::ALLOW, object.table(bitmap)?, settings, wide);
     Ok(Allows::new(object.table(prefixes)?, bitmap))
@@ -202,6 +215,15 @@ fn canonical(net: IpNet) -> IpNet {
     }
 }
 
+/// Every prefix around an address that may be banned, the longest first.
+fn around(address: IpAddr) -> impl Iterator<Item = IpNet> {
+    let host = IpNet::from(address);
+    (8..=host.prefix_len())
+        .rev()
+        .filter_map(move |length| IpNet::new(address, length).ok())
+        .map(|net| net.trunc())
+}
+
 fn key4(net: Ipv4Net) -> PrefixKey<4> {
     PrefixKey { length: u32::from(net.prefix_len()), address: net.addr().octets() }
 }
@@ -216,24 +238,45 @@ impl PacketFilter for Filter {
         check_width(net)?;
         let value = value_at(self.ticks.now_ns()?, ban, net.prefix_len());
         match net {
-            IpNet::V4(net) => self.bans4.put(key4(net), value),
-            IpNet::V6(net) => self.bans6.put(key6(net), value),
+            IpNet::V4(net) => self.bans4.put(net, value),
+            IpNet::V6(net) => self.bans6.put(net, value),
         }
     }
 
     fn remove_ban(&mut self, net: IpNet) -> Result<bool, KernelError> {
         match canonical(net) {
-            IpNet::V4(net) => self.bans4.remove(key4(net)),
-            IpNet::V6(net) => self.bans6.remove(key6(net)),
+            IpNet::V4(net) => self.bans4.remove(net),
+            IpNet::V6(net) => self.bans6.remove(net),
         }
     }
 
-    fn ban_hits(&self, net: IpNet) -> Result<u64, KernelError> {
-        let value = match canonical(net) {
-            IpNet::V4(net) => self.bans4.find(key4(net))?,
-            IpNet::V6(net) => self.bans6.find(key6(net))?,
-        };
-        Ok(value.map_or(0, |value| value.hits))
+    fn ban_record(&self, net: IpNet) -> Result<Record, KernelError> {
+        self.record(BanSet::Dynamic, net)
+    }
+
+    fn bulk_record(&self, net: IpNet) -> Result<Record, KernelError> {
+        self.record(self.settings.generation(), net)
+    }
+
+    fn met_by(&self, address: IpAddr) -> Result<Vec<Met>, KernelError> {
+        let now_ns = self.ticks.now_ns()?;
+        let mut met = Vec::new();
+        for set in [BanSet::Dynamic, self.settings.generation()] {
+            for net in around(address.to_canonical()) {
+                if let Some(value) = self.tables.find(set, net)? {
+                    let (bulk, record) = (set != BanSet::Dynamic, record_at(now_ns, &value));
+                    met.push(Met { net, bulk, record });
+                }
+            }
+        }
+        Ok(met)
+    }
+
+    fn bulk(&self) -> Box<dyn BulkFilter> {
+        let (settings, ticks) = (Arc::clone(&self.settings), Arc::clone(&self.ticks));
+        let (tables, capacity) = (self.tables.clone(), self.config.capacity);
+        let used = Arc::clone(&self.bulk_used);
+        Box::new(Generations::new(tables, settings, ticks, capacity, used, self.folder.reused))
     }
 
     fn put_allow(&mut self, net: IpNet) -> Result<(), KernelError> {
@@ -255,15 +298,15 @@ impl PacketFilter for Filter {
         bans: &[(IpNet, KernelBan)],
         allows: &[IpNet],
     ) -> Result<Reconciled, KernelError> {
-        let (mut wanted4, mut wanted6) = (Wanted::default(), Wanted::default());
+        let (mut wanted4, mut wanted6) = (Vec::new(), Vec::new());
         let now_ns = self.ticks.now_ns()?;
         for (net, ban) in bans {
             let net = canonical(*net);
             check_width(net)?;
             let value = value_at(now_ns, ban, net.prefix_len());
             match net {
-                IpNet::V4(net) => wanted4.insert(key4(net), value),
-                IpNet::V6(net) => wanted6.insert(key6(net), value),
+                IpNet::V4(net) => wanted4.push((net, value)),
+                IpNet::V6(net) => wanted6.push((net, value)),
             }
         }
         let allows: Vec<IpNet> = allows.iter().copied().map(canonical).collect();
@@ -278,7 +321,8 @@ impl PacketFilter for Filter {
         // Exemptions first: no allowed source meets a ban that is just being restored.
         self.allows4.reconcile(v4)?;
         self.allows6.reconcile(v6)?;
-        Ok(family::sum(self.bans4.reconcile(wanted4)?, self.bans6.reconcile(wanted6)?))
+        let v4 = self.bans4.reconcile(wanted4.into_iter())?;
+        Ok(family::sum(v4, self.bans6.reconcile(wanted6.into_iter())?))
     }
 
     fn attach(&mut self) -> Result<(), KernelError> {
@@ -293,6 +337,48 @@ impl PacketFilter for Filter {
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
+        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.settings.fill(self.settings.free_slot(), config)?;
+        self.settings.begin_trial(self.ticks.now_ns()?.saturating_add(time_ns))
+    }
+
+    fn confirm_policy(&mut self, config: &Kernel) -> Result<(), KernelError> {
+        // The kernel's clock moves while we write: what is confirmed in the last tick is late.
+        match self.trial_left()? {
+            None => Err(KernelError::NoTrial),
+            Some(left) if left <= Duration::from_nanos(self.tick_ns()) => {
+                Err(KernelError::TrialOver)
+            }
+            Some(_) => self.settings.confirm(config.events),
+        }
+    }
+
+    fn roll_back_policy(&mut self) -> Result<(), KernelError> {
+        if self.settings.deadline_ns().is_none() {
+            return Err(KernelError::NoTrial);
+        }
+        self.settings.roll_back()
+    }
+
+    fn trial_left(&self) -> Result<Option<Duration>, KernelError> {
+        let Some(deadline_ns) = self.settings.deadline_ns() else { return Ok(None) };
+        let left_ns = deadline_ns.saturating_sub(self.ticks.now_ns()?);
+        Ok(Some(Duration::from_nanos(left_ns)))
+    }
+
+    fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError> {
+        self.settings.change(|settings| {
+            settings.shadow = orders.shadow;
+            settings.enforce = orders.enforce;
+        })
+    }
+
+    fn shadow_orders(&self) -> ShadowOrders {
+        let now = self.settings.now();
+        ShadowOrders { shadow: now.shadow, enforce: now.enforce }
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

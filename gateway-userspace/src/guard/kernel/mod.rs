@@ -1,26 +1,35 @@
 //! The packet filter as the guard sees it; the only user of aya.
 //!
 //! [`live::Filter`] puts together: [`preconditions`] → [`pins`] (which maps to use) → [`object`]
-//! (the program) → [`settings`], [`family`] (the lists, in [`list`] and [`summary`]) → [`attach`].
+//! (the program) → [`settings`], [`family`] (the lists, in [`list`], [`marks`] and [`summary`]),
+//! [`bulk`] (whole generations of bans) → [`attach`].
 
 mod attach;
+mod bulk;
 mod diagnostics;
 mod family;
 pub mod filter;
 mod list;
 mod live;
+mod mapped;
+mod marks;
 pub(crate) mod netlink;
 mod object;
 mod pins;
 mod preconditions;
 pub(crate) mod probe;
 mod settings;
+mod share;
 mod status;
 mod summary;
 mod sys;
 mod table;
 mod ticks;
+mod value;
 
-pub use filter::{BanSource, KernelBan, KernelError, Off, PacketFilter};
+pub use filter::{
+    BanSource, Bulk, BulkFilter, KernelBan, KernelError, Loaded, Off, PacketFilter, Record,
+    ShadowOrders,
+};
 pub use live::Filter;
 pub use netlink::{LinkWatch, News};

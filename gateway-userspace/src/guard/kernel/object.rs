@@ -14,7 +14,7 @@ use aya::{
 };
 use gateway_common::maps::{SHAPES, Sizing};
 
-use super::{diagnostics::Diagnostics, filter::KernelError, pins, table::Table};
+use super::{diagnostics::Diagnostics, filter::KernelError, mapped::Mapped, pins, table::Table};
 use crate::config::model::Capacity;
 
 /// Built by build.rs.
@@ -65,6 +65,21 @@ impl Object {
             return Err(missing(name));
         };
         Table::new(data, name)
+    }
+
+    /// Takes an array of `words` words as memory of ours, and the table that keeps it.
+    pub(super) fn mapped<V: Pod>(
+        &mut self,
+        name: &'static str,
+        words: u32,
+    ) -> Result<(Mapped, Table<u32, V>), KernelError> {
+        let table = self.table(name)?;
+        let mapped = Mapped::of(table.descriptor(), words as usize);
+        let mapped = mapped.map_err(|source| KernelError::System {
+            doing: format!("mapping {name} into memory"),
+            source,
+        })?;
+        Ok((mapped, table))
     }
 
     /// Takes the ring buffer.

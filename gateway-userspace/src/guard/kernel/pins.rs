@@ -12,13 +12,17 @@ use std::{
 };
 
 use aya::maps::{MapData, MapInfo};
-use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, SETTINGS, SHAPES, Shape, flag};
+use gateway_common::maps::{LAYOUT_VERSION, PROGRAM, Room, SETTINGS, SHAPES, Shape, flag};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::{attach, filter::KernelError, sys};
+use super::{
+    attach,
+    filter::{KernelError, ShadowOrders},
+    sys,
+};
 use crate::config::model::Capacity;
 
 const LINK_PREFIX: &str = "link-";
@@ -52,7 +56,8 @@ pub(super) struct Link {
 
 /// Entries of a map under these capacities.
 pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
-    shape.entries(capacity.hosts, capacity.prefixes, capacity.allow, capacity.limits)
+    let Capacity { hosts, prefixes, dynamic, allow, limits } = *capacity;
+    shape.entries(&Room { hosts, prefixes, dynamic, allow, limits })
 }
 
 /// Finds or makes the folder to work in.
@@ -116,25 +121,34 @@ pub(super) fn holds_links(root: &Path) -> bool {
         .any(|pin| is_link_name(file_name(&pin)))
 }
 
-/// True if the filter this one takes over from passes everything by the operator's order, which
-/// must not end with an upgrade.
-pub(super) fn is_panic_inherited(folder: &Folder) -> Result<bool, KernelError> {
+/// What the operator ordered of the filter that this one takes over from, which must not end with
+/// an upgrade.
+pub(super) fn inherited_orders(folder: &Folder) -> Result<Option<Orders>, KernelError> {
     for other in list(&folder.root)? {
-        if other != folder.path && !links_in(&other)?.is_empty() && has_panic(&other) {
-            return Ok(true);
+        if other != folder.path && !links_in(&other)?.is_empty() {
+            return Ok(orders_in(&other));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
-/// The flags are the first word of every layout's settings.
-fn has_panic(folder: &Path) -> bool {
-    let Ok(map) = MapData::from_pin(folder.join(SETTINGS)) else { return false };
+/// Orders of the operator to a running filter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Orders {
+    pub(super) panic: bool,
+    pub(super) shadow: ShadowOrders,
+}
+
+/// The orders are the first words of every layout's settings.
+fn orders_in(folder: &Path) -> Option<Orders> {
+    let map = MapData::from_pin(folder.join(SETTINGS)).ok()?;
     let length = map.info().map_or(0, |info| info.value_size());
     let mut value = vec![0_u8; length as usize];
-    let read = sys::lookup(map.fd().as_fd(), &0_u32, &mut value).is_ok_and(|found| found);
-    let flags = value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-    read && flags & flag::PANIC != 0
+    sys::lookup(map.fd().as_fd(), &0_u32, &mut value).ok().filter(|found| *found)?;
+    let word = |at: usize| Some(u64::from_ne_bytes(*value.get(at..)?.first_chunk()?));
+    let flags = u32::from_ne_bytes(*value.first_chunk()?);
+    let shadow = ShadowOrders { shadow: word(8)?, enforce: word(16)? }.sound();
+    Some(Orders { panic: flags & flag::PANIC != 0, shadow })
 }
 
 /// The pin of the link of an interface. A bpffs refuses names with a dot, which those of VLANs
@@ -348,8 +362,8 @@ mod tests {
 
     #[test]
     fn capacities_have_different_folders() {
-        let capacity = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 10 };
-        let swapped = Capacity { hosts: 10, prefixes: 10, allow: 10, limits: 11 };
+        let capacity = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 10 };
+        let swapped = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 11 };
         assert_ne!(digest(&capacity), digest(&swapped));
         assert_eq!(digest(&capacity), digest(&capacity.clone()));
     }

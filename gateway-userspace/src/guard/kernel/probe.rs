@@ -256,7 +256,7 @@ pub(crate) fn verify_filter() -> Result<(), KernelError> {
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some("bpf"), FILE_SYSTEM, Some("bpf"), MsFlags::empty(), none)?;
-        let small = Capacity { hosts: 64, prefixes: 64, allow: 64, limits: 1024 };
+        let small = Capacity { hosts: 64, prefixes: 64, dynamic: 64, allow: 64, limits: 1024 };
         let verified = Object::load(Path::new(FILE_SYSTEM), &small)
             .and_then(|mut object| object.program(PROGRAM).map(drop));
         Ok(verified)
@@ -265,6 +265,11 @@ pub(crate) fn verify_filter() -> Result<(), KernelError> {
         let doing = "making a namespace to load the filter in".to_owned();
         Err(KernelError::System { doing, source })
     })
+}
+
+/// Whether programs are compiled. The setting tells less: only the first network namespace has it.
+pub(crate) fn is_compiled() -> io::Result<bool> {
+    sys::is_compiled(load(PROGRAM_XDP, &PASS, 0)?.as_fd())
 }
 
 /// The length of a tick, measured.
@@ -365,7 +370,7 @@ mod tests {
 
     #[test]
     fn memory_grows_with_the_capacity() {
-        let capacity = |hosts| Capacity { hosts, prefixes: 1000, allow: 10, limits: 1000 };
+        let capacity = |hosts| Capacity { hosts, prefixes: 1000, dynamic: 1000, allow: 10, limits: 1000 };
         let (small, large) = (map_bytes(&capacity(1000), 2), map_bytes(&capacity(1_000_000), 2));
         // Two families, between 64 and 200 octets a host.
         assert!((128_000_000..400_000_000).contains(&(large - small)), "{}", large - small);

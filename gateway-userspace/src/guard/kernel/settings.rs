@@ -4,79 +4,183 @@
 use std::{
     fs::File,
     io::Read as _,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use gateway_common::{
     Reason,
     limit::{self, Limit, RowKeys},
-    maps::{POLICY_SLOTS, Policy, Settings, flag},
+    maps::{BanSet, Policy, Settings, flag, switch},
 };
 
-use super::{filter::KernelError, list::Entries as _, table::Table};
+use super::{
+    filter::{KernelError, ShadowOrders},
+    list::Entries as _,
+    table::Table,
+    ticks::Ticks,
+};
 use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
 
-/// The settings in the kernel, written by this process alone. The copy is not atomic, but after
-/// load only the flags change, and they are one word.
+/// What the packets are judged by, written by this process alone: live switches, and two slots of
+/// policy of which the switches choose one.
 #[derive(Debug)]
 pub(super) struct Live {
-    table: Mutex<Table<u32, Settings>>,
-    base: Settings,
-    flags: AtomicU32,
+    maps: Mutex<Maps>,
+    tick_ns: u64,
+}
+
+/// The maps, and what was written last.
+#[derive(Debug)]
+struct Maps {
+    settings: Table<u32, Settings>,
+    policies: Table<u32, Policy>,
+    now: Settings,
 }
 
 impl Live {
-    /// Takes the map over. Sketch keys survive in it, else a restart would give every source a
-    /// fresh burst; so does the operator's panic switch.
+    /// Takes the maps over. Sketch keys survive in them, else a restart would give every source a
+    /// fresh burst; so do the operator's orders: panic and shadow. A trial does not survive the
+    /// guard that began it: the policy of `config` holds in the end.
     pub(super) fn new(
-        mut table: Table<u32, Settings>,
-        policies: &mut Table<u32, Policy>,
+        settings: Table<u32, Settings>,
+        policies: Table<u32, Policy>,
         config: &Kernel,
-        tick_ns: u64,
+        ticks: &Ticks,
     ) -> Result<Self, KernelError> {
-        let old = table.get(&0)?.unwrap_or_default();
+        let tick_ns = ticks.tick_ns();
+        let old = settings.get(&0)?.unwrap_or_default();
         let rows = if are_keys(&old.rows) { old.rows } else { fresh_keys()? };
-        let policy = policy(config, tick_ns)?;
-        for slot in 0..POLICY_SLOTS {
-            policies.put(&slot, &policy)?;
-        }
-        let base = Settings {
-            flags: old.flags & (flag::PANIC | flag::BAN6_WIDE | flag::ALLOW6_WIDE),
+        let orders = ShadowOrders { shadow: old.shadow, enforce: old.enforce }.sound();
+        let now = Settings {
+            flags: old.flags & (flag::PANIC | flag::ALLOW6_WIDE),
+            switch: old.switch & (switch::GENERATION_B | switch::POLICY_B | switch::TRIAL),
+            shadow: orders.shadow,
+            enforce: orders.enforce,
+            deadline_ns: old.deadline_ns,
             tick_ns,
-            shadow: if config.mode == Mode::Shadow { u64::MAX } else { 0 },
             rows,
             events: config.events,
             ..Settings::default()
         };
-        table.put(&0, &base)?;
-        Ok(Self { table: Mutex::new(table), base, flags: AtomicU32::new(base.flags) })
+        settings.put(&0, &now)?;
+        let live = Self { maps: Mutex::new(Maps { settings, policies, now }), tick_ns };
+        // No packet is judged by a slot while it is written.
+        let in_force = now.policy_slot(ticks.now_ns()?);
+        live.fill(in_force ^ 1, config)?;
+        live.choose(in_force ^ 1)?;
+        live.fill(in_force, config)?;
+        Ok(live)
     }
 
-    /// True if what any reason drops only counts.
-    pub(super) const fn is_shadow(&self) -> bool {
-        self.base.shadow != 0
+    /// What was written last.
+    pub(super) fn now(&self) -> Settings {
+        self.lock().now
     }
 
-    pub(super) fn has(&self, bit: u32) -> bool {
-        self.flags.load(Ordering::Relaxed) & bit != 0
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.now().has(flag)
     }
 
-    /// Sets or clears a bit, if it is not so already.
-    pub(super) fn switch(&self, bit: u32, on: bool) -> Result<(), KernelError> {
-        // A writer that panicked left the map as whole as any other: it is one copy.
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.flags.load(Ordering::Relaxed);
-        let new = if on { old | bit } else { old & !bit };
-        if new != old {
-            table.put(&0, &Settings { flags: new, ..self.base })?;
-            self.flags.store(new, Ordering::Relaxed);
+    /// Sets or clears a flag, if it is not so already.
+    pub(super) fn switch(&self, flag: u32, on: bool) -> Result<(), KernelError> {
+        self.change(|settings| {
+            settings.flags = if on { settings.flags | flag } else { settings.flags & !flag };
+        })
+    }
+
+    /// Writes changed settings. The copy into the map is not atomic as a whole, but each word is:
+    /// what belongs together is in one word, or written before the switch that makes it count.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<(), KernelError> {
+        let mut maps = self.lock();
+        let mut new = maps.now;
+        change(&mut new);
+        if new != maps.now {
+            maps.settings.put(&0, &new)?;
+            maps.now = new;
         }
         Ok(())
     }
+
+    /// The slot that no packet is judged by while no trial is on.
+    pub(super) fn free_slot(&self) -> u32 {
+        chosen(&self.now()) ^ 1
+    }
+
+    /// Builds the policy as the kernel holds it and writes it into a slot.
+    pub(super) fn fill(&self, slot: u32, config: &Kernel) -> Result<(), KernelError> {
+        let policy = policy(config, self.tick_ns)?;
+        self.lock().policies.put(&slot, &policy)
+    }
+
+    /// Puts the free slot in force until the deadline: that first, for the switch arms it.
+    pub(super) fn begin_trial(&self, deadline_ns: u64) -> Result<(), KernelError> {
+        let slot = self.free_slot();
+        self.change(|settings| settings.deadline_ns = deadline_ns)?;
+        self.change(|settings| {
+            settings.switch = with_slot(settings.switch, slot) | switch::TRIAL;
+        })
+    }
+
+    /// When the trial ends, if one is on.
+    pub(super) fn deadline_ns(&self) -> Option<u64> {
+        let now = self.now();
+        (now.switch & switch::TRIAL != 0).then_some(now.deadline_ns)
+    }
+
+    /// Ends the trial: what is in force stays.
+    pub(super) fn confirm(&self, events: u32) -> Result<(), KernelError> {
+        self.choose(chosen(&self.now()))?;
+        self.change(|settings| settings.events = events)
+    }
+
+    /// Ends the trial: what was in force before it is again.
+    pub(super) fn roll_back(&self) -> Result<(), KernelError> {
+        self.choose(self.free_slot())
+    }
+
+    /// Puts a slot in force without a trial.
+    fn choose(&self, slot: u32) -> Result<(), KernelError> {
+        self.change(|settings| {
+            settings.switch = with_slot(settings.switch, slot) & !switch::TRIAL;
+        })
+    }
+
+    /// What passes at a moment that would be dropped otherwise, as bits by reason.
+    pub(super) fn shadow(&self, now_ns: u64) -> Result<u64, KernelError> {
+        let maps = self.lock();
+        let Settings { shadow, enforce, .. } = maps.now;
+        let policy = maps.policies.get(&maps.now.policy_slot(now_ns))?.unwrap_or_default();
+        Ok((policy.shadow & !enforce) | shadow)
+    }
+
+    /// The generation of bulk bans in force.
+    pub(super) fn generation(&self) -> BanSet {
+        BanSet::in_force(self.now().switch)
+    }
+
+    /// Puts a generation of bulk bans in force, for every packet from the next on.
+    pub(super) fn put_in_force(&self, set: BanSet) -> Result<(), KernelError> {
+        self.change(|settings| {
+            let others = settings.switch & !switch::GENERATION_B;
+            let chosen = if set == BanSet::BulkB { switch::GENERATION_B } else { 0 };
+            settings.switch = others | chosen;
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Maps> {
+        // A writer that panicked left the maps as whole as any other: each write is one copy.
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The slot that the switch names, whatever the deadline says.
+const fn chosen(settings: &Settings) -> u32 {
+    (settings.switch & switch::POLICY_B) / switch::POLICY_B
+}
+
+const fn with_slot(word: u32, slot: u32) -> u32 {
+    (word & !switch::POLICY_B) | slot * switch::POLICY_B
 }
 
 /// Zero multipliers, of a fresh map or a damaged one, would send every source to one cell.
@@ -99,6 +203,7 @@ fn fresh_keys() -> Result<[RowKeys; limit::ROWS as usize], KernelError> {
 fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
     Ok(Policy {
         drops: drops(&config.answers),
+        shadow: shadow(config),
         packets: ceiling("packets", config.packets.as_ref(), tick_ns)?,
         packets_neighbourhood: ceiling(
             "packets_neighbourhood",
@@ -134,6 +239,13 @@ fn limit(key: &'static str, rate: &Rate, tick_ns: u64) -> Result<Limit, KernelEr
         return Err(KernelError::Burst { key, least, tick: Duration::from_nanos(tick_ns) });
     }
     Ok(limit)
+}
+
+fn shadow(config: &Kernel) -> u64 {
+    match config.mode {
+        Mode::Shadow => u64::MAX,
+        Mode::Enforce => config.shadow.iter().fold(0, |bits, class| bits | class.bits()),
+    }
 }
 
 fn drops(answers: &Answers) -> u64 {

@@ -4,7 +4,7 @@ use std::{fs, os::fd::AsRawFd as _};
 
 use aya::Pod;
 use gateway_common::{
-    Plane, Reason,
+    Class, Plane, Reason,
     maps::{self, Count, EventTokens, LAYOUT_VERSION, LimitKey, flag},
 };
 
@@ -28,11 +28,13 @@ pub(super) struct Gauges {
     counters: Table<u32, Count>,
     tokens: Table<u32, EventTokens>,
     exact: Table<LimitKey, u64>,
+    /// Those of fixed size, which are full from the start.
+    arrays: Vec<MapStatus>,
     cpus: usize,
 }
 
 impl Gauges {
-    pub(super) fn new(object: &mut Object) -> Result<Self, KernelError> {
+    pub(super) fn new(object: &mut Object, arrays: Vec<MapStatus>) -> Result<Self, KernelError> {
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::System {
             doing: format!("counting processors in {path}"),
             source,
@@ -41,6 +43,7 @@ impl Gauges {
             counters: object.table(maps::COUNTERS)?,
             tokens: object.table(maps::EVENT_TOKENS)?,
             exact: object.table(maps::EXACT)?,
+            arrays,
             cpus,
         })
     }
@@ -87,6 +90,7 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
     KernelStatus {
         enabled: true,
         mode: mode(filter).to_owned(),
+        shadow: shadow_classes(filter),
         layout: format!("v{LAYOUT_VERSION}"),
         pins: filter.folder.path.display().to_string(),
         interfaces: filter.config.interfaces.iter().map(|name| interface(name)).collect(),
@@ -100,11 +104,24 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
 fn mode(filter: &Filter) -> &'static str {
     if filter.settings.has(flag::PANIC) {
         "panic pass"
-    } else if filter.settings.is_shadow() {
+    } else if is_shadow(filter) {
         "shadow"
     } else {
         "enforce"
     }
+}
+
+/// The classes of which nothing is dropped.
+fn shadow_classes(filter: &Filter) -> Vec<String> {
+    let in_shadow = filter.shadow().unwrap_or(0);
+    let classes = Class::ALL.iter().filter(|class| class.bits() & !in_shadow == 0);
+    classes.map(|class| class.name().to_owned()).collect()
+}
+
+/// True if nothing at all is dropped.
+fn is_shadow(filter: &Filter) -> bool {
+    let in_shadow = filter.shadow().unwrap_or(0);
+    Class::ALL.iter().all(|class| class.bits() & !in_shadow == 0)
 }
 
 fn interface(name: &str) -> InterfaceStatus {
@@ -127,15 +144,23 @@ fn counter(count: &ReasonCount) -> Option<Counter> {
 
 fn map_statuses(filter: &Filter) -> Vec<MapStatus> {
     let exact = filter.gauges.exact.all().map_or(0, |entries| entries.len());
-    vec![
-        map(filter.bans4.hosts.entries(), filter.bans4.hosts.used()),
-        map(filter.bans4.prefixes.entries(), filter.bans4.prefixes.used()),
-        map(filter.bans6.hosts.entries(), filter.bans6.hosts.used()),
-        map(filter.bans6.prefixes.entries(), filter.bans6.prefixes.used()),
+    let (bulk4, bulk6, bulk_tail) = filter.bulk_used.counts();
+    let hashed6 = filter.bans6.used() - filter.bans6.used_tail();
+    let mut maps = vec![
+        map(&filter.tables.bans4, filter.bans4.used() + bulk4),
+        map(&filter.tables.bans6, hashed6 + bulk6),
+        map(&filter.tables.tail6, filter.bans6.used_tail() + bulk_tail),
         map(filter.allows4.prefixes.entries(), filter.allows4.prefixes.used()),
         map(filter.allows6.prefixes.entries(), filter.allows6.prefixes.used()),
         map(&filter.gauges.exact, exact),
-    ]
+    ];
+    maps.extend(filter.gauges.arrays.iter().cloned());
+    maps
+}
+
+/// An array: all of it is in use.
+pub(super) fn array<V: Pod + Default>(table: &Table<u32, V>) -> MapStatus {
+    map(table, table.capacity())
 }
 
 fn map<K: Pod + Default, V: Pod + Default>(table: &Table<K, V>, used: usize) -> MapStatus {

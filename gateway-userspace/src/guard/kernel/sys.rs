@@ -281,6 +281,15 @@ pub(super) fn lookup_batch<K: aya::Pod, V: aya::Pod>(
     (done, next)
 }
 
+/// Waits until every packet that is being judged at this moment is through; false where the kernel
+/// cannot say. Packets are judged within read-side critical sections, all of which the call waits
+/// for.
+pub(super) fn wait_for_packets() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes two numbers and writes no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
 }
@@ -318,6 +327,14 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
     read_info(link, &mut info)?;
     let found = LinkInfo { program: info.program, interface: info.interface };
     Ok((info.kind == LINK_TYPE_XDP).then_some(found))
+}
+
+/// Whether `program` was compiled to the machine's code.
+pub(super) fn is_compiled(program: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut info = RawProgramInfo::default();
+    read_info(program, &mut info)?;
+    let [compiled, _bytecode] = info.lengths;
+    Ok(compiled > 0)
 }
 
 /// Name of the program with this id; a dash if it has none or is gone.

@@ -65,6 +65,46 @@ impl<K: Pod, V: Pod> Table<K, V> {
         Ok(values)
     }
 
+    /// Reads every entry, in portions.
+    pub(super) fn each(&self, mut each: impl FnMut(K, V)) -> Result<(), KernelError>
+    where
+        K: Default,
+        V: Default,
+    {
+        let mut cursor = None;
+        let mut portion = PORTION;
+        loop {
+            let mut keys = vec![K::default(); portion];
+            let mut values = vec![V::default(); portion];
+            let ((read, failure), next) =
+                sys::lookup_batch(self.descriptor(), cursor.as_ref(), &mut keys, &mut values);
+            match failure.as_ref().and_then(io::Error::raw_os_error) {
+                None | Some(libc::ENOENT) => {}
+                // One bucket of the hash holds more than the buffer.
+                Some(libc::ENOSPC) if portion < PORTION << 8 => {
+                    portion *= 2;
+                    continue;
+                }
+                Some(code) => {
+                    let source = io::Error::from_raw_os_error(code);
+                    let doing = format!("reading all of map {}", self.shape.name);
+                    return Err(KernelError::System { doing, source });
+                }
+            }
+            keys.into_iter().zip(values).take(read).for_each(|(key, value)| each(key, value));
+            if failure.is_some() {
+                return Ok(());
+            }
+            cursor = Some(next);
+        }
+    }
+
+    /// The kernel wrote fewer than it was given, and no error.
+    pub(super) fn lost(&self, count: usize) -> KernelError {
+        let source = io::Error::other(format!("{count} entries are not there"));
+        KernelError::System { doing: format!("filling map {}", self.shape.name), source }
+    }
+
     fn error(&self, doing: &str, source: io::Error) -> KernelError {
         // A hash says E2BIG, a trie ENOSPC.
         if matches!(source.raw_os_error(), Some(libc::E2BIG | libc::ENOSPC)) {
@@ -75,8 +115,8 @@ impl<K: Pod, V: Pod> Table<K, V> {
 
     fn is_full(&self) -> KernelError {
         let key = match self.shape.sizing {
-            Sizing::Hosts => "hosts",
-            Sizing::Prefixes => "prefixes",
+            Sizing::Bans => "hosts",
+            Sizing::Tail => "prefixes",
             Sizing::Allow => "allow",
             Sizing::Limits => "limits",
             Sizing::Fixed(_) => "nothing",
@@ -94,7 +134,7 @@ impl<K: Pod + Default, V: Pod + Default> Entries<K, V> for Table<K, V> {
         Ok(found.then_some(value))
     }
 
-    fn put(&mut self, key: &K, value: &V) -> Result<(), KernelError> {
+    fn put(&self, key: &K, value: &V) -> Result<(), KernelError> {
         for _ in 0..STALLS {
             match sys::update(self.descriptor(), key, value) {
                 Err(error) if is_short_of_memory(&error) => std::thread::yield_now(),
@@ -105,11 +145,11 @@ impl<K: Pod + Default, V: Pod + Default> Entries<K, V> for Table<K, V> {
         Err(self.error("writing to", io::Error::from_raw_os_error(libc::ENOMEM)))
     }
 
-    fn remove(&mut self, key: &K) -> Result<bool, KernelError> {
+    fn remove(&self, key: &K) -> Result<bool, KernelError> {
         sys::delete(self.descriptor(), key).map_err(|source| self.error("removing from", source))
     }
 
-    fn put_all(&mut self, keys: &[K], values: &[V]) -> (usize, Result<(), KernelError>) {
+    fn put_all(&self, keys: &[K], values: &[V]) -> (usize, Result<(), KernelError>) {
         let mut done = 0;
         let mut stalls = 0;
         while stalls < STALLS {
@@ -135,7 +175,7 @@ impl<K: Pod + Default, V: Pod + Default> Entries<K, V> for Table<K, V> {
         (done, Err(self.error("filling", io::Error::from_raw_os_error(libc::ENOMEM))))
     }
 
-    fn remove_all(&mut self, keys: &[K]) -> Result<(), KernelError> {
+    fn remove_all(&self, keys: &[K]) -> Result<(), KernelError> {
         for portion in keys.chunks(PORTION) {
             let (removed, failure) = sys::delete_batch(self.descriptor(), portion);
             if failure.is_some() || removed < portion.len() {
@@ -148,33 +188,9 @@ impl<K: Pod + Default, V: Pod + Default> Entries<K, V> for Table<K, V> {
     }
 
     fn all(&self) -> Result<Vec<(K, V)>, KernelError> {
-        let mut entries = Vec::new();
-        let mut cursor = None;
-        let mut portion = PORTION;
-        loop {
-            let mut keys = vec![K::default(); portion];
-            let mut values = vec![V::default(); portion];
-            let ((read, failure), next) =
-                sys::lookup_batch(self.descriptor(), cursor.as_ref(), &mut keys, &mut values);
-            match failure.as_ref().and_then(io::Error::raw_os_error) {
-                None | Some(libc::ENOENT) => {}
-                // One bucket of the hash holds more than the buffer.
-                Some(libc::ENOSPC) if portion < PORTION << 8 => {
-                    portion *= 2;
-                    continue;
-                }
-                Some(code) => {
-                    let source = io::Error::from_raw_os_error(code);
-                    let doing = format!("reading all of map {}", self.shape.name);
-                    return Err(KernelError::System { doing, source });
-                }
-            }
-            entries.extend(keys.into_iter().zip(values).take(read));
-            if failure.is_some() {
-                return Ok(entries);
-            }
-            cursor = Some(next);
-        }
+        let mut all = Vec::new();
+        self.each(|key, value| all.push((key, value)))?;
+        Ok(all)
     }
 
     fn capacity(&self) -> usize {

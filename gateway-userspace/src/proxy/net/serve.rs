@@ -55,6 +55,17 @@ const ERROR_RESETS: usize = 64;
 /// to there the pipeline refuses, with a reason.
 const UNTOLD: u32 = 2;
 
+/// What an h2 peer may send ahead, on one stream and on all of a connection, and what waits for it to
+/// read on each stream. Together with `proxy.streams` and `proxy.head` these bound the memory of a
+/// connection (docs/configuration.md, Bounds); the library's own would be seven times that.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+const SEND_BUFFER: usize = 64 << 10;
+
+/// The least and the default of the protocol (RFC 9113 section 6.5.2).
+const FRAME: u32 = 16 << 10;
+const FIELD_TABLE: u32 = 4096;
+
 /// What a connection that was accepted just before the proxy goes down gets to send its request: the
 /// client cannot know, and the next proxy on the same socket would have served it.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
@@ -116,6 +127,11 @@ pub(super) async fn second<S>(
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_frame_size(FRAME)
+        .header_table_size(FIELD_TABLE)
         .max_concurrent_streams(proxy.streams)
         .max_header_list_size(proxy.head_bytes.saturating_mul(UNTOLD))
         .max_pending_accept_reset_streams(PENDING_RESETS)

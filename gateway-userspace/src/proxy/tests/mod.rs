@@ -4,6 +4,7 @@
 mod bodies;
 mod client;
 mod connections;
+mod h2_bounds;
 mod identities;
 mod lab;
 mod origin;

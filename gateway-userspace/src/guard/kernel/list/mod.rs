@@ -1,69 +1,44 @@
-//! Bans and allowed prefixes: tables with a summary bitmap, always changed together and in the
+//! Bans and allowed prefixes: tables with marks before them, always changed together and in the
 //! order that keeps "bit clear ⇒ nothing covers it" true at every moment.
 
 use std::{collections::HashMap, hash::Hash};
 
-use gateway_common::{
-    maps::{BanValue, PrefixKey},
-    summary::Summary,
-};
+use gateway_common::maps::{BanKey, BanValue, PrefixKey, TailKey};
 
-use super::{
-    filter::{KernelError, Reconciled},
-    summary::{Counted, Coverage, Words},
-};
+use super::filter::{KernelError, Reconciled};
 
 /// A key of one of the lists.
 pub(super) trait Key: Copy + Eq + Hash {
     /// Bits of the address that count.
     fn length(&self) -> u32;
-    /// What it touches in a bitmap.
-    fn coverage(&self, geometry: Summary) -> Coverage;
 }
 
-impl Key for [u8; 4] {
-    fn length(&self) -> u32 {
-        32
-    }
-
-    fn coverage(&self, geometry: Summary) -> Coverage {
-        Coverage::Buckets { first: geometry.v4_bucket(*self), count: 1 }
-    }
-}
-
-impl Key for [u8; 16] {
-    fn length(&self) -> u32 {
-        128
-    }
-
-    fn coverage(&self, geometry: Summary) -> Coverage {
-        Coverage::Buckets { first: geometry.v6_bucket(*self), count: 1 }
-    }
-}
-
-impl Key for PrefixKey<4> {
+impl<const N: usize> Key for PrefixKey<N> {
     fn length(&self) -> u32 {
         self.length
     }
+}
 
-    fn coverage(&self, geometry: Summary) -> Coverage {
-        let length = u8::try_from(self.length).unwrap_or(32);
-        let (first, count) = geometry.v4_range(self.address, length);
-        Coverage::Buckets { first, count }
+impl<const N: usize> Key for BanKey<N> {
+    fn length(&self) -> u32 {
+        u32::from(self.length)
     }
 }
 
-impl Key for PrefixKey<16> {
+impl Key for TailKey {
     fn length(&self) -> u32 {
-        self.length
+        self.length.saturating_sub(Self::SET_BITS)
     }
+}
 
-    fn coverage(&self, geometry: Summary) -> Coverage {
-        if self.length < u32::from(geometry.v6_length) {
-            return Coverage::Wide;
-        }
-        self.address.coverage(geometry)
-    }
+/// What tells packets which look-ups can hit. Changed after the table it stands for.
+pub(super) trait Marks<K> {
+    /// Counts an entry that is in the table.
+    fn cover(&mut self, key: &K);
+    /// Counts one out that is gone from it.
+    fn uncover(&mut self, key: &K);
+    /// The kernel knows all of it when this returns.
+    fn flush(&mut self) -> Result<(), KernelError>;
 }
 
 /// A value that knows the length of its own key: a trie answers with the longest prefix that
@@ -83,7 +58,7 @@ impl Value for BanValue {
     }
 
     fn replace(&mut self, old: &Self) -> bool {
-        self.hits = old.hits;
+        (self.hits, self.last_seen) = (old.hits, old.last_seen);
         let same_end = (self.expires_ns == 0) == (old.expires_ns == 0)
             && self.expires_ns.abs_diff(old.expires_ns) <= SAME_END_NS;
         let same_kind =
@@ -107,19 +82,19 @@ impl Value for u64 {
 pub(super) trait Entries<K, V> {
     /// The value of `key`; of a trie, that of the longest prefix covering it.
     fn get(&self, key: &K) -> Result<Option<V>, KernelError>;
-    fn put(&mut self, key: &K, value: &V) -> Result<(), KernelError>;
+    fn put(&self, key: &K, value: &V) -> Result<(), KernelError>;
     /// False if there was none.
-    fn remove(&mut self, key: &K) -> Result<bool, KernelError>;
+    fn remove(&self, key: &K) -> Result<bool, KernelError>;
     /// Writes many. Also on an error, the first so many are in the map.
-    fn put_all(&mut self, keys: &[K], values: &[V]) -> (usize, Result<(), KernelError>);
+    fn put_all(&self, keys: &[K], values: &[V]) -> (usize, Result<(), KernelError>);
     /// Removes many; those not there are no error.
-    fn remove_all(&mut self, keys: &[K]) -> Result<(), KernelError>;
+    fn remove_all(&self, keys: &[K]) -> Result<(), KernelError>;
     fn all(&self) -> Result<Vec<(K, V)>, KernelError>;
     fn capacity(&self) -> usize;
     fn full(&self) -> KernelError;
 }
 
-/// One table whose entries show in a bitmap.
+/// One table whose entries show in marks.
 #[derive(Debug)]
 pub(super) struct List<T> {
     entries: T,
@@ -147,10 +122,10 @@ impl<T> List<T> {
         Ok(self.entries.get(key)?.filter(|value| value.length() == key.length()))
     }
 
-    /// Adds or replaces: the entry first, then its bits.
-    pub(super) fn put<K: Key, V: Value, W: Words>(
+    /// Adds or replaces: the entry first, then its marks.
+    pub(super) fn put<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         key: &K,
         mut value: V,
     ) -> Result<(), KernelError>
@@ -166,16 +141,16 @@ impl<T> List<T> {
             None => {
                 self.entries.put(key, &value)?;
                 self.used += 1;
-                summary.cover(key);
+                marks.cover(key);
             }
         }
-        summary.flush()
+        marks.flush()
     }
 
-    /// Removes: the entry first, then the bits nobody else needs.
-    pub(super) fn remove<K: Key, V: Value, W: Words>(
+    /// Removes: the entry first, then the marks nobody else needs.
+    pub(super) fn remove<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         key: &K,
     ) -> Result<bool, KernelError>
     where
@@ -185,31 +160,31 @@ impl<T> List<T> {
             return Ok(false);
         }
         self.used = self.used.saturating_sub(1);
-        summary.uncover(key);
-        summary.flush()?;
+        marks.uncover(key);
+        marks.flush()?;
         Ok(true)
     }
 
     /// Makes the table hold exactly `wanted`. Additions come first; only where old and new do not
     /// fit together do the removals.
-    pub(super) fn reconcile<K: Key, V: Value, W: Words>(
+    pub(super) fn reconcile<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         wanted: HashMap<K, V>,
     ) -> Result<Reconciled, KernelError>
     where
         T: Entries<K, V>,
     {
-        let (result, surplus) = self.add_wanted(summary, wanted)?;
-        self.remove_many(summary, &surplus)?;
+        let (result, surplus) = self.add_wanted(marks, wanted)?;
+        self.remove_many(marks, &surplus)?;
         Ok(result)
     }
 
     /// The first half of [`Self::reconcile`]: returns what is left to remove, so that another table
     /// can add what covers it before.
-    pub(super) fn add_wanted<K: Key, V: Value, W: Words>(
+    pub(super) fn add_wanted<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         wanted: HashMap<K, V>,
     ) -> Result<(Reconciled, Vec<K>), KernelError>
     where
@@ -219,7 +194,7 @@ impl<T> List<T> {
             return Err(self.entries.full());
         }
         let present = self.entries.all()?;
-        // After a reconciliation that failed half-way the count may be off; bits it left set cost
+        // After a reconciliation that failed half-way the count may be off; marks it left set cost
         // lookups only.
         self.used = present.len();
         let mut plan = Plan::new(&present, wanted);
@@ -228,15 +203,15 @@ impl<T> List<T> {
         let result =
             Reconciled { added: plan.added.0.len(), removed: plan.removed.len(), kept: plan.kept };
         if self.used + result.added > self.entries.capacity() {
-            self.remove_many(summary, &std::mem::take(&mut plan.removed))?;
+            self.remove_many(marks, &std::mem::take(&mut plan.removed))?;
         }
-        self.add_many(summary, &plan.added.0, &plan.added.1)?;
+        self.add_many(marks, &plan.added.0, &plan.added.1)?;
         Ok((result, plan.removed))
     }
 
-    fn add_many<K: Key, V: Value, W: Words>(
+    fn add_many<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         keys: &[K],
         values: &[V],
     ) -> Result<(), KernelError>
@@ -245,17 +220,17 @@ impl<T> List<T> {
     {
         let (done, written) = self.entries.put_all(keys, values);
         for key in keys.iter().take(done) {
-            summary.cover(key);
+            marks.cover(key);
         }
         self.used += done;
-        summary.flush()?;
+        marks.flush()?;
         written
     }
 
     /// Removes entries that are there.
-    pub(super) fn remove_many<K: Key, V: Value, W: Words>(
+    pub(super) fn remove_many<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
         keys: &[K],
     ) -> Result<(), KernelError>
     where
@@ -263,16 +238,16 @@ impl<T> List<T> {
     {
         self.entries.remove_all(keys)?;
         for key in keys {
-            summary.uncover(key);
+            marks.uncover(key);
         }
         self.used = self.used.saturating_sub(keys.len());
-        summary.flush()
+        marks.flush()
     }
 
-    /// Counts what a reused map already holds. The bitmap is right after the next flush.
-    pub(super) fn recount<K: Key, V: Value, W: Words>(
+    /// Counts what a reused map already holds. The marks are right after the next flush.
+    pub(super) fn recount<K: Key, V: Value, M: Marks<K>>(
         &mut self,
-        summary: &mut Counted<W>,
+        marks: &mut M,
     ) -> Result<(), KernelError>
     where
         T: Entries<K, V>,
@@ -280,7 +255,7 @@ impl<T> List<T> {
         let present = self.entries.all()?;
         self.used = present.len();
         for (key, _) in &present {
-            summary.cover(key);
+            marks.cover(key);
         }
         Ok(())
     }

@@ -1,0 +1,244 @@
+//! What touches a neighbourhood: the words a packet reads before any table of bans, and which
+//! look-ups they leave. Kernel and guard use the same positions.
+//!
+//! The rule of all of them: a clear bit means that no ban of that set covers the address. A bit
+//! set for nothing (two IPv6 neighbourhoods of one hash) costs a look-up, never a verdict.
+
+use crate::maps::BanSet;
+
+/// Words of one group of [`SUMMARY4_GROUPS`]: one a set, and one to keep the group in half a cache
+/// line. One look-up and one cache line answer for all sets.
+pub type Group4 = [u64; 4];
+
+/// Groups of 64 IPv4 /24s each.
+pub const SUMMARY4_GROUPS: u32 = 1 << 18;
+
+/// Words of the details of IPv4 /24s, four /24s a word, one set after the other.
+pub const DETAIL4_WORDS: u32 = (BanSet::COUNT as u32) << DETAIL4_LOG;
+
+/// Words of one set, as a power of two.
+const DETAIL4_LOG: u32 = 22;
+
+/// Buckets of hashed IPv6 /48s, as a power of two.
+pub const FINE6_LOG: u32 = 22;
+
+/// Buckets of hashed IPv6 /32s, as a power of two.
+pub const COARSE6_LOG: u32 = 20;
+
+/// Multiplier of the IPv6 hash (2^64 divided by the golden ratio). Not secret: whoever finds a
+/// collision slows down only his own packets.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The /24 of an IPv4 address.
+#[inline(always)]
+pub const fn bucket4(address: [u8; 4]) -> u32 {
+    u32::from_be_bytes(address) >> 8
+}
+
+/// First /24 and number of /24s that an IPv4 prefix touches.
+pub const fn range4(address: [u8; 4], length: u8) -> (u32, u32) {
+    let wider = 24_u8.saturating_sub(length);
+    ((bucket4(address) >> wider) << wider, 1 << wider)
+}
+
+/// Group of the summary and bit in each of its words that stand for a /24.
+#[inline(always)]
+pub const fn summary4(bucket: u32) -> (u32, u64) {
+    (bucket >> 6, 1 << (bucket & 63))
+}
+
+/// Word and shift of the details of a /24 in a set.
+#[inline(always)]
+pub const fn detail4(set: BanSet, bucket: u32) -> (u32, u32) {
+    (((set.number() as u32) << DETAIL4_LOG) | (bucket >> 2), (bucket & 3) * 16)
+}
+
+/// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, and
+/// the lengths of those inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Detail4(pub u16);
+
+impl Detail4 {
+    const COVER: u16 = 0x1f;
+    const HOSTS: u16 = 1 << 5;
+    const INSIDE: u32 = 6;
+
+    /// The same with another longest cover; zero for none.
+    pub const fn covered_by(self, length: u8) -> Self {
+        Self((self.0 & !Self::COVER) | (length as u16 & Self::COVER))
+    }
+
+    /// The bit for bans of this length, of 25 and more, inside.
+    pub const fn inside(length: u8) -> u16 {
+        if length >= 32 { Self::HOSTS } else { 1 << (Self::INSIDE + length as u32 - 25) }
+    }
+
+    /// Length of the longest prefix of at most 24 that covers the /24; zero for none.
+    #[inline(always)]
+    pub const fn cover(self) -> u32 {
+        (self.0 & Self::COVER) as u32
+    }
+
+    /// True if single addresses inside are banned.
+    #[inline(always)]
+    pub const fn has_hosts(self) -> bool {
+        self.0 & Self::HOSTS != 0
+    }
+
+    /// Bit `n` if a prefix of length 25 + `n` inside is banned.
+    #[inline(always)]
+    pub const fn lengths_inside(self) -> u32 {
+        (self.0 >> Self::INSIDE) as u32
+    }
+}
+
+/// The IPv6 lengths that the hash holds, in the order of their bits in [`Kinds6`]: those hosts,
+/// subscribers, sites and allocations have. All others are in the trie.
+pub const HASHED6: [u8; 8] = [128, 64, 56, 48, 44, 40, 36, 32];
+
+/// Bucket of the /48 an IPv6 address is in.
+#[inline(always)]
+pub const fn fine6(address: [u8; 16]) -> u32 {
+    hashed(upper_half(address) >> 16, FINE6_LOG)
+}
+
+/// Bucket of the /32 an IPv6 address is in.
+#[inline(always)]
+pub const fn coarse6(address: [u8; 16]) -> u32 {
+    hashed(upper_half(address) >> 32, COARSE6_LOG)
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the upper `log` bits of 64")]
+const fn hashed(site: u64, log: u32) -> u32 {
+    let spread = site.wrapping_mul(SPREAD);
+    ((spread ^ (spread >> 32)).wrapping_mul(SPREAD) >> (64 - log)) as u32
+}
+
+/// Word and shift of a bucket's [`Kinds6`] in a set: two buckets a word, a byte a set.
+#[inline(always)]
+pub const fn kinds6(set: BanSet, bucket: u32) -> (u32, u32) {
+    (bucket >> 1, (bucket & 1) * 32 + set.number() as u32 * 8)
+}
+
+/// The kinds of bans of one set that touch an IPv6 neighbourhood. In the fine table the low four
+/// bits count as in [`HASHED6`]; in the coarse one they stand for the last four of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kinds6(pub u8);
+
+impl Kinds6 {
+    /// Bans of a length that is in the trie.
+    pub const OTHER: u8 = 1 << 4;
+}
+
+/// Where a ban on an IPv6 prefix shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place6 {
+    /// In the bucket of its /48.
+    Fine(u8),
+    /// In the bucket of its /32.
+    Coarse(u8),
+    /// In those of so many /32s from its first.
+    Wide(u32),
+}
+
+/// Where a ban of this length shows. No ban is shorter than /16.
+pub fn place6(length: u8) -> Place6 {
+    let bit = HASHED6.iter().position(|hashed| *hashed == length).map(|index| 1 << (index & 3));
+    match length {
+        48.. => Place6::Fine(bit.unwrap_or(Kinds6::OTHER)),
+        32.. => Place6::Coarse(bit.unwrap_or(Kinds6::OTHER)),
+        _ => Place6::Wide(1 << (32 - length.max(16))),
+    }
+}
+
+/// True if the hash holds bans of this length, false if the trie does.
+pub fn is_hashed6(length: u8) -> bool {
+    HASHED6.contains(&length)
+}
+
+/// The /64 of an IPv6 address.
+#[inline(always)]
+const fn upper_half(address: [u8; 16]) -> u64 {
+    (u128::from_be_bytes(address) >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_address_of_a_prefix_lies_in_its_range(
+            address: [u8; 4], inside: [u8; 4], length in 8u8..=32,
+        ) {
+            let mask = u32::MAX << (32 - u32::from(length));
+            let member = (u32::from_be_bytes(address) & mask) | (u32::from_be_bytes(inside) & !mask);
+            let (first, count) = range4(address, length);
+            let bucket = bucket4(member.to_be_bytes());
+            prop_assert!(bucket >= first && bucket - first < count);
+            prop_assert!(first + count <= 1 << 24);
+        }
+
+        #[test]
+        fn positions_lie_in_their_maps_and_apart(bucket in 0u32..1 << 24, other in 0u32..1 << 24) {
+            prop_assert!(summary4(bucket).0 < SUMMARY4_GROUPS);
+            let mut seen = std::vec::Vec::new();
+            for set in BanSet::ALL {
+                let (word, shift) = detail4(set, bucket);
+                prop_assert!(word < DETAIL4_WORDS && shift <= 48);
+                seen.push((word, shift));
+                if other != bucket {
+                    prop_assert_ne!(detail4(set, other), (word, shift));
+                }
+            }
+            seen.dedup();
+            prop_assert_eq!(seen.len(), BanSet::ALL.len());
+        }
+
+        #[test]
+        fn addresses_of_one_neighbourhood_share_a_bucket(address: [u8; 16], tail: [u8; 10]) {
+            let mut neighbour = address;
+            neighbour[6..].copy_from_slice(&tail);
+            prop_assert_eq!(fine6(address), fine6(neighbour));
+            prop_assert_eq!(coarse6(address), coarse6(neighbour));
+            prop_assert!(fine6(address) < 1 << FINE6_LOG && coarse6(address) < 1 << COARSE6_LOG);
+        }
+
+        #[test]
+        fn details_keep_what_they_are_told(cover in 8u8..=24, inside in 25u8..=32) {
+            let detail = Detail4(Detail4::inside(inside)).covered_by(cover);
+            prop_assert_eq!(detail.cover(), u32::from(cover));
+            prop_assert_eq!(detail.has_hosts(), inside == 32);
+            let lengths = if inside == 32 { 0 } else { 1 << (inside - 25) };
+            prop_assert_eq!(detail.lengths_inside(), lengths);
+            prop_assert_eq!(detail.covered_by(0).0, Detail4::inside(inside));
+        }
+    }
+
+    #[test]
+    fn neighbourhoods_spread_over_the_buckets() {
+        let mut seen = std::collections::HashSet::new();
+        for site in 0..20_000u32 {
+            let [a, b, c, d] = site.to_be_bytes();
+            let address = [0x20, 0x01, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            seen.insert(fine6(address));
+        }
+        assert!(seen.len() > 19_800, "{} buckets of 20000 sites", seen.len());
+    }
+
+    #[test]
+    fn every_length_has_one_place() {
+        assert_eq!(place6(128), Place6::Fine(1));
+        assert_eq!(place6(48), Place6::Fine(8));
+        assert_eq!(place6(49), Place6::Fine(Kinds6::OTHER));
+        assert_eq!(place6(44), Place6::Coarse(1));
+        assert_eq!(place6(32), Place6::Coarse(8));
+        assert_eq!(place6(47), Place6::Coarse(Kinds6::OTHER));
+        assert_eq!(place6(29), Place6::Wide(8));
+        assert_eq!(place6(16), Place6::Wide(65_536));
+        assert!(is_hashed6(36) && !is_hashed6(35));
+    }
+}

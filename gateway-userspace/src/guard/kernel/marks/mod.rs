@@ -1,0 +1,200 @@
+//! The words before the tables of bans: where the guard writes what `gateway_common::cover` reads.
+//! An entry is in its table before its marks are set, and out of it before they are cleared.
+
+mod counted;
+
+use std::sync::Arc;
+
+use gateway_common::{
+    cover::{self, Detail4, Kinds6, Place6},
+    maps::BanSet,
+};
+
+pub(super) use counted::{Counted4, Counted6};
+
+/// Words that several threads change, each its own bits.
+pub(super) trait Cells {
+    fn get(&self, word: u32) -> u64;
+    /// Makes the bits of `mask` those of `bits`.
+    fn change(&self, word: u32, mask: u64, bits: u64);
+}
+
+/// Words of a group of the IPv4 summary.
+const GROUP: u32 = 4;
+/// /24s of a group.
+const BUCKETS: u32 = 64;
+
+/// The marks of IPv4.
+#[derive(Debug)]
+pub(super) struct Sheet4<C> {
+    pub(super) summary: Arc<C>,
+    pub(super) detail: Arc<C>,
+}
+
+impl<C> Clone for Sheet4<C> {
+    fn clone(&self) -> Self {
+        Self { summary: Arc::clone(&self.summary), detail: Arc::clone(&self.detail) }
+    }
+}
+
+impl<C: Cells> Sheet4<C> {
+    pub(super) fn detail(&self, set: BanSet, bucket: u32) -> Detail4 {
+        let (word, shift) = cover::detail4(set, bucket);
+        let [.., upper, lower] = (self.detail.get(word) >> shift).to_be_bytes();
+        Detail4(u16::from_be_bytes([upper, lower]))
+    }
+
+    /// Says what touches a /24. The summary sends packets to the detail: it is set after and
+    /// cleared before it.
+    pub(super) fn write(&self, set: BanSet, bucket: u32, detail: Detail4) {
+        let (word, shift) = cover::detail4(set, bucket);
+        let (group, bit) = cover::summary4(bucket);
+        let summary = group * GROUP + u32::from(set.number());
+        let (mask, bits) = (u64::from(u16::MAX) << shift, u64::from(detail.0) << shift);
+        if detail.0 == 0 {
+            self.summary.change(summary, bit, 0);
+            self.detail.change(word, mask, bits);
+        } else {
+            self.detail.change(word, mask, bits);
+            self.summary.change(summary, bit, bit);
+        }
+    }
+
+    /// Marks a prefix in a set where none is ever taken out alone.
+    pub(super) fn mark(&self, set: BanSet, address: [u8; 4], length: u8) {
+        let (first, count) = cover::range4(address, length);
+        for bucket in first..first + count {
+            let old = self.detail(set, bucket);
+            self.write(set, bucket, with(old, length));
+        }
+    }
+
+    /// Every /24 with a mark in a set.
+    pub(super) fn each_marked(&self, set: BanSet, mut each: impl FnMut(u32)) {
+        for group in 0..cover::SUMMARY4_GROUPS {
+            let (first, _) = cover::detail4(set, group * BUCKETS);
+            let details = (first..first + BUCKETS / 4).any(|word| self.detail.get(word) != 0);
+            let summary = self.summary.get(group * GROUP + u32::from(set.number()));
+            if details || summary != 0 {
+                let all = group * BUCKETS..(group + 1) * BUCKETS;
+                all.filter(|bucket| {
+                    summary & cover::summary4(*bucket).1 != 0 || self.detail(set, *bucket).0 != 0
+                })
+                .for_each(&mut each);
+            }
+        }
+    }
+
+    /// Takes back [`Self::mark`], in a set that no packet reads.
+    pub(super) fn unmark(&self, set: BanSet, address: [u8; 4], length: u8) {
+        let (first, count) = cover::range4(address, length);
+        (first..first + count).for_each(|bucket| self.write(set, bucket, Detail4::default()));
+    }
+
+    /// Clears all of a set that no packet reads.
+    pub(super) fn clear(&self, set: BanSet) {
+        for group in 0..cover::SUMMARY4_GROUPS {
+            self.summary.change(group * GROUP + u32::from(set.number()), u64::MAX, 0);
+        }
+        let (first, _) = cover::detail4(set, 0);
+        let words = cover::DETAIL4_WORDS / u32::try_from(BanSet::COUNT).unwrap_or(1);
+        for word in first..first + words {
+            if self.detail.get(word) != 0 {
+                self.detail.change(word, u64::MAX, 0);
+            }
+        }
+    }
+}
+
+/// The same with a prefix of this length more.
+pub(super) fn with(detail: Detail4, length: u8) -> Detail4 {
+    if length > 24 {
+        return Detail4(detail.0 | Detail4::inside(length));
+    }
+    if u32::from(length) > detail.cover() { detail.covered_by(length) } else { detail }
+}
+
+/// The marks of IPv6.
+#[derive(Debug)]
+pub(super) struct Sheet6<C> {
+    pub(super) fine: Arc<C>,
+    pub(super) coarse: Arc<C>,
+}
+
+impl<C> Clone for Sheet6<C> {
+    fn clone(&self) -> Self {
+        Self { fine: Arc::clone(&self.fine), coarse: Arc::clone(&self.coarse) }
+    }
+}
+
+/// A bit of one of the two tables of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Mark6 {
+    fine: bool,
+    bucket: u32,
+    kind: u8,
+}
+
+impl<C: Cells> Sheet6<C> {
+    pub(super) fn write(&self, set: BanSet, mark: Mark6, on: bool) {
+        let (word, shift) = cover::kinds6(set, mark.bucket);
+        let bit = u64::from(mark.kind) << shift;
+        let cells = if mark.fine { &self.fine } else { &self.coarse };
+        cells.change(word, bit, if on { bit } else { 0 });
+    }
+
+    /// Marks a prefix in a set where none is ever taken out alone.
+    pub(super) fn mark(&self, set: BanSet, address: [u8; 16], length: u8) {
+        each_mark6(address, length, |mark| self.write(set, mark, true));
+    }
+
+    /// Every mark of a set.
+    pub(super) fn each_marked(&self, set: BanSet, mut each: impl FnMut(Mark6)) {
+        for (fine, cells, log) in self.tables() {
+            for bucket in 0..1 << log {
+                let (word, shift) = cover::kinds6(set, bucket);
+                let [.., kinds] = (cells.get(word) >> shift).to_be_bytes();
+                let kinds = (0..8).map(|bit| kinds & 1 << bit).filter(|kind| *kind != 0);
+                kinds.for_each(|kind| each(Mark6 { fine, bucket, kind }));
+            }
+        }
+    }
+
+    fn tables(&self) -> [(bool, &Arc<C>, u32); 2] {
+        [(true, &self.fine, cover::FINE6_LOG), (false, &self.coarse, cover::COARSE6_LOG)]
+    }
+
+    /// Takes back [`Self::mark`], in a set that no packet reads.
+    pub(super) fn unmark(&self, set: BanSet, address: [u8; 16], length: u8) {
+        each_mark6(address, length, |mark| self.write(set, mark, false));
+    }
+
+    /// Clears all of a set that no packet reads.
+    pub(super) fn clear(&self, set: BanSet) {
+        let shift = u32::from(set.number()) * 8;
+        let both = 0xff_u64 << shift | 0xff << (shift + 32);
+        for (_, cells, log) in self.tables() {
+            for word in 0..1 << (log - 1) {
+                if cells.get(word) & both != 0 {
+                    cells.change(word, both, 0);
+                }
+            }
+        }
+    }
+}
+
+/// Every bit that stands for a prefix.
+pub(super) fn each_mark6(address: [u8; 16], length: u8, mut each: impl FnMut(Mark6)) {
+    let mark = |fine, bucket, kind| Mark6 { fine, bucket, kind };
+    match cover::place6(length) {
+        Place6::Fine(kind) => each(mark(true, cover::fine6(address), kind)),
+        Place6::Coarse(kind) => each(mark(false, cover::coarse6(address), kind)),
+        Place6::Wide(count) => {
+            let first = u128::from_be_bytes(address);
+            for site in 0..count {
+                let inside = first.saturating_add(u128::from(site) << 96).to_be_bytes();
+                each(mark(false, cover::coarse6(inside), Kinds6::OTHER));
+            }
+        }
+    }
+}
