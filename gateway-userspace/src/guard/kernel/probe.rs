@@ -370,7 +370,8 @@ mod tests {
 
     #[test]
     fn memory_grows_with_the_capacity() {
-        let capacity = |hosts| Capacity { hosts, prefixes: 1000, dynamic: 1000, allow: 10, limits: 1000 };
+        let capacity =
+            |hosts| Capacity { hosts, prefixes: 1000, dynamic: 1000, allow: 10, limits: 1000 };
         let (small, large) = (map_bytes(&capacity(1000), 2), map_bytes(&capacity(1_000_000), 2));
         // Two families, between 64 and 200 octets a host.
         assert!((128_000_000..400_000_000).contains(&(large - small)), "{}", large - small);
