@@ -7,8 +7,8 @@ use crate::{
     clock::Wall,
     config::{self, defaults},
     control::{
-        Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
-        ProxyStatus, Status, StrikeRecord, Told, Usage, Why,
+        Allow, Ban, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
+        MapStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus, Told, Usage, Why,
     },
     doctor::{Finding, Report},
 };
@@ -42,6 +42,9 @@ fn takes_every_command() {
         "block list --output json",
         "block import - --ttl 7d",
         "block import list.txt",
+        "block import list.txt --name drop --skip-invalid",
+        "block lists --output json",
+        "block unlist drop",
         "block export",
         "block why 192.0.2.1",
         "allow add 192.0.2.0/24",
@@ -111,6 +114,8 @@ fn ban() -> Ban {
         since: NOW.0 - 90,
         left: Some(30),
         hits: 12_345,
+        last_seen: Some(5),
+        list: String::new(),
         note: "evil\u{1b}[2J".to_owned(),
     }
 }
@@ -225,6 +230,15 @@ fn shows_the_status_with_warnings_first() {
             }],
             memory_bytes: 80 << 20,
             events_lost: 0,
+            syn_cookies: CookieStatus {
+                state: "on".to_owned(),
+                sysctls: vec![SysctlStatus {
+                    name: "net.ipv4.tcp_syncookies".to_owned(),
+                    value: 2,
+                    was: Some(1),
+                }],
+                problem: None,
+            },
         },
         proxy: ProxyStatus {
             state: "serving".to_owned(),

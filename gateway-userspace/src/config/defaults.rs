@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use gateway_common::Reason;
+
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode, Proxy,
-        Rate, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
+        Mode, Policy, Proxy, Rate, SynCookies, Timeouts,
     },
     places,
 };
@@ -31,6 +33,11 @@ pub(super) fn kernel() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: AMPLIFIERS.to_vec(),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: Some(Duration::from_mins(1)),
         protect: Vec::new(),
@@ -42,12 +49,14 @@ pub(super) fn kernel() -> Kernel {
         syns: Some(Rate { count: 200, per: SECOND, burst: 400 }),
         syns_neighbourhood: Some(Rate { count: 2000, per: SECOND, burst: 4000 }),
         limit_inserts: 10_000,
+        syn_cookies: syn_cookies(),
         capacity: Capacity {
             hosts: 1_000_000,
             prefixes: 200_000,
             dynamic: 100_000,
             allow: 10_000,
             limits: 100_000,
+            flows: 65_536,
         },
         answers: answers(),
         events: 20,
@@ -55,23 +64,40 @@ pub(super) fn kernel() -> Kernel {
     }
 }
 
-/// What cannot be judged is dropped, but for two rows: frames of other protocols keep the link
-/// itself alive (LACP, LLDP, spanning tree), and a later fragment has passed the ban check on its
-/// source and is useless without the first.
-fn answers() -> Answers {
-    Answers {
-        ethernet_truncated: Answer::Drop,
-        vlan_depth: Answer::Drop,
-        ether_type_unknown: Answer::Pass,
-        ipv4_malformed: Answer::Drop,
-        ipv6_malformed: Answer::Drop,
-        extension_depth: Answer::Drop,
-        extension_malformed: Answer::Drop,
-        later_fragment: Answer::Pass,
-        transport_malformed: Answer::Drop,
-        limit_inserts: Answer::Drop,
+/// Above what a busy edge sees of new connections, far below what a listener's queue takes in a
+/// flood. Without timestamps: `net.ipv4.tcp_timestamps` is the whole machine's.
+fn syn_cookies() -> SynCookies {
+    SynCookies {
+        enabled: true,
+        above: Rate { count: 10_000, per: SECOND, burst: 10_000 },
+        hold: Duration::from_secs(10),
+        most: Rate { count: 500_000, per: SECOND, burst: 500_000 },
+        timestamps: false,
     }
 }
+
+/// What cannot be judged, and what no honest stack sends, is dropped. Rows that pass: frames of
+/// other protocols keep the link itself alive (LACP, LLDP, spanning tree); fragments carry large
+/// answers of DNS, their sources have passed the ban check, and a later one is useless without the
+/// first; an edge may sit behind private addresses; echo is how others see that a host lives.
+fn answers() -> Answers {
+    [
+        Reason::EtherTypeUnknown,
+        Reason::FirstFragment,
+        Reason::LaterFragment,
+        Reason::PrivateSource,
+        Reason::ReservedSource,
+        Reason::EchoRequest,
+    ]
+    .into_iter()
+    .fold(Answers::all(Answer::Drop), |answers, row| answers.with(row, Answer::Pass))
+}
+
+/// Services that answer a small datagram with a large one, or many, to whoever it claims to come
+/// from: quotd, chargen, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, XDMCP, CLDAP, SLP, RIP, IPMI, SQL
+/// Server, SSDP, WS-Discovery, mDNS, memcached. Higher ports are honest clients' too.
+const AMPLIFIERS: [u16; 18] =
+    [17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623, 1434, 1900, 3702, 5353, 11_211];
 
 pub(super) fn bans() -> Bans {
     Bans {
@@ -83,6 +109,7 @@ pub(super) fn bans() -> Bans {
         trust: Duration::from_mins(10),
         sources: 100_000,
         per_second: 100,
+        coverage: Coverage { ipv4: 5, ipv6: 1 },
         weights: Vec::new(),
     }
 }

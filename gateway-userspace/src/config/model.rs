@@ -9,6 +9,8 @@ use std::{
 use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
+pub use super::answers::Answers;
+
 /// Everything a gateway runs by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -32,6 +34,15 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub attach: Attach,
     pub mode: Mode,
+    pub policy: Policy,
+    /// What is served besides the listeners; `closed` refuses the rest.
+    pub services: Vec<Service>,
+    /// TCP ports of the listeners, and of the metrics where others than this host can ask for them.
+    pub listening: Vec<u16>,
+    /// UDP source ports from which nothing unsolicited is taken (`answers.udp_amplification`).
+    pub amplifiers: Vec<u16>,
+    /// How long after this host's last datagram to a peer the peer's answers pass.
+    pub flow_timeout: Duration,
     /// Classes in shadow mode while `mode` is to enforce.
     pub shadow: Vec<Class>,
     /// How long a changed policy waits to be confirmed; `None` if it need not be.
@@ -54,6 +65,7 @@ pub struct Kernel {
     pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
+    pub syn_cookies: SynCookies,
     pub capacity: Capacity,
     pub answers: Answers,
     /// Sampled drop events a second, at most, per reason and CPU.
@@ -79,6 +91,24 @@ pub enum Mode {
     Shadow,
 }
 
+/// Which ports and protocols are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// All.
+    Open,
+    /// Services, listeners, return traffic, and what a host cannot do without.
+    Closed,
+}
+
+/// Something served to strangers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Tcp(u16),
+    Udp(u16),
+    /// Another IP protocol, by number.
+    Ip(u8),
+}
+
 /// A steady rate with a burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
@@ -96,6 +126,21 @@ impl Rate {
     }
 }
 
+/// `[kernel.syn_cookies]`: SYNs are answered in XDP while they flood in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SynCookies {
+    pub enabled: bool,
+    /// On above this many SYNs of all sources together, a second's worth of them at once.
+    pub above: Rate,
+    /// How long they stay on after the last SYN above.
+    pub hold: Duration,
+    /// SYN-ACKs sent to all sources together, at most.
+    pub most: Rate,
+    /// Sets `net.ipv4.tcp_timestamps` to 2 while they are on, so that window scale and SACK outlive
+    /// a cookie.
+    pub timestamps: bool,
+}
+
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -108,22 +153,8 @@ pub struct Capacity {
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).
     pub limits: u32,
-}
-
-/// What happens to packets the parser cannot judge. One field a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answers {
-    pub ethernet_truncated: Answer,
-    pub vlan_depth: Answer,
-    pub ether_type_unknown: Answer,
-    pub ipv4_malformed: Answer,
-    pub ipv6_malformed: Answer,
-    pub extension_depth: Answer,
-    pub extension_malformed: Answer,
-    pub later_fragment: Answer,
-    pub transport_malformed: Answer,
-    /// The exact limit table is guarded and the sketch says over.
-    pub limit_inserts: Answer,
+    /// Flows this host asked for (both families together).
+    pub flows: u32,
 }
 
 /// A configured answer.
@@ -151,8 +182,17 @@ pub struct Bans {
     pub sources: u32,
     /// Bans a second the proxy may cause, at most.
     pub per_second: u32,
+    /// How much of the Internet one list may cover.
+    pub coverage: Coverage,
     /// Strike weights that differ from the reason's default.
     pub weights: Vec<(Reason, u32)>,
+}
+
+/// Shares in percent: of all IPv4 addresses, of the IPv6 networks given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    pub ipv4: u32,
+    pub ipv6: u32,
 }
 
 /// `[guard]`: where the privileged process keeps its things.

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::{
     accounts::Accounts,
     address::of_this_machine,
+    bans::Lists,
     control,
     core::{Core, Parts, State},
     error::GuardError,
@@ -30,7 +31,8 @@ use super::{
     kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
     listeners,
-    store::Store,
+    store::{ListFolder, Store},
+    sysctl::Follower,
     worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
 use crate::{
@@ -61,6 +63,9 @@ pub struct Options {
 /// Events of the proxy that may wait for the loop; then the proxy has to.
 const EVENTS: usize = 4096;
 
+/// How often the guard looks whether SYNs flood in: one read of a map.
+const FLOOD_LOOK: Duration = Duration::from_millis(100);
+
 /// Runs the guard until it is told to stop.
 pub fn run(options: Options) -> Result<(), GuardError> {
     // Files and sockets are made for us and our group; what others need is given expressly.
@@ -86,13 +91,19 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
     let links = watch_links(&config.kernel);
-    let (kernel, state) = restore(&config)?;
+    let (mut kernel, state, lists) = restore(&config)?;
+    let cookies = Follower::start(
+        &config.kernel.syn_cookies,
+        &config.guard.state,
+        &mut *kernel,
+        clock::now(),
+    );
 
     let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, program, kernel, state, keeper };
+    let parts = Parts { config, text, program, kernel, state, lists, keeper, cookies };
     let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
@@ -118,8 +129,10 @@ fn watch_links(config: &Kernel) -> Option<Links> {
 }
 
 /// Everything that has to hold before a packet may reach a listener.
-fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
-    let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
+fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State, Lists), GuardError> {
+    let failed = |source| GuardError::Store { source };
+    let store = Store::open(&config.guard.state).map_err(failed)?;
+    let lists = ListFolder::open(&config.guard.state).map_err(failed)?;
     let own =
         of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
     let mut state = State::restore(config, store, &own);
@@ -137,8 +150,11 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         state.warnings.push(warning);
     }
     state.reconcile(&mut *kernel)?;
+    // Its failure leaves SYNs to the stack; the first look at our addresses says so.
+    drop(kernel.answer_for(&own));
+    let lists = state.start_lists(config, lists, &*kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
-    Ok((kernel, state))
+    Ok((kernel, state, lists))
 }
 
 fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
@@ -281,6 +297,8 @@ impl Loop {
         let drops = self.watch_drops()?;
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(FLOOD_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let restart = self.core.keeper().restart_at();
             tokio::select! {
@@ -288,6 +306,7 @@ impl Loop {
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),
                 _ = ticks.tick() => self.core.tick(clock::wall(), clock::now()),
+                _ = looks.tick() => self.core.watch_floods(clock::now()),
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
                         ready.clear_ready();
@@ -312,6 +331,7 @@ impl Loop {
     async fn stop(mut self) {
         info!("guard stops; the packet filter stays attached");
         let Self { core, signals, .. } = &mut self;
+        core.prepare_stop();
         core.keeper().stop(signals.stop()).await;
         core.last_tick(clock::wall(), clock::now());
         self.tasks.abort_all();

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{Status, Told, Usage, Why},
+    control::{KernelStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -30,7 +30,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel: self.kernel.0.status(),
+            kernel: self.kernel_status(),
             proxy: self.keeper.status(),
             bans: Usage {
                 used: count(self.bans.table().len()),
@@ -46,6 +46,12 @@ impl Core {
         }
     }
 
+    fn kernel_status(&self) -> KernelStatus {
+        let syn_cookies =
+            self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
+        KernelStatus { syn_cookies, ..self.kernel.0.status() }
+    }
+
     /// What a scrape of the proxy's metrics shows of kernel and guard.
     pub(super) fn report(&self) -> KernelReport {
         KernelReport {
@@ -58,10 +64,11 @@ impl Core {
         let address = canonical(address);
         let (net, now) = (source(address), clock::now());
         let ban = self.bans.table().covering_address(address);
+        let ban = ban.map(|(net, ban)| self.shown(net, ban));
         Why {
             subject: address.to_string(),
             findings: self.findings(address),
-            ban: ban.map(|(net, ban)| self.shown(net, ban)),
+            ban: ban.or_else(|| self.listed(address, self.wall())),
             strikes: self.memory.strikes(net, now),
             drops: self.memory.drops(net, clock::monotonic_ns()),
             proxy: Told::default(),
@@ -88,6 +95,13 @@ impl Core {
             let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
             findings.push(format!("{banned} is banned {how_long} (by {by}: {why})"));
         }
+        if let Some(listed) = self.listed(address, self.wall()) {
+            let left = listed.left.map(Duration::from_secs);
+            let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
+            let crate::control::Ban { net, list, source, .. } = listed;
+            findings.push(format!("{net} is banned {how_long} (by {source}: list {list})"));
+        }
+        findings.extend(self.held_against(address));
         if let Some((protected, why)) = self.bans.protected().covering(address.into()) {
             findings.push(format!("{protected} is protected from bans, because {why}"));
         }
@@ -150,6 +164,8 @@ impl Core {
         let single = [
             ("bans", count(self.bans.table().len())),
             ("ban_capacity", count(self.bans.capacity())),
+            ("lists", count(self.lists.named().len())),
+            ("list_entries", self.lists.named().values().map(|list| count(list.nets.len())).sum()),
             ("strike_bans_total", self.counts.strike_bans),
             ("strikes_total", self.counts.strikes),
             ("trusts_total", self.counts.trusts),
@@ -168,6 +184,7 @@ impl Core {
             ("store_pending", store.pending),
             ("clock_jumps_total", self.counts.clock_jumps),
             ("sweep_failures_total", self.counts.sweep_failures),
+            ("syn_cookies_on", u64::from(self.cookies.is_on())),
             ("proxy_restarts_total", keeper.restarts),
             ("proxy_broken_total", keeper.broken),
             ("proxy_messages_total", keeper.messages),

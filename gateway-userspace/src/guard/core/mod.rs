@@ -3,6 +3,7 @@
 
 mod answers;
 mod explain;
+mod lists;
 mod proxy;
 
 use std::{
@@ -18,7 +19,7 @@ use super::{
     accounts::Accounts,
     address::of_this_machine,
     allows::AllowList,
-    bans::{BanError, BanList, Judge, Offenders},
+    bans::{BanError, BanList, Judge, Lists, Named, Offenders},
     control::Door,
     error::GuardError,
     events::Memory,
@@ -26,7 +27,8 @@ use super::{
     keys::KeyRing,
     listeners::{self, Listening},
     protect::Protected,
-    store::{Change, Store, Stored},
+    store::{Change, ListFolder, Store, Stored},
+    sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     worker::{Callers, Keeper, Outfit},
 };
@@ -66,6 +68,7 @@ pub(super) struct Core {
     program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
+    lists: Lists,
     allows: AllowList,
     keys: KeyRing,
     store: Store,
@@ -74,6 +77,7 @@ pub(super) struct Core {
     keeper: Keeper,
     listening: Vec<Listening>,
     door: Arc<Door>,
+    cookies: Follower,
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
@@ -156,6 +160,19 @@ impl State {
         info!(?reconciled, "bans restored");
         Ok(())
     }
+
+    /// Puts the stored lists in force.
+    pub(super) fn start_lists(
+        &self,
+        config: &Config,
+        stored: (ListFolder, Named),
+        kernel: &dyn PacketFilter,
+    ) -> Result<Lists, GuardError> {
+        let wall = self.time.wall(clock::wall());
+        let bounds = (config.kernel.capacity, config.bans.coverage);
+        Lists::start(stored, bounds, kernel.bulk(), self.bans.protected().all(), wall)
+            .map_err(|source| GuardError::Kernel { source })
+    }
 }
 
 /// What a core is joined from.
@@ -166,12 +183,14 @@ pub(super) struct Parts {
     pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
+    pub(super) lists: Lists,
     pub(super) keeper: Keeper,
+    pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, keeper } = parts;
+        let Parts { config, text, program, kernel, state, lists, keeper, cookies } = parts;
         let now = clock::now();
         Self {
             config,
@@ -179,6 +198,7 @@ impl Core {
             program,
             kernel: Kernel(kernel),
             bans: state.bans,
+            lists,
             allows: state.allows,
             keys: state.keys,
             store: state.store,
@@ -187,6 +207,7 @@ impl Core {
             keeper,
             listening,
             door: Arc::new(Door::new(accounts)),
+            cookies,
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
@@ -257,6 +278,7 @@ impl Core {
         if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
             self.tend(now);
         }
+        self.tick_lists(wall);
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -283,11 +305,31 @@ impl Core {
     pub(super) fn last_tick(&mut self, clock: Wall, now: Instant) {
         self.minute_at = None;
         self.tick(clock, now);
+        self.cookies.stop();
+    }
+
+    /// Ten times a second: a flood does not wait.
+    pub(super) fn watch_floods(&mut self, now: Instant) {
+        let config = &self.config.kernel.syn_cookies;
+        self.cookies.tick(config, &mut *self.kernel.0, now);
+    }
+
+    /// Before the proxy goes.
+    pub(super) fn prepare_stop(&mut self) {
+        self.cookies.prepare_stop(&mut *self.kernel.0);
     }
 
     fn look_at_own_addresses(&mut self) {
         match of_this_machine() {
-            Ok(own) => self.bans.protect_own(&own),
+            Ok(own) => {
+                self.bans.protect_own(&own);
+                if let Err(error) = self.kernel.0.answer_for(&own) {
+                    self.warn(format!(
+                        "SYNs are answered for the addresses as they were: {}",
+                        super::chain(&error)
+                    ));
+                }
+            }
             Err(error) => warn!(%error, "the addresses of this machine are as they were"),
         }
     }
@@ -300,6 +342,7 @@ impl Core {
         self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
+            self.shift_lists(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }
