@@ -93,6 +93,24 @@ pub enum Request {
     },
     PanicPass,
     PanicRestore,
+    PolicyShow,
+    /// Puts the `[kernel]` of `text` on trial.
+    PolicyApply {
+        text: String,
+        /// Where the text came from.
+        origin: String,
+        /// Without one as long as the present policy says.
+        confirm: Option<Duration>,
+    },
+    PolicyConfirm,
+    PolicyRollback,
+    Reload,
+    /// All classes if none is named.
+    Shadow {
+        on: bool,
+        classes: Vec<String>,
+    },
+    ShadowReset,
 }
 
 /// What comes back.
@@ -151,6 +169,7 @@ pub enum Response {
         #[serde(default)]
         more: bool,
     },
+    Policy(Box<PolicyReport>),
 }
 
 /// An entry of an import that was not taken.
@@ -229,10 +248,57 @@ pub struct Status {
     pub guard_pid: u32,
     pub uptime_seconds: u64,
     pub kernel: KernelStatus,
+    #[serde(default)]
+    pub policy: PolicyStatus,
+    /// What no ban may touch and no configuration names.
+    #[serde(default)]
+    pub protected: Vec<ProtectedStatus>,
     pub proxy: ProxyStatus,
     pub bans: Usage,
     pub strikes: Usage,
     pub warnings: Vec<String>,
+}
+
+/// Which `[kernel]` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The configured file.
+    pub file: String,
+    /// Where the one confirmed last came from.
+    pub origin: String,
+    /// The beginning of the SHA-256 of its table.
+    pub digest: String,
+    /// True if the configured file has another.
+    pub differs: bool,
+    /// The one on trial, which is in force until it is over.
+    pub trial: Option<TrialStatus>,
+}
+
+/// A policy on trial.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrialStatus {
+    pub origin: String,
+    pub digest: String,
+    pub seconds_left: u64,
+}
+
+/// `gateway policy show`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyReport {
+    pub status: PolicyStatus,
+    /// TOML of the one confirmed last.
+    pub confirmed: String,
+    /// TOML of the one on trial.
+    pub trial: Option<String>,
+}
+
+/// A prefix that is protected because of what the machine does just now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectedStatus {
+    pub net: IpNet,
+    pub why: String,
+    /// Seconds it stays so if it is not seen again; `None` as long as it is there.
+    pub left: Option<u64>,
 }
 
 /// The filter.
@@ -241,6 +307,9 @@ pub struct KernelStatus {
     pub enabled: bool,
     /// `enforce`, `shadow` or `panic pass`.
     pub mode: String,
+    /// The slot of the policy in force, `A` or `B`.
+    #[serde(default)]
+    pub slot: String,
     /// Classes of reasons in shadow mode: what they would drop is counted and passes.
     #[serde(default)]
     pub shadow: Vec<String>,
@@ -283,6 +352,11 @@ pub struct InterfaceStatus {
     /// `native`, `generic` or why it is not attached.
     pub attached: String,
     pub program_id: u32,
+    /// `seen`, or why what this host sends by it is not: then answers to unconnected UDP sockets
+    /// and to pings are taken for unasked.
+    pub egress: String,
+    /// Packets that came in by it, by reason.
+    pub counters: Vec<Counter>,
 }
 
 /// One map.

@@ -8,7 +8,8 @@ use crate::{
     config::{self, defaults},
     control::{
         Allow, Ban, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
-        MapStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus, Told, Usage, Why,
+        MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus,
+        Told, TrialStatus, Usage, Why,
     },
     doctor::{Finding, Report},
 };
@@ -205,16 +206,35 @@ fn shows_the_status_with_warnings_first() {
         version: "0.1.0".to_owned(),
         guard_pid: 41,
         uptime_seconds: 3700,
+        policy: PolicyStatus {
+            file: "/etc/gateway/gateway.toml".to_owned(),
+            origin: "/etc/gateway/gateway.toml".to_owned(),
+            digest: "0123456789ab".to_owned(),
+            differs: false,
+            trial: Some(TrialStatus {
+                origin: "/etc/gateway/strict.toml".to_owned(),
+                digest: "ba9876543210".to_owned(),
+                seconds_left: 42,
+            }),
+        },
+        protected: vec![ProtectedStatus {
+            net: "192.0.2.7/32".parse().unwrap(),
+            why: "alice is logged in from it".to_owned(),
+            left: Some(590),
+        }],
         kernel: KernelStatus {
+            slot: "A".to_owned(),
+            shadow: vec!["limits".to_owned()],
             enabled: true,
             mode: "enforce".to_owned(),
-            shadow: Vec::new(),
             layout: "v1".to_owned(),
             pins: "/sys/fs/bpf/gateway/v1".to_owned(),
             interfaces: vec![InterfaceStatus {
                 name: "eth0".to_owned(),
                 attached: "native".to_owned(),
                 program_id: 7,
+                egress: "seen".to_owned(),
+                counters: Vec::new(),
             }],
             maps: vec![MapStatus {
                 name: "BAN_HOSTS4".to_owned(),

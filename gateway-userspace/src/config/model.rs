@@ -74,6 +74,38 @@ pub struct Kernel {
     pub pins: PathBuf,
 }
 
+impl Kernel {
+    /// This policy on the interfaces and maps of another: what a running filter cannot change is
+    /// as in `fixed`.
+    #[must_use]
+    pub fn on(&self, fixed: &Self) -> Self {
+        Self {
+            enabled: fixed.enabled,
+            interfaces: fixed.interfaces.clone(),
+            attach: fixed.attach,
+            listening: fixed.listening.clone(),
+            trusted_proxies: fixed.trusted_proxies.clone(),
+            shared: fixed.shared.clone(),
+            capacity: fixed.capacity,
+            pins: fixed.pins.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The keys that differ and take a restart.
+    pub fn needs_restart(&self, wanted: &Self) -> Vec<&'static str> {
+        let rows = [
+            ("interfaces", self.interfaces != wanted.interfaces),
+            ("attach", self.attach != wanted.attach),
+            ("trusted_proxies", self.trusted_proxies != wanted.trusted_proxies),
+            ("shared", self.shared != wanted.shared),
+            ("capacity", self.capacity != wanted.capacity),
+            ("pins", self.pins != wanted.pins),
+        ];
+        rows.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
 /// How XDP is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {

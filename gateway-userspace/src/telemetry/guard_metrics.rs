@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 34] = [
+const MEANINGS: [(&str, &str); 36] = [
     ("allows", "Allowed prefixes"),
     ("ban_capacity", "Single bans that the filter has room for, both families together"),
     ("ban_refusals_total", "Bans that were not made"),
@@ -18,6 +18,8 @@ const MEANINGS: [(&str, &str); 34] = [
     ("memory_evictions_total", "Sources that had to go for others in what gateway why remembers"),
     ("offender_evictions_total", "Past offenders that had to go for others"),
     ("offenders", "Sources whose past bans still count"),
+    ("policy_rollbacks_total", "Policies that were tried and not confirmed in time"),
+    ("policy_trial_seconds_left", "Time left to confirm the policy on trial; 0 without one"),
     ("proxy_broken_total", "Connections to a proxy broken off for a frame it should not have sent"),
     ("proxy_messages_refused_total", "Messages from the proxy that the guard did not act on"),
     ("proxy_messages_total", "Messages from the proxy"),

@@ -31,6 +31,7 @@ use super::{
     kernel::{BanSource, KernelBan, KernelError, PacketFilter},
     protect::{Protected, Protection},
     store::Change,
+    surroundings::Surroundings,
 };
 use crate::{clock::Wall, config::model::Capacity};
 
@@ -270,6 +271,26 @@ impl BanList {
         standing
     }
 
+    /// What was seen around this machine. Strike bans on it are lifted, and returned first; others
+    /// stay, because somebody ordered them, and are returned second.
+    pub(crate) fn look_around(
+        &mut self,
+        kernel: &mut dyn PacketFilter,
+        around: &Surroundings,
+        now: Instant,
+    ) -> (Vec<IpNet>, Vec<IpNet>) {
+        let (mut lifted, mut standing) = (Vec::new(), Vec::new());
+        for net in self.protected.seen(around, now) {
+            let Some((wide, ban)) = self.table.covering(net) else { continue };
+            if ban.source == BanSource::Strike && self.remove(kernel, wide).is_ok() {
+                lifted.push(wide);
+            } else {
+                standing.push(wide);
+            }
+        }
+        (lifted, standing)
+    }
+
     /// What the store has to follow since the last call.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
@@ -292,6 +313,11 @@ impl BanList {
 
     pub(crate) fn protected(&self) -> &Protected {
         &self.protected
+    }
+
+    /// These are the management ranges now.
+    pub(crate) fn protect_management(&mut self, nets: &[IpNet]) {
+        self.protected.management(nets);
     }
 
     /// This machine has these addresses now.

@@ -271,7 +271,8 @@ fn with_proxy(response: Response, said: Option<String>) -> Response {
         | Response::Lists { .. }
         | Response::Allows { .. }
         | Response::KeyCreated { .. }
-        | Response::Keys { .. }) => other,
+        | Response::Keys { .. }
+        | Response::Policy(_)) => other,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     lists::{Import, seconds},
 };
 use crate::{
-    clock::Wall,
+    clock::{self, Wall},
     control::{Allow, Ban, Key, LIST_PORTION, NOTE_BYTES, Request, Response},
     guard::{
         address::canonical_net,
@@ -65,6 +65,15 @@ impl Core {
             Request::KeyRevoke { id } => self.revoke_key(&id),
             Request::PanicPass => Outcome::Now(self.set_panic(true)),
             Request::PanicRestore => Outcome::Now(self.set_panic(false)),
+            Request::PolicyShow => Outcome::Now(Response::Policy(Box::new(self.policy_report()))),
+            Request::PolicyApply { text, origin, confirm } => {
+                self.apply_policy(&text, origin, confirm)
+            }
+            Request::PolicyConfirm => self.confirm_policy(),
+            Request::PolicyRollback => self.roll_back_policy(),
+            Request::Reload => self.reload(),
+            Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
+            Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }
     }
 
@@ -72,6 +81,7 @@ impl Core {
         if let Err(refused) = check_note(note) {
             return Outcome::Now(refused);
         }
+        self.look_around(clock::now());
         let wanted = wanted(net, BanSource::Cli, Reason::Operator, ttl, &note.into());
         let wall = self.wall();
         match self.bans.add(&mut *self.kernel.0, wanted, wall) {
@@ -199,7 +209,7 @@ impl Core {
     }
 
     /// Answers once what changed is on the disk.
-    fn stored(&mut self, response: Response) -> Outcome {
+    pub(super) fn stored(&mut self, response: Response) -> Outcome {
         let changes = self.take_changes();
         let durable = self.store.submit_durable(changes);
         Outcome::Stored(response, durable)

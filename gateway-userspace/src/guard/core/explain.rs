@@ -7,11 +7,12 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{KernelStatus, Status, Told, Usage, Why},
+    control::{KernelStatus, ProtectedStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
         kernel::BanSource,
+        protect::Protection,
     },
     ipc::message::{GuardMetric, KernelReport},
 };
@@ -19,7 +20,7 @@ use crate::{
 /// What the filter calls its modes that drop nothing, and what that means for a ban.
 const TOOTHLESS: [(&str, &str); 3] = [
     ("panic pass", "every packet passes by operator's order (`gateway panic restore` ends it)"),
-    ("shadow", "kernel.mode is shadow: what would be dropped is counted and passes"),
+    ("shadow", "the filter is in shadow mode: what would be dropped is counted and passes"),
     ("off", "the packet filter is off: bans drop nothing"),
 ];
 
@@ -31,6 +32,8 @@ impl Core {
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
             kernel: self.kernel_status(),
+            policy: self.policy_status(),
+            protected: self.protected_now(),
             proxy: self.keeper.status(),
             bans: Usage {
                 used: count(self.bans.table().len()),
@@ -46,6 +49,17 @@ impl Core {
         }
     }
 
+    /// What no ban may touch because of what was seen lately.
+    fn protected_now(&self) -> Vec<ProtectedStatus> {
+        let protected = self.bans.protected().of_the_moment(clock::now());
+        let status = |(net, why, left): (IpNet, Protection, Option<Duration>)| ProtectedStatus {
+            net,
+            why: why.to_string(),
+            left: left.map(|left| left.as_secs()),
+        };
+        protected.map(status).collect()
+    }
+
     fn kernel_status(&self) -> KernelStatus {
         let syn_cookies =
             self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
@@ -56,6 +70,7 @@ impl Core {
     pub(super) fn report(&self) -> KernelReport {
         KernelReport {
             reasons: self.kernel.0.counters().unwrap_or_default(),
+            interfaces: self.kernel.0.interface_counters().unwrap_or_default(),
             guard: self.metrics(),
         }
     }
@@ -151,6 +166,7 @@ impl Core {
         if store.lost > 0 {
             warnings.push(format!("the store lost {} changes for want of room", store.lost));
         }
+        warnings.extend(self.policies.other_file().filter(|_| self.config.kernel.enabled));
         if !self.config.kernel.enabled {
             warnings.push("the packet filter is off: bans drop nothing".to_owned());
         }
@@ -182,6 +198,8 @@ impl Core {
             ("store_errors_total", store.errors),
             ("store_lost_total", store.lost),
             ("store_pending", store.pending),
+            ("policy_rollbacks_total", self.counts.policy_rollbacks),
+            ("policy_trial_seconds_left", self.seconds_left()),
             ("clock_jumps_total", self.counts.clock_jumps),
             ("sweep_failures_total", self.counts.sweep_failures),
             ("syn_cookies_on", u64::from(self.cookies.is_on())),

@@ -4,7 +4,9 @@
 mod answers;
 mod explain;
 mod lists;
+mod policy;
 mod proxy;
+mod shadow;
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +28,10 @@ use super::{
     kernel::PacketFilter,
     keys::KeyRing,
     listeners::{self, Listening},
+    policy::Policies,
     protect::Protected,
     store::{Change, ListFolder, Store, Stored},
+    surroundings::{Places, Surroundings},
     sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     worker::{Callers, Keeper, Outfit},
@@ -73,6 +77,8 @@ pub(super) struct Core {
     keys: KeyRing,
     store: Store,
     memory: Memory,
+    places: Places,
+    policies: Policies,
     time: Timekeeper,
     keeper: Keeper,
     listening: Vec<Listening>,
@@ -112,6 +118,7 @@ struct Counts {
     sweep_failures: u64,
     messages_refused: u64,
     queries_refused: u64,
+    policy_rollbacks: u64,
 }
 
 /// What a core is made of before it serves.
@@ -184,13 +191,15 @@ pub(super) struct Parts {
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) lists: Lists,
+    pub(super) policies: Policies,
     pub(super) keeper: Keeper,
     pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, lists, keeper, cookies } = parts;
+        let Parts { config, text, program, kernel, state, lists, policies, keeper, cookies } =
+            parts;
         let now = clock::now();
         Self {
             config,
@@ -203,6 +212,8 @@ impl Core {
             keys: state.keys,
             store: state.store,
             memory: Memory::default(),
+            places: Places::default(),
+            policies,
             time: state.time,
             keeper,
             listening,
@@ -279,6 +290,7 @@ impl Core {
             self.tend(now);
         }
         self.tick_lists(wall);
+        self.watch_trial();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -288,6 +300,7 @@ impl Core {
             // A clock that is slewed never jumps, and yet moves.
             self.tell_time(clock);
             self.look_at_own_addresses();
+            self.look_around(now);
         }
         self.store.submit(changes);
     }
@@ -334,6 +347,20 @@ impl Core {
         }
     }
 
+    /// Who is logged in from where, and whom this machine needs: never banned, whatever they do.
+    fn look_around(&mut self, now: Instant) {
+        let around = Surroundings::look(&self.places);
+        let (lifted, standing) = self.bans.look_around(&mut *self.kernel.0, &around, now);
+        for net in lifted {
+            info!(%net, "a ban by strikes is lifted: what it covers is protected for now");
+        }
+        for net in standing {
+            self.warn(format!(
+                "the ban on {net} covers a login, a gateway or a resolver of this machine; `gateway block why` tells more, `gateway block rm {net}` lifts it"
+            ));
+        }
+    }
+
     fn check_clock(&mut self, clock: Wall, now: Instant) {
         let Some(jump) = self.time.tick(clock, now) else { return };
         self.counts.clock_jumps += 1;
@@ -369,6 +396,7 @@ impl Core {
         let mut changes = self.bans.take_changes();
         changes.extend(self.allows.take_changes());
         changes.extend(self.keys.take_changes());
+        changes.extend(self.policies.take_change());
         changes
     }
 

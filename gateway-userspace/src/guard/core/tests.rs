@@ -5,10 +5,12 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    config::KernelTable,
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
         kernel::{Off, filter::DropEvent},
+        policy::Named,
         testing,
     },
 };
@@ -323,6 +325,141 @@ fn whoever_bans_or_asks_why_is_told_that_bans_drop_nothing() {
     }
 }
 
+const SLOW: &str =
+    "[kernel]\ninterfaces = [\"eth0\"]\nsyns = \"off\"\nprotect = [\"192.0.2.0/24\"]";
+
+fn apply(core: &mut Core, text: &str) -> Response {
+    let (text, origin) = (text.to_owned(), "/tmp/try.toml".to_owned());
+    match ask(core, Request::PolicyApply { text, origin, confirm: None }) {
+        Outcome::Now(response) | Outcome::Stored(response, _) => response,
+        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+    }
+}
+
+fn message(response: Response) -> (bool, String) {
+    if let Response::Done { message } = response {
+        return (true, message);
+    }
+    let Response::Refused { message } = response else { panic!("{response:?}") };
+    (false, message)
+}
+
+fn order(core: &mut Core, request: Request) -> (bool, String) {
+    match ask(core, request) {
+        Outcome::Now(response) | Outcome::Stored(response, _) => message(response),
+        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+    }
+}
+
+/// With a filter, whose configuration is that of `text` but for what a restart takes.
+fn filtering() -> (tempfile::TempDir, Core) {
+    core_with(|config| {
+        config.kernel = crate::config::load_kernel("[kernel]\ninterfaces = [\"eth0\"]", "t")
+            .unwrap()
+            .table
+            .kernel;
+    })
+}
+
+fn stored_policy(folder: &tempfile::TempDir, core: Core) -> crate::guard::policy::StoredPolicy {
+    drop(core);
+    Store::open(folder.path()).unwrap().1.policy.unwrap()
+}
+
+#[test]
+fn during_a_trial_both_policies_protect_and_confirmed_the_new_one_does() {
+    let (folder, mut core) = filtering();
+    let (done, said) = message(apply(&mut core, SLOW));
+    assert!(done && said.contains("on trial for 60 s"), "{said}");
+    let (banned, why) = order(&mut core, add("192.0.2.9/32", None));
+    assert!(!banned && why.contains("kernel.protect"), "{why}");
+    assert_eq!(core.status().policy.trial.unwrap().origin, "/tmp/try.toml");
+    let (again, why) = message(apply(&mut core, SLOW));
+    assert!(!again && why.contains("gateway policy confirm"), "{why}");
+
+    let (done, said) = order(&mut core, Request::PolicyConfirm);
+    assert!(done && said.contains("has another [kernel]"), "{said}");
+    assert_eq!(core.status().policy.trial, None);
+    assert_eq!(core.config.kernel.syns, None);
+    let policy = stored_policy(&folder, core);
+    assert!(policy.text.contains("syns") && policy.tried.is_none(), "{policy:?}");
+}
+
+#[test]
+fn a_rolled_back_policy_protects_nobody_and_the_store_remembers_that_it_failed() {
+    let (folder, mut core) = filtering();
+    apply(&mut core, SLOW);
+    let (done, said) = order(&mut core, Request::PolicyRollback);
+    assert!(done && said.contains("/tmp/try.toml is rolled back"), "{said}");
+    assert!(order(&mut core, add("192.0.2.9/32", None)).0);
+    assert!(!order(&mut core, Request::PolicyRollback).0, "there is nothing left to end");
+    let policy = stored_policy(&folder, core);
+    assert!(!policy.text.contains("syns") && policy.tried.is_some(), "{policy:?}");
+}
+
+#[test]
+fn a_trial_that_is_over_is_understood_and_told() {
+    let (_folder, mut core) = filtering();
+    apply(&mut core, SLOW);
+    let policy = core.policies.trial().unwrap().table.kernel.clone();
+    let over = testing::FakeKernel { trial: Some((policy, Duration::ZERO)), ..Default::default() };
+    core.kernel = Kernel(Box::new(over));
+    let (late, why) = order(&mut core, Request::PolicyConfirm);
+    assert!(!late && why.contains("the time to confirm is over"), "{why}");
+    assert!(core.status().warnings.iter().any(|warning| warning.contains("not confirmed in time")));
+    assert_eq!(core.status().policy.trial, None);
+    assert!(core.config.kernel.syns.is_some());
+}
+
+#[test]
+fn what_takes_a_restart_and_what_is_faulty_is_refused_by_name() {
+    let (_folder, mut core) = filtering();
+    let more = "[kernel]\ninterfaces = [\"eth0\", \"eth1\"]\ncapacity = { hosts = 5 }";
+    let (done, why) = message(apply(&mut core, more));
+    assert!(!done && why.contains("interfaces, capacity") && why.contains("restart"), "{why}");
+    let (done, why) = message(apply(&mut core, "[kernel]\nsyn = 1"));
+    assert!(!done && why.contains("did you mean \"syns\"?"), "{why}");
+    let (done, said) = message(apply(&mut core, "[kernel]\ninterfaces = [\"eth0\"]"));
+    assert!(done && said.contains("in force already"), "{said}");
+    core.kernel = Kernel(Box::new(testing::FakeKernel { broken: true, ..Default::default() }));
+    assert!(!message(apply(&mut core, SLOW)).0);
+    assert_eq!(core.policies.trial(), None);
+}
+
+#[test]
+fn a_reload_tries_the_changed_file_and_names_what_takes_a_restart() {
+    let (_folder, mut core) = filtering();
+    let file = core.policies.file().to_owned();
+    let text = format!("{}\n{SLOW}\n[bans]\nthreshold = 7\n", crate::config::defaults::EMBEDDED);
+    std::fs::write(&file, text).unwrap();
+    let (done, said) = order(&mut core, Request::Reload);
+    assert!(done && said.contains("on trial") && said.contains("other sections"), "{said}");
+    let (done, said) = order(&mut core, Request::PolicyConfirm);
+    assert!(done && !said.contains("has another"), "{said}");
+    std::fs::remove_file(&file).unwrap();
+    assert!(!order(&mut core, Request::Reload).0);
+}
+
+#[test]
+fn orders_about_shadow_mode_are_exclusive_and_can_be_taken_back() {
+    let (_folder, mut core) = filtering();
+    let shadow = |on, classes: &[&str]| {
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        Request::Shadow { on, classes }
+    };
+    let limits = gateway_common::Class::Limits.bits();
+    assert!(order(&mut core, shadow(true, &["bans", "limits"])).0);
+    assert!(order(&mut core, shadow(false, &["bans"])).0);
+    let orders = core.kernel.0.shadow_orders();
+    assert_eq!((orders.shadow, orders.enforce), (limits, gateway_common::Class::Bans.bits()));
+    let (done, why) = order(&mut core, shadow(true, &["ban"]));
+    assert!(!done && why.contains("there are bans, limits"), "{why}");
+    assert!(order(&mut core, shadow(true, &[])).0);
+    assert_eq!(core.kernel.0.shadow_orders().enforce, 0);
+    assert!(order(&mut core, Request::ShadowReset).0);
+    assert_eq!(core.kernel.0.shadow_orders(), crate::guard::kernel::ShadowOrders::default());
+}
+
 fn strike_until_banned(core: &mut Core, source: IpAddr) {
     let reason = gateway_common::Reason::CredentialUnknown.number();
     for _ in 0..5 {
@@ -354,11 +491,16 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let kernel = Box::new(testing::FakeKernel::default());
     let lists = ListFolder::open(folder.path()).unwrap();
     let lists = state.start_lists(&config, lists, &*kernel).unwrap();
+    let table = KernelTable { kernel: config.kernel.clone(), text: String::new() };
+    let file = Named { table, origin: folder.path().join("gateway.toml").display().to_string() };
+    let policies = Policies::start(file, None).policies;
+    let (text, program) = (String::new(), [0; 32]);
     let cookies =
         Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
-    let (text, program) = (String::new(), [0; 32]);
-    let parts = Parts { config, text, program, kernel, state, lists, keeper, cookies };
-    (folder, Core::new(parts, Vec::new(), &accounts))
+    let parts = Parts { config, text, program, kernel, state, lists, policies, keeper, cookies };
+    let mut core = Core::new(parts, Vec::new(), &accounts);
+    core.places = Places::nowhere();
+    (folder, core)
 }
 
 fn ask(core: &mut Core, request: Request) -> Outcome {

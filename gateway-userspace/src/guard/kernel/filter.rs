@@ -322,6 +322,10 @@ pub trait PacketFilter {
     fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
     fn shadow_orders(&self) -> ShadowOrders;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
+    /// The same for each interface by name.
+    fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
+        Ok(Vec::new())
+    }
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.
     fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;

@@ -22,6 +22,7 @@ use super::{
     attach,
     bulk::{Generations, Used},
     cookies::Cookies,
+    egress::{self, Seen},
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
         BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
@@ -53,6 +54,8 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
+    egress: OwnedFd,
+    pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
     pub(super) tables: BanTables,
@@ -86,6 +89,7 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
+        let egress = object.program(maps::EGRESS_PROGRAM)?;
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -95,6 +99,8 @@ impl Filter {
         let mut filter = Self {
             config: config.clone(),
             program,
+            egress,
+            seen: Vec::new(),
             bans4: Bans4::new(&tables, dynamic),
             bans6: Bans6::new(&tables, dynamic),
             tables,
@@ -107,7 +113,7 @@ impl Filter {
                 flag::ALLOW6_WIDE,
             )?,
             events: Events(object.ring(maps::EVENTS)?),
-            gauges: Gauges::new(&mut object, arrays)?,
+            gauges: Gauges::new(&mut object, &config.interfaces, arrays)?,
             cookies: Cookies::new(&mut object)?,
             folder,
             ticks: Arc::new(ticks),
@@ -147,6 +153,11 @@ impl Filter {
     /// Length of a kernel tick: the grain of limits and expiries.
     pub fn tick_ns(&self) -> u64 {
         self.ticks.tick_ns()
+    }
+
+    /// The slot of policy in force.
+    pub(super) fn policy_slot(&self) -> Result<u32, KernelError> {
+        Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
     }
 
     /// What would be dropped passes, as bits by reason.
@@ -352,13 +363,20 @@ impl PacketFilter for Filter {
     }
 
     fn attach(&mut self) -> Result<(), KernelError> {
-        let program = self.program.as_fd();
-        attach::attach(&self.folder, &self.config.interfaces, self.config.attach, program)
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        // First what sees the questions, then what judges the answers.
+        self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
     fn tend(&mut self) -> Result<(), KernelError> {
-        let program = self.program.as_fd();
-        attach::tend(&self.folder, &self.config.interfaces, self.config.attach, program)
+        self.gauges.slots.point()?;
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        attach::tend(&self.folder, interfaces, self.config.attach, program)?;
+        if egress::is_stale(&self.folder, &self.seen) {
+            self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        }
+        Ok(())
     }
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
@@ -430,7 +448,12 @@ impl PacketFilter for Filter {
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
-        self.gauges.counters()
+        self.gauges.slots.total()
+    }
+
+    fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
+        let names = self.config.interfaces.iter();
+        names.map(|name| Ok((name.clone(), self.gauges.slots.of(name)?))).collect()
     }
 
     fn status(&self) -> KernelStatus {

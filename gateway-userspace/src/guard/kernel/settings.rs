@@ -193,7 +193,7 @@ const fn chosen(settings: &Settings) -> u32 {
 }
 
 const fn with_slot(word: u32, slot: u32) -> u32 {
-    (word & !switch::POLICY_B) | slot * switch::POLICY_B
+    (word & !switch::POLICY_B) | (slot * switch::POLICY_B)
 }
 
 /// Zero multipliers, of a fresh map or a damaged one, would send every source to one cell.

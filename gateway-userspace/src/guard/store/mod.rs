@@ -20,6 +20,7 @@ use super::{
     allows::Allow,
     bans::{Ban, Offender},
     keys::StoredKey,
+    policy::StoredPolicy,
 };
 use crate::clock::Wall;
 
@@ -30,6 +31,7 @@ pub(crate) enum Change {
     Allow(IpNet, Option<Allow>),
     Key(String, Option<StoredKey>),
     Offender(IpNet, Option<Offender>),
+    Policy(StoredPolicy),
     /// The time as of the last write, for a clock that loses its own.
     Seen(Wall),
 }
@@ -41,6 +43,7 @@ pub(crate) struct Stored {
     pub(crate) allows: Vec<(IpNet, Allow)>,
     pub(crate) keys: Vec<(String, StoredKey)>,
     pub(crate) offenders: Vec<(IpNet, Offender)>,
+    pub(crate) policy: Option<StoredPolicy>,
     pub(crate) seen: Option<Wall>,
 }
 
