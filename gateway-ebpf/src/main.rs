@@ -1,4 +1,5 @@
-//! The XDP program: reads the packet, asks `gateway_common::verdict`, counts, returns.
+//! The XDP program: reads the packet, asks `gateway_common::verdict`, counts, returns; and the
+//! small one that sees what this host sends.
 //! No rule lives here.
 #![no_std]
 #![no_main]
@@ -12,23 +13,31 @@
 mod access;
 mod atomic;
 mod counters;
+mod egress;
 mod events;
 mod maps;
+mod scratch;
 mod syn;
 mod tables;
 mod time;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 use aya_log_ebpf::debug;
 use gateway_common::{
     Reason,
     maps::{LAYOUT_VERSION, Settings},
     packet::{self, Packet, PacketBytes as _},
     syn as cookies,
-    verdict::{self, Action, Rules, Verdict},
+    verdict::{self, Action, Desk, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
+
+const TC_ACT_UNSPEC: i32 = -1;
 
 /// The filter.
 #[xdp]
@@ -37,44 +46,51 @@ fn gateway(context: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
     let frame = Frame::new(&context);
     let now = time::now(settings);
-    let Some(policy) = maps::POLICIES.get(settings.policy_slot(now)) else {
-        return xdp_action::XDP_PASS;
-    };
-    let rules = Rules { settings, policy };
-    let (packet, verdict) = verdict::judge(&frame, &rules, &KernelTables, now);
-    let verdict = match verdict.action {
-        Action::Transmit => {
-            syn::hand_over(&context);
-            cookies::unanswered(Reason::SynStack, &rules)
-        }
-        Action::Pass | Action::Drop => verdict,
-    };
-    finish(&packet, &verdict, frame.length(), settings, now)
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
+    let rules = Rules { settings, policy, slot };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let mut verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
+    if verdict.action == Action::Transmit {
+        syn::hand_over(&context);
+        verdict = cookies::unanswered(Reason::SynStack, &rules);
+    }
+    finish(&context, (&desk.packet, frame.length()), &verdict, settings, now)
 }
 
 /// Answers the SYN that the filter handed over. A program of its own: the verifier gives both half
-/// a kilobyte of stack, and a kernel without cookies need not load this one.
+/// a kilobyte of stack, and a kernel without cookies need not load this one. It reads the packet
+/// anew: the filter before it may be that of an earlier gateway, whose desk is another.
 #[xdp]
 fn syn_cookies(context: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
     let now = time::now(settings);
-    let Some(policy) = maps::POLICIES.get(settings.policy_slot(now)) else {
-        return xdp_action::XDP_PASS;
-    };
-    let rules = Rules { settings, policy };
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
+    let rules = Rules { settings, policy, slot };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    *desk = Desk::empty();
     let frame = Frame::new(&context);
-    let (packet, length) = (packet::parse(&frame), frame.length());
-    let verdict = match syn::answer(&context, (packet.network, packet.transport), &rules, now) {
+    let length = frame.length();
+    packet::parse_into(&frame, &mut desk.packet);
+    let verdict = match syn::answer(&context, &desk.packet, &rules, now) {
         Ok(()) => cookies::answered(),
         Err(reason) => cookies::unanswered(reason, &rules),
     };
-    finish(&packet, &verdict, length, settings, now)
+    finish(&context, (&desk.packet, length), &verdict, settings, now)
 }
 
-/// Counts, reports, and tells the kernel.
+/// Counts, reports, and tells the kernel. The frame may be another by now: its length is that of
+/// what came.
 #[inline(always)]
-fn finish(packet: &Packet, verdict: &Verdict, length: usize, settings: &Settings, now: u64) -> u32 {
-    counters::count(length, verdict);
+fn finish(
+    context: &XdpContext,
+    (packet, length): (&Packet, usize),
+    verdict: &Verdict,
+    settings: &Settings,
+    now: u64,
+) -> u32 {
+    counters::count(context, length, verdict, settings);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
@@ -84,6 +100,14 @@ fn finish(packet: &Packet, verdict: &Verdict, length: usize, settings: &Settings
         events::report(packet, verdict, settings, now);
     }
     action
+}
+
+/// On the way out of the same interfaces. Decides nothing: `TC_ACT_UNSPEC`, which is also
+/// `TCX_NEXT`, leaves the packet to whoever comes next.
+#[classifier]
+fn gateway_egress(context: TcContext) -> i32 {
+    egress::depart(&context);
+    TC_ACT_UNSPEC
 }
 
 /// Reads both clocks: run by the loader, never attached.

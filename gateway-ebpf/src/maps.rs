@@ -9,12 +9,11 @@ use gateway_common::{
     cover::{self, Group4},
     limit,
     maps::{
-        BanKey, BanValue, CELL_WORDS, COOKIE_WORDS, Clocks, Count, EVENT_BYTES, EventTokens,
-        LimitKey, MMAPABLE, NO_PREALLOC, OWN_ADDRESSES, POLICY_SLOTS, Policy, REASONS, Settings,
-        TailPath,
+        BanKey, BanValue, CELL_WORDS, COOKIE_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES,
+        EventTokens, FlowKey, INTERFACE_INDEXES, LimitKey, MMAPABLE, NO_PREALLOC, OWN_ADDRESSES,
+        POLICY_SLOTS, PORT_WORDS, Policy, REASONS, Settings, TailPath,
     },
     summary::ALLOW,
-    syn::Exchange,
 };
 
 #[map]
@@ -54,11 +53,15 @@ pub(crate) static COOKIES: Array<u64> = Array::pinned(COOKIE_WORDS, 0);
 #[map]
 pub(crate) static OWN: HashMap<[u8; 16], u64> = HashMap::pinned(OWN_ADDRESSES, 0);
 #[map]
-pub(crate) static SYN_EXCHANGE: PerCpuArray<Exchange> = PerCpuArray::pinned(1, 0);
-#[map]
 pub(crate) static SYN_PROGRAM: ProgramArray = ProgramArray::pinned(1, 0);
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(REASONS, 0);
+pub(crate) static PORTS: Array<u64> = Array::pinned(POLICY_SLOTS * PORT_WORDS, 0);
+#[map]
+pub(crate) static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::pinned(1, 0);
+#[map]
+pub(crate) static INTERFACES: Array<u32> = Array::pinned(INTERFACE_INDEXES, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(COUNTER_ENTRIES, 0);
 #[map]
 pub(crate) static EVENT_TOKENS: PerCpuArray<EventTokens> = PerCpuArray::pinned(REASONS, 0);
 #[map]

@@ -3,7 +3,10 @@
 
 mod bans;
 mod cookies;
+mod flows;
+mod interfaces;
 mod limits;
+mod ports;
 mod seen;
 mod settings;
 mod shape;
@@ -17,18 +20,24 @@ pub use self::{
         COOKIE_WORDS, CookiePolicy, OFFER_CELL, OWN_ADDRESSES, Offer, SENT_CELL, SYN_CELL,
         UNTIL_CELL,
     },
+    flows::FlowKey,
+    interfaces::{COUNTER_ENTRIES, INTERFACE_INDEXES, INTERFACE_SLOTS, counter_index},
     limits::{LimitKey, family},
+    ports::{PORT_WORDS, PortSet, port_bit, port_word},
     seen::{Clocks, Count, EventTokens},
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, MMAPABLE, NO_PREALLOC, Room, Shape, Sizing},
 };
-use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW, syn::Exchange};
+use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW};
 
 /// Version of everything in this folder; part of the pins' folder name.
 pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
 
 /// Name of the XDP program.
 pub const PROGRAM: &str = "gateway";
+
+/// Name of the program that sees what this host sends.
+pub const EGRESS_PROGRAM: &str = "gateway_egress";
 
 /// Name of the program that answers SYNs with cookies.
 pub const SYN_COOKIES_PROGRAM: &str = "syn_cookies";
@@ -73,11 +82,15 @@ pub const CELLS: &str = "CELLS";
 pub const COOKIES: &str = "COOKIES";
 /// Addresses of this machine; an IPv4 address stands in the first four bytes.
 pub const OWN: &str = "OWN";
-/// One [`Exchange`], per CPU.
-pub const SYN_EXCHANGE: &str = "SYN_EXCHANGE";
 /// One slot: the program that answers SYNs, or none.
 pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
-/// [`Count`] by number of [`Reason`], per CPU.
+/// Bitmaps of ports ([`PortSet`]), [`PORT_WORDS`] a slot of policy.
+pub const PORTS: &str = "PORTS";
+/// Flows this host asked for: [`FlowKey`] → when that was last seen, on the tick clock.
+pub const FLOWS: &str = "FLOWS";
+/// Slot in [`COUNTERS`] by interface index.
+pub const INTERFACES: &str = "INTERFACES";
+/// [`Count`] by [`counter_index`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// [`EventTokens`] by number of [`Reason`], per CPU.
 pub const EVENT_TOKENS: &str = "EVENT_TOKENS";
@@ -101,7 +114,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 24] = [
+pub const SHAPES: [Shape; 26] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -120,10 +133,12 @@ pub const SHAPES: [Shape; 24] = [
     array(CELLS, 8, CELL_WORDS),
     array(COOKIES, 8, COOKIE_WORDS),
     shape(OWN, Kind::Hash, 16, 8, Sizing::Fixed(OWN_ADDRESSES), 0),
-    shape(SYN_EXCHANGE, Kind::PerCpuArray, 4, size_of::<Exchange>(), Sizing::Fixed(1), 0),
     shape(SYN_PROGRAM, Kind::ProgArray, 4, 4, Sizing::Fixed(1), 0),
-    per_cpu(COUNTERS, size_of::<Count>()),
-    per_cpu(EVENT_TOKENS, size_of::<EventTokens>()),
+    array(PORTS, 8, POLICY_SLOTS * PORT_WORDS),
+    shape(FLOWS, Kind::LruHash, size_of::<FlowKey>(), 8, Sizing::Flows, 0),
+    array(INTERFACES, 4, INTERFACE_INDEXES),
+    per_cpu(COUNTERS, size_of::<Count>(), COUNTER_ENTRIES),
+    per_cpu(EVENT_TOKENS, size_of::<EventTokens>(), REASONS),
     shape(EVENTS, Kind::RingBuf, 0, 0, Sizing::Fixed(EVENT_BYTES), 0),
     array(CLOCKS, size_of::<Clocks>(), 1),
 ];
@@ -133,8 +148,8 @@ pub const SHAPES: [Shape; 24] = [
 #[expect(unsafe_code, reason = "Pod is aya's promise that a type is its bytes")]
 mod pod {
     use super::{
-        BanKey, BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings,
-        TailKey,
+        BanKey, BanValue, Clocks, Count, EventTokens, FlowKey, LimitKey, Policy, PrefixKey,
+        Settings, TailKey,
     };
 
     // SAFETY: `repr(C)`, integers only, sizes asserted above: no padding, every pattern is valid.
@@ -155,6 +170,8 @@ mod pod {
     unsafe impl aya::Pod for TailKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for LimitKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for FlowKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Count {}
     // SAFETY: as above.

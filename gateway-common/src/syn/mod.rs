@@ -45,29 +45,30 @@ pub const fn is_syn(packet: &Packet) -> bool {
     packet.tcp_flags & (FIN | SYN | RST | ACK) == SYN
 }
 
-/// What becomes of a packet that passed every rule for `passed`: a SYN in a flood of them is to be
-/// answered in place. Allowed sources neither count nor are answered for.
+/// What becomes of a packet that every rule lets pass, by reason number `passed`: a SYN in a flood
+/// of them is to be answered in place. Allowed sources neither count nor are answered for.
 #[inline(always)]
 pub fn decide<T: SynTables>(
     packet: &Packet,
-    passed: Reason,
+    passed: u16,
     rules: &Rules<'_>,
     tables: &T,
     now: u64,
-) -> Verdict {
-    let pass = Verdict { action: Action::Pass, reason: passed, shadow: false };
-    if !is_syn(packet) || passed == Reason::Allowed || !is_flood(rules, tables, now) {
-        return pass;
+) -> Option<Verdict> {
+    let is_exempt = passed == Reason::Allowed.number();
+    if !is_syn(packet) || is_exempt || !is_flood(rules, tables, now) {
+        return None;
     }
     if rules.shadows(Reason::SynCookie) {
-        return Verdict { reason: Reason::SynCookie, shadow: true, ..pass };
+        let number = Reason::SynCookie.number();
+        return Some(Verdict { action: Action::Pass, number, shadow: true });
     }
-    answered()
+    Some(answered())
 }
 
 /// The verdict on a SYN whose answer stands in its place.
 pub const fn answered() -> Verdict {
-    Verdict { action: Action::Transmit, reason: Reason::SynCookie, shadow: false }
+    Verdict { action: Action::Transmit, number: Reason::SynCookie.number(), shadow: false }
 }
 
 /// The verdict on a SYN that was not answered after all.
@@ -75,7 +76,8 @@ pub const fn answered() -> Verdict {
 pub const fn unanswered(reason: Reason, rules: &Rules<'_>) -> Verdict {
     let drops = matches!(reason, Reason::SynChecksum | Reason::SynData | Reason::SynCap);
     let shadow = drops && rules.shadows(reason);
-    Verdict { action: if drops && !shadow { Action::Drop } else { Action::Pass }, reason, shadow }
+    let action = if drops && !shadow { Action::Drop } else { Action::Pass };
+    Verdict { action, number: reason.number(), shadow }
 }
 
 #[cfg(test)]
