@@ -42,6 +42,7 @@ pub(crate) const fn cookies(enabled: bool) -> SynCookies {
         hold: Duration::from_secs(1),
         most: rate(1_000_000, 1_000_000),
         timestamps: false,
+        veth: true,
     }
 }
 
