@@ -131,11 +131,11 @@ impl Twin {
             self.summary4.entry(group).or_default()[usize::from(set.number())] |= bit;
             let (word, shift) = cover::detail4(set, bucket);
             let word = self.detail4.entry(word).or_default();
-            let detail = Detail4((*word >> shift) as u16);
+            let detail = Detail4(u16::try_from(*word >> shift & 0xffff).unwrap());
             let detail = if length > 24 {
                 Detail4(detail.0 | Detail4::inside(length))
             } else {
-                detail.covered_by(length.max(detail.cover() as u8))
+                detail.covered_by(length.max(u8::try_from(detail.cover()).unwrap()))
             };
             *word = *word & !(0xffff << shift) | u64::from(detail.0) << shift;
         }
