@@ -121,13 +121,7 @@ impl PacketSpace for Frame {
     #[inline(always)]
     #[expect(unsafe_code, reason = "the one write of packet memory")]
     fn write<const N: usize>(&mut self, offset: usize, bytes: &[u8; N]) -> bool {
-        if offset > MAX_OFFSET {
-            return false;
-        }
-        let first = self.start + offset;
-        if first + N > self.end {
-            return false;
-        }
+        let Some(first) = self.inside(offset, N) else { return false };
         // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
         // have no alignment.
         unsafe { *(first as *mut [u8; N]) = *bytes };

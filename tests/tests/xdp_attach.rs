@@ -81,6 +81,7 @@ fn config(pins: &Pins) -> Kernel {
             hold: Duration::from_secs(10),
             most: plenty,
             timestamps: false,
+            veth: false,
         },
         capacity: Capacity {
             hosts: 1000,

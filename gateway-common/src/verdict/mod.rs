@@ -1,5 +1,5 @@
-//! The rules: allow → ban → rows → policy → limits → SYN cookies → pass. `docs/packet-policy.md`
-//! is the norm.
+//! The rules: allow → ban → rows → policy → limits → SYN cookies → pass. `docs/packet-policy.md` is
+//! the norm.
 //!
 //! Pure: the packet, the settings and the time come in, the tables are behind a trait; the kernel
 //! program and the tests run this same source. No early drop: every way out is a [`Verdict`].
@@ -94,7 +94,7 @@ impl Verdict {
     }
 
     #[inline(always)]
-    pub(crate) const fn pass(number: u16) -> Self {
+    const fn pass(number: u16) -> Self {
         Self { action: Action::Pass, number, shadow: false }
     }
 
@@ -204,10 +204,13 @@ fn settle<T: Tables>(
         return Verdict::drop(reason);
     }
     tables.settle();
+    if let Some(verdict) = syn::decide(packet, notes.passed, rules, tables, now) {
+        return verdict;
+    }
     if notes.shadowed != 0 {
         return Verdict { shadow: true, ..Verdict::pass(notes.shadowed) };
     }
-    syn::decide(packet, notes.passed, rules, tables, now)
+    Verdict::pass(notes.passed)
 }
 
 /// `Err` to drop.

@@ -73,6 +73,7 @@ fn syn_cookies() -> SynCookies {
         hold: Duration::from_secs(10),
         most: Rate { count: 500_000, per: SECOND, burst: 500_000 },
         timestamps: false,
+        veth: false,
     }
 }
 

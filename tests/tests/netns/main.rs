@@ -10,6 +10,7 @@ mod protect;
 mod returning;
 mod sandbox;
 mod survive;
+mod syn;
 mod upgrade;
 
 use std::time::Duration;

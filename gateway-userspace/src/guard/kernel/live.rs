@@ -114,7 +114,7 @@ impl Filter {
             )?,
             events: Events(object.ring(maps::EVENTS)?),
             gauges: Gauges::new(&mut object, &config.interfaces, arrays)?,
-            cookies: Cookies::new(&mut object)?,
+            cookies: Cookies::new(&mut object, config)?,
             folder,
             ticks: Arc::new(ticks),
             settings,
