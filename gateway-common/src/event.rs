@@ -2,7 +2,9 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::{Reason, packet::Packet, packet::Source};
+#[cfg(doc)]
+use crate::Reason;
+use crate::{packet::Packet, packet::Source};
 
 /// A dropped packet, or in shadow mode one that would have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +37,9 @@ const _: () = assert!(offset_of!(Event, reason) == 24);
 const _: () = assert!(offset_of!(Event, zero) == 31);
 
 impl Event {
-    /// The event of `packet`, dropped for `reason`.
+    /// The event of `packet`, dropped for the [`Reason`] of this number.
     #[inline(always)]
-    pub fn new(packet: &Packet, reason: Reason, shadow: bool, at_ns: u64) -> Self {
+    pub fn new(packet: &Packet, reason: u16, shadow: bool, at_ns: u64) -> Self {
         let (family, source) = match packet.source {
             Source::Unknown => (0, [0; 16]),
             Source::V4([a, b, c, d]) => (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -46,7 +48,7 @@ impl Event {
         Self {
             at_ns,
             source,
-            reason: reason.number(),
+            reason,
             destination_port: packet.destination_port,
             protocol: packet.protocol,
             family,
@@ -79,12 +81,13 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reason;
 
     #[test]
     fn reads_back_what_the_kernel_writes() {
         let packet =
             Packet { protocol: 17, destination_port: 53, ..Packet::of(Source::V4([192, 0, 2, 1])) };
-        let event = Event::new(&packet, Reason::BanHost, true, 77);
+        let event = Event::new(&packet, Reason::BanHost.number(), true, 77);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&event.at_ns.to_ne_bytes());
         bytes[8..24].copy_from_slice(&event.source);

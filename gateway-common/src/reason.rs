@@ -85,6 +85,15 @@ reasons! {
     /// An allowed source above the aggregate limit of allowed traffic.
     AllowLimit = 4, "allow_limit", Packet, 0, 0, "Allowed traffic over its aggregate limit";
 
+    /// What the host itself asked for, under the closed policy.
+    ReturnTraffic = 5, "return_traffic", Packet, 0, 0, "Answer to traffic of this host";
+    /// Neighbour discovery and multicast listener discovery, under the closed policy.
+    Neighbour = 6, "neighbour", Packet, 0, 0, "IPv6 neighbour or multicast listener discovery";
+    /// An answer of a DHCP server, under the closed policy.
+    Dhcp = 7, "dhcp", Packet, 0, 0, "Answer of a DHCP server";
+    /// An ICMP error that TCP and path MTU discovery need, under the closed policy.
+    IcmpEssential = 8, "icmp_essential", Packet, 0, 0, "Essential ICMP error";
+
     /// The source address is banned.
     BanHost = 10, "ban_host", Packet, 0, 0, "Source address is banned";
     /// A banned prefix covers the source.
@@ -118,6 +127,45 @@ reasons! {
     LaterFragment = 27, "later_fragment", Packet, 0, 0, "Fragment after the first";
     /// TCP, UDP or ICMP header cut short or with an impossible length.
     TransportMalformed = 28, "transport_malformed", Packet, 0, 0, "Malformed transport header";
+
+    /// A tunnel or an encryption below IP that the filter cannot see through.
+    Encapsulated = 30, "encapsulated", Packet, 0, 0, "Encapsulated below IP: MPLS, PPPoE, MACsec";
+    /// ARP that is not about IPv4 over Ethernet, or cut short (RFC 826).
+    ArpMalformed = 31, "arp_malformed", Packet, 0, 0, "Malformed ARP";
+    /// A source that no packet can come from: loopback, multicast, broadcast, unspecified.
+    MartianSource = 32, "martian_source", Packet, 0, 0, "Source address no packet can come from";
+    /// Source and destination are the same.
+    Land = 33, "land", Packet, 0, 0, "Source address equals destination address";
+    /// A source of a private network (RFC 1918, 3927, 4193, 6598).
+    PrivateSource = 34, "private_source", Packet, 0, 0, "Source address of a private network";
+    /// A source that is reserved or for documentation (RFC 6890).
+    ReservedSource = 35, "reserved_source", Packet, 0, 0, "Source address that is routed nowhere";
+    /// IPv4 options other than IGMP's router alert (RFC 7126).
+    Ipv4Options = 36, "ipv4_options", Packet, 0, 0, "IPv4 options";
+    /// An IPv6 next header without a meaning (RFC 7045).
+    ExtensionUnknown = 37, "extension_unknown", Packet, 0, 0, "Unknown IPv6 extension header or protocol";
+    /// An IPv6 routing header that still has somewhere to go, or of a withdrawn type (RFC 5095).
+    RoutingHeader = 38, "routing_header", Packet, 0, 0, "IPv6 source routing";
+    /// The first of several fragments.
+    FirstFragment = 39, "first_fragment", Packet, 0, 0, "First of several fragments";
+    /// A fragment no stack makes: it would overlap a header, overrun the packet or leave a gap.
+    FragmentInvalid = 40, "fragment_invalid", Packet, 0, 0, "Impossible fragment";
+    /// A combination of TCP flags no stack sends (RFC 9293).
+    TcpFlags = 42, "tcp_flags", Packet, 0, 0, "Impossible TCP flags";
+    /// TCP or UDP with port 0.
+    PortZero = 43, "port_zero", Packet, 0, 0, "Port 0";
+    /// Neighbour discovery from elsewhere than the link, or malformed (RFC 4861, RFC 6980).
+    NeighbourInvalid = 44, "neighbour_invalid", Packet, 0, 0, "Invalid IPv6 neighbour discovery";
+    /// ICMP echo, where it is not wanted.
+    EchoRequest = 45, "echo_request", Packet, 0, 0, "ICMP echo request";
+    /// Unsolicited UDP from the port of a service that is used for amplification.
+    UdpAmplification = 46, "udp_amplification", Packet, 0, 0, "Unsolicited UDP from an amplifier's port";
+    /// TCP or UDP to a port that is not served, under the closed policy.
+    PortClosed = 47, "port_closed", Packet, 0, 0, "Port is not served";
+    /// ICMP that is neither essential nor asked for, under the closed policy.
+    IcmpClosed = 48, "icmp_closed", Packet, 0, 0, "ICMP that is not needed";
+    /// An IP protocol that is not served, under the closed policy.
+    ProtocolClosed = 49, "protocol_closed", Packet, 0, 0, "IP protocol is not served";
 
     /// The peer did not speak TLS, or not one we accept.
     TlsHandshake = 100, "tls_handshake", Request, 0, 5, "TLS handshake failed";

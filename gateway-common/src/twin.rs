@@ -6,9 +6,15 @@ use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 use crate::{
     cover::{self, Detail4, Group4, HASHED6, Place6},
     limit::{self, Cell, Limit, RowKeys},
-    maps::{BanKey, BanSet, BanValue, LimitKey, Policy, SEEN_SHIFT, Settings, TailKey},
+    maps::{
+        BanKey, BanSet, BanValue, FlowKey, LimitKey, Policy, PortSet, SEEN_SHIFT, Settings,
+        TailKey, port_bit, port_word,
+    },
     summary::{ALLOW, position},
-    verdict::{AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, LimitTables, Rules},
+    verdict::{
+        AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, FlowTables, LimitTables,
+        PolicyTables, Rules,
+    },
 };
 
 #[derive(Clone, Default)]
@@ -73,6 +79,10 @@ pub(crate) struct Twin {
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
     insert: TwinCell,
     allow: TwinCell,
+    pub(crate) ports: HashMap<u32, u64>,
+    pub(crate) flows: RefCell<HashMap<FlowKey, u64>>,
+    /// Flows the socket table vouches for.
+    pub(crate) sockets: Vec<FlowKey>,
 }
 
 const V4: usize = 0;
@@ -171,6 +181,32 @@ impl Twin {
         (first..first + count).for_each(|bucket| self.set(Bitmap::Allow4, bucket));
         let length = u32::from(length);
         self.allows[V4].insert((length, masked(bits4(address), length)), u64::from(length));
+    }
+}
+
+impl Twin {
+    pub(crate) fn put_port(&mut self, set: PortSet, port: u16) {
+        *self.ports.entry(port_word(0, set, port)).or_default() |= port_bit(port);
+    }
+}
+
+impl PolicyTables for Twin {
+    fn ports(&self, word: u32) -> u64 {
+        self.ports.get(&word).copied().unwrap_or(0)
+    }
+}
+
+impl FlowTables for Twin {
+    fn flow(&self, key: &FlowKey) -> Option<u64> {
+        self.flows.borrow().get(key).copied()
+    }
+
+    fn remember_flow(&self, key: &FlowKey, now: u64) {
+        self.flows.borrow_mut().insert(*key, now);
+    }
+
+    fn has_socket(&self, key: &FlowKey) -> bool {
+        self.sockets.contains(key)
     }
 }
 
@@ -284,7 +320,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) const fn rules(&self) -> Rules<'_> {
-        Rules { settings: &self.settings, policy: &self.policy }
+        Rules { settings: &self.settings, policy: &self.policy, slot: 0 }
     }
 
     /// The same with another policy.

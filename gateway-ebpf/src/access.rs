@@ -1,5 +1,7 @@
 //! The one bounds-checked read of packet bytes.
 
+use core::arch::asm;
+
 use aya_ebpf::programs::XdpContext;
 use gateway_common::packet::PacketBytes;
 
@@ -16,7 +18,22 @@ pub(crate) struct Frame {
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { start: context.data(), end: context.data_end() }
+        Self::between(context.data(), context.data_end())
+    }
+
+    #[inline(always)]
+    pub(crate) const fn between(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    /// The address of `length` bytes inside the frame.
+    #[inline(always)]
+    fn inside(&self, offset: usize, length: usize) -> Option<usize> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let first = pinned(self.start + offset);
+        if first + length > self.end { None } else { Some(first) }
     }
 }
 
@@ -29,15 +46,63 @@ impl PacketBytes for Frame {
     #[inline(always)]
     #[expect(unsafe_code, reason = "the one read of packet memory")]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > MAX_OFFSET {
-            return None;
-        }
-        let first = self.start + offset;
-        if first + N > self.end {
-            return None;
-        }
+        let first = self.inside(offset, N)?;
         // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
         // have no alignment.
         Some(unsafe { *(first as *const [u8; N]) })
     }
+
+    #[inline(always)]
+    fn address4(&self, offset: usize) -> Option<[u8; 4]> {
+        Some(word(self.inside(offset, 4)?).to_ne_bytes())
+    }
+
+    #[inline(always)]
+    fn address6(&self, offset: usize) -> Option<[u8; 16]> {
+        let first = self.inside(offset, 16)?;
+        let words = [word(first), word(first + 4), word(first + 8), word(first + 12)];
+        let [a, b, c, d] = words.map(u128::from);
+        Some((a | b << 32 | c << 64 | d << 96).to_ne_bytes())
+    }
+
+    #[inline(always)]
+    fn settle(&self) {
+        barrier();
+    }
+}
+
+/// What was written to memory is in memory, and is read from there again behind.
+#[inline(always)]
+#[expect(unsafe_code, reason = "a barrier to the compiler")]
+pub(crate) fn barrier() {
+    // SAFETY: no instruction.
+    unsafe { asm!("", options(nostack)) }
+}
+
+/// The same address, in one register from here on: were it computed twice, for the check and for
+/// the read, the verifier would not know the two to be the same.
+#[inline(always)]
+#[expect(unsafe_code, reason = "a barrier to the compiler")]
+fn pinned(mut address: usize) -> usize {
+    // SAFETY: changes nothing.
+    unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack)) }
+    address
+}
+
+/// Four bytes in one instruction. The compiler would take an address that need not be aligned
+/// apart into bytes; the kernels we know do not mind (`HAVE_EFFICIENT_UNALIGNED_ACCESS`).
+#[inline(always)]
+#[expect(unsafe_code, reason = "the one read of packet memory")]
+fn word(address: usize) -> u32 {
+    let word: u64;
+    // SAFETY: the caller has checked the bounds, as the verifier does once more.
+    unsafe {
+        asm!(
+            "{word} = *(u32 *)({address} + 0)",
+            word = out(reg) word,
+            address = in(reg) address,
+            options(pure, readonly, nostack),
+        );
+    }
+    word as u32
 }

@@ -1,17 +1,33 @@
-//! Packets and bytes by reason, per CPU: no cache line is shared.
+//! Packets and bytes by interface and reason, per CPU: no cache line is shared.
 
-use gateway_common::{packet::PacketBytes, verdict::Verdict};
+use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
+use gateway_common::{
+    maps::{Settings, counter_index},
+    packet::PacketBytes,
+    verdict::Verdict,
+};
 
 use crate::{access::Frame, maps};
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "write to a per-CPU map value")]
-pub(crate) fn count(frame: &Frame, verdict: &Verdict) {
-    let index = u32::from(verdict.reason.number());
-    let Some(count) = maps::COUNTERS.get_ptr_mut(index) else { return };
+pub(crate) fn count(context: &XdpContext, frame: &Frame, verdict: &Verdict, settings: &Settings) {
+    // `nothing` is zero, but the verifier need not follow each reason from here on.
+    let reason = u32::from(verdict.number) ^ settings.nothing as u32;
+    let slot = maps::INTERFACES.get(interface(context)).copied().unwrap_or(0);
+    let Some(count) = maps::COUNTERS.get_ptr_mut(counter_index(slot, reason)) else { return };
     // SAFETY: the value belongs to this CPU, and nothing else on it runs this program meanwhile.
     let count = unsafe { &mut *count };
     count.packets += 1;
     count.bytes += frame.length() as u64;
     count.shadow_packets += u64::from(verdict.shadow);
+}
+
+/// Index of the interface the packet came in by.
+#[inline(always)]
+#[expect(unsafe_code, reason = "read of a field of the context")]
+fn interface(context: &XdpContext) -> u32 {
+    let context = context.as_ptr().cast::<xdp_md>();
+    // SAFETY: the kernel's own context, valid for the whole run.
+    unsafe { (*context).ingress_ifindex }
 }

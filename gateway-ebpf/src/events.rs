@@ -15,14 +15,14 @@ const SECOND_NS: u64 = 1_000_000_000;
 #[inline(always)]
 #[expect(unsafe_code, reason = "write to a per-CPU map value")]
 pub(crate) fn report(packet: &Packet, verdict: &Verdict, settings: &Settings, now: u64) {
-    let index = u32::from(verdict.reason.number());
+    let index = u32::from(verdict.number);
     let Some(tokens) = maps::EVENT_TOKENS.get_ptr_mut(index) else { return };
     // SAFETY: the value belongs to this CPU, and nothing else on it runs this program meanwhile.
     let tokens = unsafe { &mut *tokens };
     if !take_token(tokens, settings.events, now) {
         return;
     }
-    let event = Event::new(packet, verdict.reason, verdict.shadow, time::monotonic());
+    let event = Event::new(packet, verdict.number, verdict.shadow, time::monotonic());
     match maps::EVENTS.reserve::<Event>(0) {
         Some(mut entry) => {
             entry.write(event);

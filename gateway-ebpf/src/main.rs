@@ -1,4 +1,5 @@
-//! The XDP program: reads the packet, asks `gateway_common::verdict`, counts, returns.
+//! The XDP program: reads the packet, asks `gateway_common::verdict`, counts, returns; and the
+//! small one that sees what this host sends.
 //! No rule lives here.
 #![no_std]
 #![no_main]
@@ -12,12 +13,18 @@
 mod access;
 mod atomic;
 mod counters;
+mod egress;
 mod events;
 mod maps;
+mod scratch;
 mod tables;
 mod time;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 use aya_log_ebpf::debug;
 use gateway_common::{
     maps::LAYOUT_VERSION,
@@ -26,6 +33,8 @@ use gateway_common::{
 
 use crate::{access::Frame, tables::KernelTables};
 
+const TC_ACT_UNSPEC: i32 = -1;
+
 /// The filter.
 #[xdp]
 fn gateway(context: XdpContext) -> u32 {
@@ -33,20 +42,28 @@ fn gateway(context: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
     let frame = Frame::new(&context);
     let now = time::now(settings);
-    let Some(policy) = maps::POLICIES.get(settings.policy_slot(now)) else {
-        return xdp_action::XDP_PASS;
-    };
-    let rules = Rules { settings, policy };
-    let (packet, verdict) = verdict::judge(&frame, &rules, &KernelTables, now);
-    counters::count(&frame, &verdict);
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
+    let rules = Rules { settings, policy, slot };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
+    counters::count(&context, &frame, &verdict, settings);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(&packet, &verdict, settings, now);
+        events::report(&desk.packet, &verdict, settings, now);
     }
     action
+}
+
+/// On the way out of the same interfaces. Decides nothing: `TC_ACT_UNSPEC`, which is also
+/// `TCX_NEXT`, leaves the packet to whoever comes next.
+#[classifier]
+fn gateway_egress(context: TcContext) -> i32 {
+    egress::depart(&context);
+    TC_ACT_UNSPEC
 }
 
 /// Reads both clocks: run by the loader, never attached.

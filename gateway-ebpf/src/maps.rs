@@ -9,8 +9,9 @@ use gateway_common::{
     cover::{self, Group4},
     limit,
     maps::{
-        BanKey, BanValue, CELL_WORDS, Clocks, Count, EVENT_BYTES, EventTokens, LimitKey, MMAPABLE,
-        NO_PREALLOC, POLICY_SLOTS, Policy, REASONS, Settings, TailPath,
+        BanKey, BanValue, CELL_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES, EventTokens,
+        FlowKey, INTERFACE_INDEXES, LimitKey, MMAPABLE, NO_PREALLOC, POLICY_SLOTS, PORT_WORDS,
+        Policy, REASONS, Settings, TailPath,
     },
     summary::ALLOW,
 };
@@ -48,7 +49,13 @@ pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]
 pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(REASONS, 0);
+pub(crate) static PORTS: Array<u64> = Array::pinned(POLICY_SLOTS * PORT_WORDS, 0);
+#[map]
+pub(crate) static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::pinned(1, 0);
+#[map]
+pub(crate) static INTERFACES: Array<u32> = Array::pinned(INTERFACE_INDEXES, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Count> = PerCpuArray::pinned(COUNTER_ENTRIES, 0);
 #[map]
 pub(crate) static EVENT_TOKENS: PerCpuArray<EventTokens> = PerCpuArray::pinned(REASONS, 0);
 #[map]

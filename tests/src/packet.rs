@@ -200,11 +200,16 @@ fn extensions(framing: &Framing, transport: u8, mark: Mark) -> (u8, Vec<u8>) {
 
 /// Transport header and mark, or the mark alone in a later fragment.
 fn payload(wire: &Wire, framing: &Framing, addresses: &[u8], mark: Mark) -> Vec<u8> {
-    let data = mark.bytes();
-    if framing.fragment == Fragment::Later {
-        return data.to_vec();
+    let mut data = mark.bytes().to_vec();
+    if framing.fragment == Fragment::First {
+        // Fragments are cut at multiples of eight.
+        data.extend([0; 4]);
     }
-    let source_port = 1024 + (low_half(mark.sequence) & 0x7fff);
+    if framing.fragment == Fragment::Later {
+        return data;
+    }
+    // Ephemeral ones: none that amplifiers answer from.
+    let source_port = 0xc000 | (low_half(mark.sequence) & 0x3fff);
     let mut segment = Vec::with_capacity(48);
     let place = match framing.transport {
         Transport::Udp => {
@@ -228,7 +233,7 @@ fn payload(wire: &Wire, framing: &Framing, addresses: &[u8], mark: Mark) -> Vec<
             2
         }
     };
-    segment.extend(data);
+    segment.extend(&data);
     let sum = transport_checksum(framing, addresses, &segment);
     put(&mut segment, place, sum);
     segment

@@ -20,7 +20,7 @@ use gateway_tests::{
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -59,6 +59,11 @@ fn config(pins: &Pins) -> Kernel {
         interfaces: vec![INTERFACE.to_owned()],
         attach: Attach::Native,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: Vec::new(),
+        flow_timeout: Duration::from_secs(60),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),
@@ -70,19 +75,15 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
-        capacity: Capacity { hosts: 1000, prefixes: 100, dynamic: 1000, allow: 16, limits: 1024 },
-        answers: Answers {
-            ethernet_truncated: Answer::Drop,
-            vlan_depth: Answer::Drop,
-            ether_type_unknown: Answer::Pass,
-            ipv4_malformed: Answer::Drop,
-            ipv6_malformed: Answer::Drop,
-            extension_depth: Answer::Drop,
-            extension_malformed: Answer::Drop,
-            later_fragment: Answer::Pass,
-            transport_malformed: Answer::Drop,
-            limit_inserts: Answer::Pass,
+        capacity: Capacity {
+            hosts: 1000,
+            prefixes: 100,
+            dynamic: 1000,
+            allow: 16,
+            limits: 1024,
+            flows: 1024,
         },
+        answers: Answers::all(Answer::Pass),
         events: 10,
         pins: pins.0.clone(),
     }

@@ -30,7 +30,7 @@ fn syn_from(source: [u8; 4]) -> Packet {
 fn burst(twin: &Twin, sample: &Sample, packet: &Packet, times: u32) -> Vec<(Reason, u32)> {
     let mut counts: Vec<(Reason, u32)> = Vec::new();
     for _ in 0..times {
-        let reason = verdict::decide(packet, &sample.rules(), twin, START).reason;
+        let reason = verdict::decide(packet, &sample.rules(), twin, START).reason();
         match counts.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => counts.push((reason, 1)),
@@ -251,7 +251,7 @@ fn the_insertion_guard_answers_as_configured() {
             }
         }
         let last = last.unwrap();
-        assert_eq!((last.action, last.reason), (reason, Reason::LimitInserts));
+        assert_eq!((last.action, last.reason()), (reason, Reason::LimitInserts));
         assert_eq!(twin.exact.borrow().len(), 10);
     }
 }

@@ -2,7 +2,10 @@
 //! reuses pinned maps only if version and shape are exactly equal.
 
 mod bans;
+mod flows;
+mod interfaces;
 mod limits;
+mod ports;
 mod seen;
 mod settings;
 mod shape;
@@ -12,7 +15,10 @@ use core::mem::size_of;
 use self::shape::{array, mapped, per_cpu, shape, trie};
 pub use self::{
     bans::{BanKey, BanSet, BanValue, PrefixKey, SEEN_SHIFT, TailKey, TailPath},
+    flows::FlowKey,
+    interfaces::{COUNTER_ENTRIES, INTERFACE_INDEXES, INTERFACE_SLOTS, counter_index},
     limits::{LimitKey, family},
+    ports::{PORT_WORDS, PortSet, port_bit, port_word},
     seen::{Clocks, Count, EventTokens},
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, MMAPABLE, NO_PREALLOC, Room, Shape, Sizing},
@@ -24,6 +30,9 @@ pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 
 
 /// Name of the XDP program.
 pub const PROGRAM: &str = "gateway";
+
+/// Name of the program that sees what this host sends.
+pub const EGRESS_PROGRAM: &str = "gateway_egress";
 
 /// Name of the program that reads both clocks.
 pub const CLOCKS_PROGRAM: &str = "clocks";
@@ -62,7 +71,13 @@ pub const SKETCH: &str = "SKETCH";
 pub const EXACT: &str = "EXACT";
 /// Single words: [`ALLOW_CELL`], [`INSERT_CELL`].
 pub const CELLS: &str = "CELLS";
-/// [`Count`] by number of [`Reason`], per CPU.
+/// Bitmaps of ports ([`PortSet`]), [`PORT_WORDS`] a slot of policy.
+pub const PORTS: &str = "PORTS";
+/// Flows this host asked for: [`FlowKey`] → when that was last seen, on the tick clock.
+pub const FLOWS: &str = "FLOWS";
+/// Slot in [`COUNTERS`] by interface index.
+pub const INTERFACES: &str = "INTERFACES";
+/// [`Count`] by [`counter_index`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// [`EventTokens`] by number of [`Reason`], per CPU.
 pub const EVENT_TOKENS: &str = "EVENT_TOKENS";
@@ -86,7 +101,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 20] = [
+pub const SHAPES: [Shape; 23] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -103,8 +118,11 @@ pub const SHAPES: [Shape; 20] = [
     array(SKETCH, 8, limit::SKETCH_CELLS),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
-    per_cpu(COUNTERS, size_of::<Count>()),
-    per_cpu(EVENT_TOKENS, size_of::<EventTokens>()),
+    array(PORTS, 8, POLICY_SLOTS * PORT_WORDS),
+    shape(FLOWS, Kind::LruHash, size_of::<FlowKey>(), 8, Sizing::Flows, 0),
+    array(INTERFACES, 4, INTERFACE_INDEXES),
+    per_cpu(COUNTERS, size_of::<Count>(), COUNTER_ENTRIES),
+    per_cpu(EVENT_TOKENS, size_of::<EventTokens>(), REASONS),
     shape(EVENTS, Kind::RingBuf, 0, 0, Sizing::Fixed(EVENT_BYTES), 0),
     array(CLOCKS, size_of::<Clocks>(), 1),
 ];
@@ -114,8 +132,8 @@ pub const SHAPES: [Shape; 20] = [
 #[expect(unsafe_code, reason = "Pod is aya's promise that a type is its bytes")]
 mod pod {
     use super::{
-        BanKey, BanValue, Clocks, Count, EventTokens, LimitKey, Policy, PrefixKey, Settings,
-        TailKey,
+        BanKey, BanValue, Clocks, Count, EventTokens, FlowKey, LimitKey, Policy, PrefixKey,
+        Settings, TailKey,
     };
 
     // SAFETY: `repr(C)`, integers only, sizes asserted above: no padding, every pattern is valid.
@@ -136,6 +154,8 @@ mod pod {
     unsafe impl aya::Pod for TailKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for LimitKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for FlowKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Count {}
     // SAFETY: as above.

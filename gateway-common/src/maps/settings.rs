@@ -31,6 +31,8 @@ pub struct Settings {
     pub events: u32,
     /// Always zero.
     pub zero: u32,
+    /// Always zero, which the verifier cannot know: see [`crate::packet::PacketBytes::settle`].
+    pub nothing: u64,
 }
 
 /// Bits of [`Settings::flags`]; never given another meaning, in any layout.
@@ -88,6 +90,12 @@ pub struct Policy {
     pub allow: Limit,
     /// New entries of the exact table.
     pub inserts: Limit,
+    /// IP protocols that are served besides TCP, UDP and ICMP: a bit each.
+    pub protocols: [u64; 4],
+    /// How long after this host's last datagram to a peer the peer's answers pass.
+    pub flow_ns: u64,
+    /// 1 if only what is served passes, else zero.
+    pub closed: u64,
 }
 
 /// Slots of [`Policy`].
@@ -99,12 +107,31 @@ impl Policy {
     pub const fn drops(&self, reason: Reason) -> bool {
         (self.drops >> (reason.number() & 63)) & 1 == 1
     }
+
+    /// True if only what is served passes.
+    #[inline(always)]
+    pub const fn is_closed(&self) -> bool {
+        self.closed != 0
+    }
+
+    /// True if this IP protocol is served.
+    #[inline(always)]
+    pub const fn serves_protocol(&self, protocol: u8) -> bool {
+        let [a, b, c, d] = self.protocols;
+        let word = match protocol >> 6 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        };
+        (word >> (protocol & 63)) & 1 == 1
+    }
 }
 
-const _: () = assert!(size_of::<Settings>() == 40 + 3 * 32 + 8);
+const _: () = assert!(size_of::<Settings>() == 40 + 3 * 32 + 16);
 const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(offset_of!(Settings, switch) == 4);
 const _: () = assert!(offset_of!(Settings, shadow) == 8);
 const _: () = assert!(offset_of!(Settings, enforce) == 16);
-const _: () = assert!(size_of::<Policy>() == 16 + 6 * 24);
+const _: () = assert!(size_of::<Policy>() == 16 + 6 * 24 + 48);
 const _: () = assert!(PACKET_REASONS == 64);

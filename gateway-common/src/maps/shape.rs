@@ -1,7 +1,5 @@
 //! Shapes of maps: what a loader compares before it reuses one.
 
-use super::REASONS;
-
 /// Kernel types of maps, by their number in the system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -33,6 +31,8 @@ pub enum Sizing {
     Allow,
     /// `limits`
     Limits,
+    /// `flows`
+    Flows,
 }
 
 /// The shape of a map.
@@ -65,6 +65,8 @@ pub struct Room {
     pub allow: u32,
     /// Exact entries of the limits.
     pub limits: u32,
+    /// Flows this host asked for.
+    pub flows: u32,
 }
 
 impl Room {
@@ -94,8 +96,8 @@ pub(super) const fn array(name: &'static str, value: usize, entries: u32) -> Sha
     shape(name, Kind::Array, 4, value, Sizing::Fixed(entries), 0)
 }
 
-pub(super) const fn per_cpu(name: &'static str, value: usize) -> Shape {
-    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(REASONS), 0)
+pub(super) const fn per_cpu(name: &'static str, value: usize, entries: u32) -> Shape {
+    shape(name, Kind::PerCpuArray, 4, value, Sizing::Fixed(entries), 0)
 }
 
 pub(super) const fn trie(
@@ -133,6 +135,7 @@ impl Shape {
             Sizing::Tail => room.tail(),
             Sizing::Allow => room.allow,
             Sizing::Limits => room.limits,
+            Sizing::Flows => room.flows,
         }
     }
 }

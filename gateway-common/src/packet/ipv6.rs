@@ -7,9 +7,13 @@ use crate::Reason;
 const LENGTH: usize = 40;
 /// Where the source stands.
 const SOURCE: usize = 8;
+/// Where the destination stands.
+const DESTINATION: usize = 24;
 /// Extension headers that are read through. Lawful packets carry one or two; each further one is
 /// work an attacker orders.
 pub const DEPTH: usize = 8;
+/// From here on numbers are unassigned, experimental (RFC 7045: extension headers) or reserved.
+const UNASSIGNED: u8 = 147;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -20,27 +24,43 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Reads the packet whose IPv6 header begins at `offset`.
+/// Reads the IPv6 header and what extends it; true if a transport header follows that can be read.
 #[inline(always)]
-pub fn parse<P: PacketBytes + ?Sized>(frame: &P, offset: usize) -> Packet {
-    let malformed = Packet::without_source(Reason::Ipv6Malformed);
-    let Some([first, _, _, _, l1, l0, next, _]) = frame.read(offset) else { return malformed };
-    if first >> 4 != 6 {
-        return malformed;
+pub(super) fn parse<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> bool {
+    if fixed(frame, packet.network, packet).is_none() {
+        packet.findings.meet(Reason::Ipv6Malformed);
+        return false;
     }
-    let Some(address) = frame.read(offset + SOURCE) else { return malformed };
-    let source = canonical(address);
-    let Some(available) = frame.length().checked_sub(offset + LENGTH) else {
-        return Packet { source, protocol: next, ..malformed };
-    };
+    if !walk(frame, packet) {
+        return false;
+    }
+    packet.findings.meet_if(packet.protocol >= UNASSIGNED, Reason::ExtensionUnknown);
+    true
+}
+
+/// The fixed header; `None` if it is malformed.
+#[inline(always)]
+fn fixed<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet) -> Option<()> {
+    let [first, _, _, _, l1, l0, next, hop_limit] = frame.read(offset)?;
+    if first >> 4 != 6 {
+        return None;
+    }
+    packet.source = canonical(frame.address6(offset + SOURCE)?);
+    packet.protocol = next;
+    let destination = frame.address6(offset + DESTINATION)?;
+    let available = frame.length().checked_sub(offset + LENGTH)?;
     let length = usize::from(u16::from_be_bytes([l1, l0]));
     // Zero before hop-by-hop options announces a jumbogram (RFC 2675): the frame is the bound.
     let length = if length == 0 && next == HOP_BY_HOP { available } else { length };
     if length > available {
-        return Packet { source, protocol: next, ..malformed };
+        return None;
     }
-    let packet = Packet { protocol: next, network: offset, ..Packet::of(source) };
-    walk(frame, transport::Payload { offset: offset + LENGTH, length, whole: true }, packet)
+    packet.version = 6;
+    packet.hop_limit = hop_limit;
+    packet.destination = destination;
+    packet.payload = offset + LENGTH;
+    packet.payload_length = length;
+    Some(())
 }
 
 /// `::ffff:0:0/96` has no business on a wire (RFC 4942 section 2.2), but stacks read it as IPv4:
@@ -55,38 +75,50 @@ fn canonical(address: [u8; 16]) -> Source {
 
 /// Follows the extension headers to the transport header.
 #[inline(always)]
-fn walk<P: PacketBytes + ?Sized>(
-    frame: &P,
-    mut payload: transport::Payload,
-    mut packet: Packet,
-) -> Packet {
+fn walk<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> bool {
     for depth in 0..DEPTH {
         if !is_extension(packet.protocol) {
-            return transport::parse(frame, &payload, packet);
+            return true;
         }
-        let Some([next, length, o1, o0]) = frame.read(payload.offset) else {
-            return Packet { finding: Some(Reason::ExtensionMalformed), ..packet };
-        };
-        let size = extension_size(packet.protocol, length);
-        // RFC 8200 section 4.1: hop-by-hop options stand first or not at all.
-        if payload.length < size || (packet.protocol == HOP_BY_HOP && depth > 0) {
-            return Packet { finding: Some(Reason::ExtensionMalformed), ..packet };
+        if !step(frame, packet, depth == 0) {
+            return false;
         }
-        if packet.protocol == FRAGMENT {
-            let fragment = u16::from_be_bytes([o1, o0]);
-            if fragment & 0xfff8 != 0 {
-                return Packet { protocol: next, finding: Some(Reason::LaterFragment), ..packet };
-            }
-            payload.whole = payload.whole && fragment & 1 == 0;
-        }
-        packet.protocol = next;
-        payload.offset += size;
-        payload.length -= size;
+        frame.settle();
     }
-    if is_extension(packet.protocol) {
-        return Packet { finding: Some(Reason::ExtensionDepth), ..packet };
+    let too_deep = is_extension(packet.protocol);
+    packet.findings.meet_if(too_deep, Reason::ExtensionDepth);
+    !too_deep
+}
+
+/// Over one extension header; false if what follows cannot be read.
+#[inline(always)]
+fn step<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet, is_first: bool) -> bool {
+    let Some([next, length, b2, b3]) = frame.read(packet.payload) else {
+        packet.findings.meet(Reason::ExtensionMalformed);
+        return false;
+    };
+    let protocol = packet.protocol;
+    let size = extension_size(protocol, length);
+    // RFC 8200 section 4.1: hop-by-hop options stand first or not at all.
+    if packet.payload_length < size || (protocol == HOP_BY_HOP && !is_first) {
+        packet.findings.meet(Reason::ExtensionMalformed);
+        return false;
     }
-    transport::parse(frame, &payload, packet)
+    packet.protocol = next;
+    packet.payload += size;
+    packet.payload_length -= size;
+    if protocol == ROUTING {
+        packet.findings.meet_if(b2 <= 1 || b3 != 0, Reason::RoutingHeader);
+    }
+    protocol != FRAGMENT || fragment(u16::from_be_bytes([b2, b3]), packet)
+}
+
+/// Behind a fragment header. An atomic fragment (RFC 6946) is whole.
+#[inline(always)]
+fn fragment(bits: u16, packet: &mut Packet) -> bool {
+    packet.fragmented = 1;
+    let (offset, more) = (usize::from(bits & 0xfff8), bits & 1 != 0);
+    (offset == 0 && !more) || transport::fragment(offset, more, packet)
 }
 
 #[inline(always)]

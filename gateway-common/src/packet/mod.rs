@@ -1,14 +1,21 @@
-//! From a frame to its source: Ethernet → VLAN tags → IPv4 or IPv6 → transport.
+//! From a frame to its source, its fields and the rows it meets: Ethernet → VLAN tags → IPv4 or
+//! IPv6 → transport. `docs/packet-policy.md` is the norm.
 //!
-//! A parser that gives up says why ([`Packet::finding`]), and keeps the source if it could still
+//! A parser that gives up says why in [`Packet::findings`], and keeps the source if it could still
 //! be read: allow and ban are asked before any finding counts.
 
+pub mod address;
+pub mod arp;
 pub mod eth;
+mod findings;
 pub mod ipv4;
 pub mod ipv6;
+mod neighbour;
 pub mod transport;
 pub mod vlan;
 
+pub use self::findings::Findings;
+pub(crate) use self::neighbour::is_link_local as link_local;
 use crate::Reason;
 
 /// Bounds-checked reads of a frame: the only way in to its bytes.
@@ -17,6 +24,20 @@ pub trait PacketBytes {
     fn length(&self) -> usize;
     /// `N` bytes from `offset`; `None` if the frame ends before.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// An IPv4 address; may be faster than reading its bytes.
+    #[inline(always)]
+    fn address4(&self, offset: usize) -> Option<[u8; 4]> {
+        self.read(offset)
+    }
+    /// An IPv6 address.
+    #[inline(always)]
+    fn address6(&self, offset: usize) -> Option<[u8; 16]> {
+        self.read(offset)
+    }
+    /// Does nothing. In the kernel the verifier forgets here what it knew of the packet: the many
+    /// ways there are then one for all that follows, or it would walk each to its end.
+    #[inline(always)]
+    fn settle(&self) {}
 }
 
 impl PacketBytes for [u8] {
@@ -40,25 +61,55 @@ pub enum Source {
     V6([u8; 16]),
 }
 
+/// The protocols whose headers are read, by their numbers.
+pub mod protocol {
+    /// ICMP
+    pub const ICMP: u8 = 1;
+    /// IGMP
+    pub const IGMP: u8 = 2;
+    /// TCP
+    pub const TCP: u8 = 6;
+    /// UDP
+    pub const UDP: u8 = 17;
+    /// `ICMPv6`
+    pub const ICMPV6: u8 = 58;
+}
+
 /// What the verdict needs to know of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Who sent it.
     pub source: Source,
+    /// To whom; an IPv4 address stands in the first four bytes. Zeros where it could not be read.
+    pub destination: [u8; 16],
+    /// 4 or 6 where a whole IP header was read, else zero.
+    pub version: u8,
     /// Protocol of the payload; zero where it could not be read.
     pub protocol: u8,
     /// Flags of a TCP header, as they stand in it (RFC 9293 section 3.1).
     pub tcp_flags: u8,
-    /// TCP or UDP; zero where there is none.
+    /// Hop limit of IPv6.
+    pub hop_limit: u8,
+    /// TCP or UDP; ICMP: the identifier, where the type has one. Zero where there is none.
     pub source_port: u16,
     /// TCP or UDP; zero where there is none. ICMP: type and code.
     pub destination_port: u16,
-    /// Where the IP header begins; zero where there is none.
+    /// Type behind the VLAN tags.
+    pub ether_type: u16,
+    /// Where what the type names begins; zero where that is not known.
     pub network: usize,
     /// Where the transport header begins; zero where none was read whole.
     pub transport: usize,
-    /// What the configured answer is asked about: a fault, ARP, or nothing.
-    pub finding: Option<Reason>,
+    /// Where the payload of the IP headers begins.
+    pub payload: usize,
+    /// Its bytes by the IP header; padding of the frame is not among them.
+    pub payload_length: usize,
+    /// 1 if it can be read.
+    pub has_payload: u64,
+    /// 1 if it came behind a fragment header, whole or not.
+    pub fragmented: u64,
+    /// The rows it meets.
+    pub findings: Findings,
 }
 
 impl Packet {
@@ -67,38 +118,83 @@ impl Packet {
     pub const fn of(source: Source) -> Self {
         Self {
             source,
+            destination: [0; 16],
+            version: 0,
             protocol: 0,
             tcp_flags: 0,
+            hop_limit: 0,
             source_port: 0,
             destination_port: 0,
+            ether_type: 0,
             network: 0,
             transport: 0,
-            finding: None,
+            payload: 0,
+            payload_length: 0,
+            has_payload: 0,
+            fragmented: 0,
+            findings: Findings::NONE,
         }
     }
 
-    /// A frame whose source could not be read.
+    /// ICMP type, where the protocol is ICMP or `ICMPv6`.
     #[inline(always)]
-    pub(crate) const fn without_source(finding: Reason) -> Self {
-        Self { finding: Some(finding), ..Self::of(Source::Unknown) }
+    pub const fn icmp_type(&self) -> u8 {
+        (self.destination_port >> 8) as u8
+    }
+
+    /// True if the headers down to the transport are understood.
+    #[inline(always)]
+    pub const fn is_readable(&self) -> bool {
+        !self.findings.meets(Findings::BLIND)
     }
 }
 
 /// Reads a frame.
 #[inline(always)]
 pub fn parse<P: PacketBytes + ?Sized>(frame: &P) -> Packet {
+    let mut packet = Packet::of(Source::Unknown);
+    parse_into(frame, &mut packet);
+    packet
+}
+
+/// Reads a frame into a packet of which nothing is known.
+#[inline(always)]
+pub fn parse_into<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) {
+    let has_payload = network(frame, packet);
+    packet.has_payload = u64::from(has_payload);
+    frame.settle();
+    if packet.has_payload != 0 {
+        transport::parse(frame, packet);
+    }
+    if packet.version != 0 {
+        address::check(packet);
+    }
+    frame.settle();
+}
+
+/// All headers before the transport; true if one follows that can be read.
+#[inline(always)]
+fn network<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> bool {
     let Some(ether_type) = eth::ether_type(frame) else {
-        return Packet::without_source(Reason::EthernetTruncated);
+        packet.findings.meet(Reason::EthernetTruncated);
+        return false;
     };
     let Some((ether_type, offset)) = vlan::skip(frame, ether_type, eth::LENGTH) else {
-        return Packet::without_source(Reason::VlanDepth);
+        packet.findings.meet(Reason::VlanDepth);
+        return false;
     };
-    match ether_type {
-        eth::IPV4 => ipv4::parse(frame, offset),
-        eth::IPV6 => ipv6::parse(frame, offset),
-        eth::ARP => Packet::without_source(Reason::Arp),
-        _ => Packet::without_source(Reason::EtherTypeUnknown),
-    }
+    packet.network = offset;
+    packet.ether_type = ether_type;
+    frame.settle();
+    let finding = match packet.ether_type {
+        eth::IPV4 => return ipv4::parse(frame, packet),
+        eth::IPV6 => return ipv6::parse(frame, packet),
+        eth::ARP => arp::finding(frame, packet.network),
+        other if eth::is_encapsulation(other) => Reason::Encapsulated,
+        _ => Reason::EtherTypeUnknown,
+    };
+    packet.findings.meet(finding);
+    false
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn ipv6(source: [u8; 16], next: u8, payload: &[u8]) -> Vec<u8> {
 
 fn udp(port: u16) -> Vec<u8> {
     let mut header = [0; 8].to_vec();
+    header[0] = 200;
     header[2..4].copy_from_slice(&port.to_be_bytes());
     header[5] = 8;
     header
@@ -50,13 +51,15 @@ fn udp(port: u16) -> Vec<u8> {
 
 fn tcp(port: u16, words: u8) -> Vec<u8> {
     let mut header = [0; 20].to_vec();
+    header[0] = 200;
     header[2..4].copy_from_slice(&port.to_be_bytes());
     header[12] = words << 4;
+    header[13] = 0x10;
     header
 }
 
 fn finding(frame: &[u8]) -> Option<Reason> {
-    parse(frame).finding
+    parse(frame).findings.first()
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn reads_udp_through_two_tags_of_any_kind() {
     for tags in [&[][..], &[0x8100], &[0x88a8, 0x8100], &[0x9100, 0x88a8]] {
         let parsed = parse(frame(tags, eth::IPV4, &packet).as_slice());
         assert_eq!(parsed.source, Source::V4([192, 0, 2, 1]), "{tags:?}");
-        assert_eq!((parsed.destination_port, parsed.finding), (53, None), "{tags:?}");
+        assert_eq!((parsed.destination_port, parsed.findings.first()), (53, None), "{tags:?}");
     }
     let three = frame(&[0x88a8, 0x8100, 0x8100], eth::IPV4, &packet);
     assert_eq!(finding(&three), Some(Reason::VlanDepth));
@@ -84,7 +87,7 @@ fn skips_ipv4_options_and_refuses_impossible_lengths() {
     small_total[16..18].copy_from_slice(&[0, 30]);
     for broken in [short_header, long_total, small_total] {
         let parsed = parse(broken.as_slice());
-        assert_eq!(parsed.finding, Some(Reason::Ipv4Malformed));
+        assert_eq!(parsed.findings.first(), Some(Reason::Ipv4Malformed));
         assert_eq!(parsed.source, Source::V4([192, 0, 2, 1]), "a ban still meets it");
     }
 }
@@ -105,9 +108,9 @@ fn reads_the_source_of_a_header_cut_behind_it() {
 #[test]
 fn never_reads_ports_out_of_a_later_fragment() {
     let later = parse(frame(&[], eth::IPV4, &ipv4(0, 1, 17, &udp(53))).as_slice());
-    assert_eq!((later.destination_port, later.finding), (0, Some(Reason::LaterFragment)));
+    assert_eq!((later.destination_port, later.findings.first()), (0, Some(Reason::LaterFragment)));
     let first = parse(frame(&[], eth::IPV4, &ipv4(0, 0x2000, 17, &udp(53))).as_slice());
-    assert_eq!((first.destination_port, first.finding), (53, None));
+    assert_eq!((first.destination_port, first.findings), (53, Findings::of(Reason::FirstFragment)));
     let tiny = frame(&[], eth::IPV4, &ipv4(0, 0x2000, 6, &[0; 8]));
     assert_eq!(finding(&tiny), Some(Reason::TransportMalformed));
 }
@@ -122,8 +125,8 @@ fn walks_every_extension_header_by_its_own_length() {
     let mut chain = Vec::new();
     // Hop-by-hop of 8, routing of 24, authentication of 24 (in fours), destination of 16.
     chain.extend([43, 0, 1, 4, 0, 0, 0, 0]);
-    chain.extend([51, 2]);
-    chain.extend([0; 22]);
+    chain.extend([51, 2, 4]);
+    chain.extend([0; 21]);
     chain.extend([60, 4]);
     chain.extend([0; 22]);
     chain.extend([44, 1]);
@@ -132,17 +135,22 @@ fn walks_every_extension_header_by_its_own_length() {
     chain.extend(udp(5353));
     let parsed = parse(frame(&[0x8100], eth::IPV6, &ipv6(V6_SOURCE, 0, &chain)).as_slice());
     assert_eq!(parsed.source, Source::V6(V6_SOURCE));
-    assert_eq!((parsed.protocol, parsed.destination_port, parsed.finding), (17, 5353, None));
+    assert_eq!(
+        (parsed.protocol, parsed.destination_port, parsed.findings.first()),
+        (17, 5353, None)
+    );
 }
 
 #[test]
 fn tells_ipv6_fragments_apart() {
-    for (bits, expected) in
-        [(0, (53, None)), (1, (53, None)), (8, (0, Some(Reason::LaterFragment)))]
-    {
+    for (bits, expected) in [
+        (0, (53, None)),
+        (1, (53, Some(Reason::FirstFragment))),
+        (8, (0, Some(Reason::LaterFragment))),
+    ] {
         let payload = [fragment_header(17, bits), udp(53)].concat();
         let parsed = parse(frame(&[], eth::IPV6, &ipv6(V6_SOURCE, 44, &payload)).as_slice());
-        assert_eq!((parsed.destination_port, parsed.finding), expected, "{bits}");
+        assert_eq!((parsed.destination_port, parsed.findings.first()), expected, "{bits}");
     }
 }
 
@@ -159,7 +167,7 @@ fn bounds_the_walk() {
     for (count, expected) in [(8, None), (9, Some(Reason::ExtensionDepth))] {
         let payload = [destination_options(count, 17), udp(53)].concat();
         let parsed = parse(frame(&[], eth::IPV6, &ipv6(V6_SOURCE, 60, &payload)).as_slice());
-        assert_eq!(parsed.finding, expected, "{count} headers");
+        assert_eq!(parsed.findings.first(), expected, "{count} headers");
         assert_eq!(parsed.source, Source::V6(V6_SOURCE));
     }
 }
@@ -205,7 +213,7 @@ fn refuses_transport_headers_that_do_not_fit() {
         (6, tcp(80, 6)),
         (6, tcp(80, 5)[..19].to_vec()),
         (1, [8; 7].to_vec()),
-        (58, [128; 3].to_vec()),
+        (58, [128; 7].to_vec()),
     ];
     for (protocol, payload) in cases {
         let frame = frame(&[], eth::IPV4, &ipv4(0, 0, protocol, &payload));
@@ -222,7 +230,10 @@ fn padding_of_the_frame_is_not_payload() {
 
 #[test]
 fn other_frames_are_named() {
-    assert_eq!(finding(&frame(&[], eth::ARP, &[0; 28])), Some(Reason::Arp));
+    assert_eq!(
+        finding(&frame(&[], eth::ARP, &[0, 1, 8, 0, 6, 4, 0, 1].repeat(4))),
+        Some(Reason::Arp)
+    );
     assert_eq!(finding(&frame(&[], 0x0026, &[0; 28])), Some(Reason::EtherTypeUnknown));
     assert_eq!(finding(&[0; 13]), Some(Reason::EthernetTruncated));
     assert_eq!(finding(&frame(&[], eth::IPV4, &[0x60; 40])), Some(Reason::Ipv4Malformed));
@@ -239,7 +250,7 @@ proptest! {
             bytes[14] = [0x45, 0x60, 0, 0][kind];
         }
         let packet = parse(bytes.as_slice());
-        prop_assert!(packet.source != Source::Unknown || packet.finding.is_some());
+        prop_assert!(packet.source != Source::Unknown || packet.findings.first().is_some());
     }
 
     /// No cut of a lawful packet shows another source than its own, and no cut inside its headers
@@ -252,6 +263,6 @@ proptest! {
         let whole = frame(&tags, eth::IPV6, &ipv6(V6_SOURCE, next, &payload));
         let packet = parse(&whole[..cut.min(whole.len())]);
         prop_assert!(matches!(packet.source, Source::Unknown) || packet.source == Source::V6(V6_SOURCE));
-        prop_assert_eq!(packet.finding.is_none(), cut >= whole.len());
+        prop_assert_eq!(packet.findings.first().is_none(), cut >= whole.len());
     }
 }

@@ -15,6 +15,9 @@ pub enum Bitmap {
 pub trait BitmapTables {
     /// A word of a bitmap.
     fn bitmap(&self, bitmap: Bitmap, word: u32) -> u64;
+    /// Does nothing; see [`crate::packet::PacketBytes::settle`].
+    #[inline(always)]
+    fn settle(&self) {}
 }
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! The rules: allow → ban → findings of the parser → limits → pass.
+//! The rules: allow → ban → rows → policy → limits → pass. `docs/packet-policy.md` is the norm.
 //!
 //! Pure: the packet, the settings and the time come in, the tables are behind a trait; the kernel
 //! program and the tests run this same source. No early drop: every way out is a [`Verdict`].
@@ -6,18 +6,23 @@
 mod allow;
 mod bans;
 mod bitmap;
+mod flows;
 mod limits;
+mod policy;
+mod rows;
 
 pub use self::{
     allow::AllowTables,
     bans::{BanEntry, BanTables},
     bitmap::{Bitmap, BitmapTables},
+    flows::{FlowTables, depart},
     limits::LimitTables,
+    policy::PolicyTables,
 };
 use crate::{
     Reason,
     maps::{Policy, Settings, flag},
-    packet::{self, Packet, PacketBytes},
+    packet::{self, Findings, Packet, PacketBytes},
 };
 
 /// What the rules run by.
@@ -27,6 +32,8 @@ pub struct Rules<'a> {
     pub settings: &'a Settings,
     /// The slot in force.
     pub policy: &'a Policy,
+    /// Its number.
+    pub slot: u32,
 }
 
 impl Rules<'_> {
@@ -34,16 +41,21 @@ impl Rules<'_> {
     /// says.
     #[inline(always)]
     pub const fn shadows(&self, reason: Reason) -> bool {
+        (self.shadow() >> (reason.number() & 63)) & 1 == 1
+    }
+
+    /// All reasons of which that is true.
+    #[inline(always)]
+    pub(crate) const fn shadow(&self) -> u64 {
         let Settings { shadow, enforce, .. } = self.settings;
-        let bits = (self.policy.shadow & !*enforce) | *shadow;
-        (bits >> (reason.number() & 63)) & 1 == 1
+        (self.policy.shadow & !*enforce) | *shadow
     }
 }
 
 /// All the rules look up.
-pub trait Tables: AllowTables + BanTables + LimitTables {}
+pub trait Tables: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables {}
 
-impl<T: AllowTables + BanTables + LimitTables> Tables for T {}
+impl<T: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables> Tables for T {}
 
 /// What happens to the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,66 +71,159 @@ pub enum Action {
 pub struct Verdict {
     /// What happens.
     pub action: Action,
-    /// Why; counted.
-    pub reason: Reason,
+    /// Number of the [`Reason`]; counted.
+    pub number: u16,
     /// Shadow mode made a pass of a drop.
     pub shadow: bool,
 }
 
+impl Verdict {
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        Reason::from_number(self.number).unwrap_or(Reason::Passed)
+    }
+
+    #[inline(always)]
+    const fn pass(number: u16) -> Self {
+        Self { action: Action::Pass, number, shadow: false }
+    }
+
+    #[inline(always)]
+    const fn drop(reason: Reason) -> Self {
+        Self { action: Action::Drop, number: reason.number(), shadow: false }
+    }
+}
+
+/// Where a packet is taken apart and what is noted about it on the way.
+#[derive(Debug)]
+pub struct Desk {
+    /// What was read.
+    pub packet: Packet,
+    notes: Notes,
+}
+
+impl Desk {
+    /// Nothing is known yet.
+    #[inline(always)]
+    pub const fn empty() -> Self {
+        Self { packet: Packet::of(packet::Source::Unknown), notes: Notes::NONE }
+    }
+}
+
 /// Reads a frame and decides. `now` is the tick clock.
 #[inline(always)]
-pub fn judge<P, T>(frame: &P, rules: &Rules<'_>, tables: &T, now: u64) -> (Packet, Verdict)
+pub fn judge<P, T>(frame: &P, desk: &mut Desk, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict
 where
     P: PacketBytes + ?Sized,
     T: Tables,
 {
+    *desk = Desk::empty();
     if rules.settings.has(flag::PANIC) {
-        let packet = Packet::without_source(Reason::PanicPass);
-        return (packet, pass(Reason::PanicPass));
+        return Verdict::pass(Reason::PanicPass.number());
     }
-    let packet = packet::parse(frame);
-    (packet, decide(&packet, rules, tables, now))
+    packet::parse_into(frame, &mut desk.packet);
+    settle(&desk.packet, &mut desk.notes, rules, tables, now)
 }
 
 /// The rules, in order, for a packet that was read.
-#[inline(always)]
 pub fn decide<T: Tables>(packet: &Packet, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict {
-    match reason_of(packet, rules, tables, now) {
-        Ok(reason) => pass(reason),
-        Err(reason) => drop_unless_shadow(reason, rules),
+    settle(packet, &mut Notes::NONE.clone(), rules, tables, now)
+}
+
+/// Numbers rather than reasons, and in memory: the verifier would follow what is left to do once
+/// for each reason there can be, see [`PacketBytes::settle`].
+#[derive(Debug, Clone)]
+struct Notes {
+    /// The reason to pass.
+    passed: u16,
+    /// The first drop that shadow mode made a pass of; zero if there is none. The rules behind it
+    /// are asked all the same: a rule in shadow must not shield from those that are not.
+    shadowed: u16,
+}
+
+impl Notes {
+    const NONE: Self = Self { passed: Reason::Passed.number(), shadowed: 0 };
+
+    /// `Err` if the reason drops; in shadow it is remembered.
+    #[inline(always)]
+    fn refuse(&mut self, reason: Reason, rules: &Rules<'_>) -> Result<(), Reason> {
+        if !rules.shadows(reason) {
+            return Err(reason);
+        }
+        self.remember(reason);
+        Ok(())
+    }
+
+    #[inline(always)]
+    const fn remember(&mut self, reason: Reason) {
+        if self.shadowed == 0 {
+            self.shadowed = reason.number();
+        }
+    }
+
+    /// The first reason to pass that is more than that is kept.
+    #[inline(always)]
+    fn pass(&mut self, reason: Reason) {
+        if self.passed == Reason::Passed.number() {
+            self.passed = reason.number();
+        }
+    }
+
+    /// Takes over what a rule said.
+    #[inline(always)]
+    fn take(&mut self, said: Result<Reason, Reason>, rules: &Rules<'_>) -> Result<(), Reason> {
+        match said {
+            Ok(reason) => {
+                self.pass(reason);
+                Ok(())
+            }
+            Err(reason) => self.refuse(reason, rules),
+        }
     }
 }
 
-const fn pass(reason: Reason) -> Verdict {
-    Verdict { action: Action::Pass, reason, shadow: false }
-}
-
 #[inline(always)]
-const fn drop_unless_shadow(reason: Reason, rules: &Rules<'_>) -> Verdict {
-    let shadow = rules.shadows(reason);
-    Verdict { action: if shadow { Action::Pass } else { Action::Drop }, reason, shadow }
-}
-
-/// `Ok` to pass, `Err` to drop.
-#[inline(always)]
-fn reason_of<T: Tables>(
+fn settle<T: Tables>(
     packet: &Packet,
+    notes: &mut Notes,
     rules: &Rules<'_>,
     tables: &T,
     now: u64,
-) -> Result<Reason, Reason> {
+) -> Verdict {
+    if let Err(reason) = ask(packet, notes, rules, tables, now) {
+        return Verdict::drop(reason);
+    }
+    tables.settle();
+    if notes.shadowed != 0 {
+        return Verdict { shadow: true, ..Verdict::pass(notes.shadowed) };
+    }
+    Verdict::pass(notes.passed)
+}
+
+/// `Err` to drop.
+#[inline(always)]
+fn ask<T: Tables>(
+    packet: &Packet,
+    notes: &mut Notes,
+    rules: &Rules<'_>,
+    tables: &T,
+    now: u64,
+) -> Result<(), Reason> {
     if allow::is_allowed(packet.source, rules, tables) {
-        return allow::within_allow_limit(rules, tables, now);
+        return notes.take(allow::within_allow_limit(rules, tables, now), rules);
     }
     if let Some(reason) = bans::ban_on(packet.source, rules, tables, now) {
-        return Err(reason);
+        notes.refuse(reason, rules)?;
     }
-    let passed = match packet.finding {
-        Some(finding) if rules.policy.drops(finding) => return Err(finding),
-        Some(finding) => finding,
-        None => Reason::Passed,
-    };
-    limits::within_limits(packet, passed, rules, tables, now)
+    let findings = rows::of(packet, rules);
+    rows::judge(findings, rules, notes)?;
+    if !findings.meets(Findings::BLIND) {
+        let said = policy::judge(packet, rules, notes, tables, now);
+        notes.take(said, rules)?;
+    }
+    tables.settle();
+    let said = limits::within_limits(packet, Reason::Passed, rules, tables, now);
+    notes.take(said, rules)
 }
 
 #[cfg(test)]

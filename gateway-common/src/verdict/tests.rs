@@ -17,7 +17,7 @@ fn from(source: Source) -> Packet {
 }
 
 fn reason(twin: &Twin, source: Source) -> Reason {
-    decide(&from(source), &sample().rules(), twin, NOW).reason
+    decide(&from(source), &sample().rules(), twin, NOW).reason()
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn only_the_generation_in_force_is_asked_and_the_dynamic_bans_always() {
     };
     let (a, b) = (generation(0), generation(crate::maps::switch::GENERATION_B));
     let judge = |twin: &Twin, sample: &crate::twin::Sample, source| {
-        decide(&from(source), &sample.rules(), twin, NOW).reason
+        decide(&from(source), &sample.rules(), twin, NOW).reason()
     };
     for (set, met_in_a, met_in_b) in
         [(BanSet::BulkA, true, false), (BanSet::BulkB, false, true), (BanSet::Dynamic, true, true)]
@@ -128,7 +128,7 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
     let sample = sample().with(|policy| policy.allow = Limit::new(1_000_000, 10));
     let sources = (0..12).map(|last| Source::V4([192, 0, 2, last]));
     let reasons: std::vec::Vec<Reason> =
-        sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason).collect();
+        sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason()).collect();
     assert!(reasons[..10].iter().all(|reason| *reason == Reason::Allowed));
     assert!(reasons[10..].iter().all(|reason| *reason == Reason::AllowLimit));
 }
@@ -137,31 +137,32 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
 fn a_ban_counts_before_any_finding() {
     let mut twin = Twin::new();
     twin.ban4(V4, 32, 0);
-    let broken = Packet { finding: Some(Reason::TransportMalformed), ..from(Source::V4(V4)) };
-    assert_eq!(decide(&broken, &sample().rules(), &twin, NOW).reason, Reason::BanHost);
+    let broken =
+        Packet { findings: Findings::of(Reason::TransportMalformed), ..from(Source::V4(V4)) };
+    assert_eq!(decide(&broken, &sample().rules(), &twin, NOW).reason(), Reason::BanHost);
 }
 
 #[test]
 fn a_finding_is_answered_as_configured_and_always_counted() {
     let twin = Twin::new();
     let finding = Reason::LaterFragment;
-    let packet = Packet { finding: Some(finding), ..from(Source::V4(V4)) };
+    let packet = Packet { findings: Findings::of(finding), ..from(Source::V4(V4)) };
     let closed = sample().with(|policy| policy.drops = 1 << finding.number());
     let (open, closed) = (
         decide(&packet, &sample().rules(), &twin, NOW),
         decide(&packet, &closed.rules(), &twin, NOW),
     );
-    assert_eq!((open.action, open.reason), (Action::Pass, finding));
-    assert_eq!((closed.action, closed.reason), (Action::Drop, finding));
+    assert_eq!((open.action, open.reason()), (Action::Pass, finding));
+    assert_eq!((closed.action, closed.reason()), (Action::Drop, finding));
 }
 
 #[test]
 fn a_passed_finding_is_still_limited() {
     let twin = Twin::new();
     let sample = sample().with(|policy| policy.packets = Limit::new(1_000_000_000, 2));
-    let packet = Packet { finding: Some(Reason::LaterFragment), ..from(Source::V4(V4)) };
+    let packet = Packet { findings: Findings::of(Reason::LaterFragment), ..from(Source::V4(V4)) };
     let last = (0..5).map(|_| decide(&packet, &sample.rules(), &twin, NOW)).last().unwrap();
-    assert_eq!((last.action, last.reason), (Action::Drop, Reason::PacketLimit));
+    assert_eq!((last.action, last.reason()), (Action::Drop, Reason::PacketLimit));
 }
 
 #[test]
@@ -172,14 +173,14 @@ fn ipv6_is_limited_by_its_64() {
         .map(|last| {
             let mut source = V6;
             source[15] = last;
-            decide(&from(Source::V6(source)), &sample.rules(), &twin, NOW).reason
+            decide(&from(Source::V6(source)), &sample.rules(), &twin, NOW).reason()
         })
         .collect();
     assert_eq!(reasons[4], Reason::PacketLimit);
     let mut other = V6;
     other[7] = 99;
     assert_eq!(
-        decide(&from(Source::V6(other)), &sample.rules(), &twin, NOW).reason,
+        decide(&from(Source::V6(other)), &sample.rules(), &twin, NOW).reason(),
         Reason::Passed
     );
 }
@@ -203,7 +204,7 @@ fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
         sample.settings.enforce = enforce;
         let verdict = decide(&from(Source::V4(V4)), &sample.rules(), &twin, NOW);
         let action = if in_shadow { Action::Pass } else { Action::Drop };
-        let expected = Verdict { action, reason: Reason::BanHost, shadow: in_shadow };
+        let expected = Verdict { action, number: Reason::BanHost.number(), shadow: in_shadow };
         assert_eq!(verdict, expected, "{policy:x} {shadow:x} {enforce:x}");
     }
 }
@@ -212,6 +213,7 @@ fn shadow_passes_what_it_would_drop_and_orders_come_before_the_policy() {
 fn panic_passes_even_what_cannot_be_read() {
     let mut sample = sample().with(|policy| policy.drops = u64::MAX);
     sample.settings.flags = flag::PANIC;
-    let (_, verdict) = judge([0_u8; 3].as_slice(), &sample.rules(), &Twin::new(), NOW);
-    assert_eq!((verdict.action, verdict.reason), (Action::Pass, Reason::PanicPass));
+    let mut desk = Desk::empty();
+    let verdict = judge([0_u8; 3].as_slice(), &mut desk, &sample.rules(), &Twin::new(), NOW);
+    assert_eq!((verdict.action, verdict.reason()), (Action::Pass, Reason::PanicPass));
 }

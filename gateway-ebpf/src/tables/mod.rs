@@ -3,16 +3,29 @@
 mod allow;
 mod bans;
 mod limits;
+mod policy;
 
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext;
 use gateway_common::{
     limit::Cell,
     verdict::{Bitmap, BitmapTables},
 };
 
-use crate::{atomic, maps};
+use crate::{access, atomic, maps};
 
-/// The maps of this object.
-pub(crate) struct KernelTables;
+/// The maps of this object, and the context by which helpers know the network namespace.
+pub(crate) struct KernelTables {
+    context: *mut c_void,
+}
+
+impl KernelTables {
+    #[inline(always)]
+    pub(crate) fn new(context: &impl EbpfContext) -> Self {
+        Self { context: context.as_ptr() }
+    }
+}
 
 /// A word in a map.
 pub(crate) struct KernelCell(*mut u64);
@@ -39,5 +52,10 @@ impl BitmapTables for KernelTables {
             Bitmap::Allow6 => &maps::ALLOW6_SUMMARY,
         };
         words.get(word).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn settle(&self) {
+        access::barrier();
     }
 }

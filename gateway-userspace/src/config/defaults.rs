@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use gateway_common::Reason;
+
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode, Proxy,
-        Rate, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode,
+        Policy, Proxy, Rate, Timeouts,
     },
     places,
 };
@@ -31,6 +33,11 @@ pub(super) fn kernel() -> Kernel {
         interfaces: Vec::new(),
         attach: Attach::Auto,
         mode: Mode::Enforce,
+        policy: Policy::Open,
+        services: Vec::new(),
+        listening: Vec::new(),
+        amplifiers: AMPLIFIERS.to_vec(),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: Some(Duration::from_mins(1)),
         protect: Vec::new(),
@@ -48,6 +55,7 @@ pub(super) fn kernel() -> Kernel {
             dynamic: 100_000,
             allow: 10_000,
             limits: 100_000,
+            flows: 65_536,
         },
         answers: answers(),
         events: 20,
@@ -55,23 +63,28 @@ pub(super) fn kernel() -> Kernel {
     }
 }
 
-/// What cannot be judged is dropped, but for two rows: frames of other protocols keep the link
-/// itself alive (LACP, LLDP, spanning tree), and a later fragment has passed the ban check on its
-/// source and is useless without the first.
+/// What cannot be judged, and what no honest stack sends, is dropped. Rows that pass: frames of
+/// other protocols keep the link itself alive (LACP, LLDP, spanning tree); fragments carry large
+/// answers of DNS, their sources have passed the ban check, and a later one is useless without the
+/// first; an edge may sit behind private addresses; echo is how others see that a host lives.
 fn answers() -> Answers {
-    Answers {
-        ethernet_truncated: Answer::Drop,
-        vlan_depth: Answer::Drop,
-        ether_type_unknown: Answer::Pass,
-        ipv4_malformed: Answer::Drop,
-        ipv6_malformed: Answer::Drop,
-        extension_depth: Answer::Drop,
-        extension_malformed: Answer::Drop,
-        later_fragment: Answer::Pass,
-        transport_malformed: Answer::Drop,
-        limit_inserts: Answer::Drop,
-    }
+    [
+        Reason::EtherTypeUnknown,
+        Reason::FirstFragment,
+        Reason::LaterFragment,
+        Reason::PrivateSource,
+        Reason::ReservedSource,
+        Reason::EchoRequest,
+    ]
+    .into_iter()
+    .fold(Answers::all(Answer::Drop), |answers, row| answers.with(row, Answer::Pass))
 }
+
+/// Services that answer a small datagram with a large one, or many, to whoever it claims to come
+/// from: quotd, chargen, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, XDMCP, CLDAP, SLP, RIP, IPMI, SQL
+/// Server, SSDP, WS-Discovery, mDNS, memcached. Higher ports are honest clients' too.
+const AMPLIFIERS: [u16; 18] =
+    [17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623, 1434, 1900, 3702, 5353, 11_211];
 
 pub(super) fn bans() -> Bans {
     Bans {

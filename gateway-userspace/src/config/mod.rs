@@ -1,5 +1,6 @@
 //! Configuration: raw text → every fault found at once → a checked model.
 
+mod answers;
 mod bypass;
 pub mod defaults;
 mod fault;

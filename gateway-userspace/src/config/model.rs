@@ -9,6 +9,8 @@ use std::{
 use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
+pub use super::answers::Answers;
+
 /// Everything a gateway runs by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -32,6 +34,15 @@ pub struct Kernel {
     pub interfaces: Vec<String>,
     pub attach: Attach,
     pub mode: Mode,
+    pub policy: Policy,
+    /// What is served besides the listeners; `closed` refuses the rest.
+    pub services: Vec<Service>,
+    /// TCP ports of the listeners, and of the metrics where others than this host can ask for them.
+    pub listening: Vec<u16>,
+    /// UDP source ports from which nothing unsolicited is taken (`answers.udp_amplification`).
+    pub amplifiers: Vec<u16>,
+    /// How long after this host's last datagram to a peer the peer's answers pass.
+    pub flow_timeout: Duration,
     /// Classes in shadow mode while `mode` is to enforce.
     pub shadow: Vec<Class>,
     /// How long a changed policy waits to be confirmed; `None` if it need not be.
@@ -79,6 +90,24 @@ pub enum Mode {
     Shadow,
 }
 
+/// Which ports and protocols are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// All.
+    Open,
+    /// Services, listeners, return traffic, and what a host cannot do without.
+    Closed,
+}
+
+/// Something served to strangers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Tcp(u16),
+    Udp(u16),
+    /// Another IP protocol, by number.
+    Ip(u8),
+}
+
 /// A steady rate with a burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
@@ -108,22 +137,8 @@ pub struct Capacity {
     pub allow: u32,
     /// Exact entries of sources over their packet limit (both families together).
     pub limits: u32,
-}
-
-/// What happens to packets the parser cannot judge. One field a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answers {
-    pub ethernet_truncated: Answer,
-    pub vlan_depth: Answer,
-    pub ether_type_unknown: Answer,
-    pub ipv4_malformed: Answer,
-    pub ipv6_malformed: Answer,
-    pub extension_depth: Answer,
-    pub extension_malformed: Answer,
-    pub later_fragment: Answer,
-    pub transport_malformed: Answer,
-    /// The exact limit table is guarded and the sketch says over.
-    pub limit_inserts: Answer,
+    /// Flows this host asked for (both families together).
+    pub flows: u32,
 }
 
 /// A configured answer.

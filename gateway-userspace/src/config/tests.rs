@@ -111,7 +111,9 @@ timeout = "250ms"
 
 /// One line of configuration, and a part of what is said about it.
 const REFUSED: &[(&str, &str)] = &[
-    ("[kernel]\npolicy = \"closed\"", "\"closed\" is not in this build, which knows only \"open\""),
+    ("[kernel]\npolicy = \"shut\"", "write \"open\" or \"closed\""),
+    ("[kernel]\nservices = [\"tcp/0\"]", "\"tcp/0\" is no service"),
+    ("[kernel]\nservices = [\"ip/17\"]", "\"ip/17\" is no service"),
     ("[kernel]\nprotect = [\"0.0.0.0/0\"]", "exempt too much of the Internet"),
     ("[kernel]\nshared = [\"100.0.0.0/6\"]", "exempt too much of the Internet"),
     ("[kernel]\nprotect = [\"127.0.0.1\"]", "loopback, which is never banned"),
@@ -267,7 +269,10 @@ fn reference_file_is_accepted_complete_and_shows_the_defaults() {
     assert_eq!(reference.log, defaults::log());
     assert_eq!(reference.proxy, defaults::proxy());
     assert_eq!(reference.admin, defaults::admin());
-    assert_eq!(reference.kernel, defaults::kernel());
+    assert_eq!(
+        reference.kernel,
+        super::model::Kernel { listening: vec![443], ..defaults::kernel() }
+    );
     let log = super::FaultLog::new(REFERENCE);
     let tree = toml::de::DeTable::parse(REFERENCE).unwrap();
     super::sections::read(&mut super::Section::root(&log, tree.get_ref()));

@@ -78,7 +78,9 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut samples = Vec::new();
     for tags in [&[][..], &[0x8100], &[0x88a8, 0x8100], &[0x9100, 0x8100]] {
         for (kind, protocol, transport) in transports() {
-            let payload = [transport, vec![7; 20]].concat();
+            // Fragments are cut at multiples of eight.
+            let padding = 48 - transport.len();
+            let payload = [transport, vec![7; padding]].concat();
             for (network, packet, finding) in networks4(protocol, &payload) {
                 let name = format!("{tags:04x?} {network} {kind}");
                 let bytes = frame(tags, EtherType::IPV4, &packet);
@@ -109,11 +111,12 @@ fn frame(tags: &[u16], ether_type: EtherType, packet: &[u8]) -> Vec<u8> {
 
 fn transports() -> Vec<(&'static str, IpNumber, Vec<u8>)> {
     let mut tcp = etherparse::TcpHeader::new(40_000, 443, 1, 1024);
+    tcp.ack = true;
     tcp.set_options_raw(&[1; 8]).unwrap();
     let udp = etherparse::UdpHeader {
         source_port: 40_000,
         destination_port: 53,
-        length: 28,
+        length: 48,
         checksum: 0,
     };
     let icmp = etherparse::Icmpv4Header::new(etherparse::Icmpv4Type::EchoRequest(
@@ -155,8 +158,8 @@ fn networks4(protocol: IpNumber, payload: &[u8]) -> Vec<Network> {
     // The first fragment's UDP length tells of the whole datagram.
     vec![
         ("ipv4", ipv4(protocol, payload, |_| ()), None),
-        ("ipv4 with options", ipv4(protocol, payload, options), None),
-        ("ipv4 first fragment", ipv4(protocol, payload, first), None),
+        ("ipv4 with options", ipv4(protocol, payload, options), Some(Reason::Ipv4Options)),
+        ("ipv4 first fragment", ipv4(protocol, payload, first), Some(Reason::FirstFragment)),
         ("ipv4 later fragment", ipv4(protocol, payload, later), Some(Reason::LaterFragment)),
     ]
 }
@@ -179,8 +182,8 @@ fn ipv6(next: IpNumber, payload: &[u8]) -> Vec<u8> {
 /// Hop-by-hop (8 bytes), routing (24), authentication (24), destination options (16).
 fn chain(last: IpNumber) -> Vec<u8> {
     let mut bytes = vec![IpNumber::IPV6_ROUTE_HEADER.0, 0, 1, 4, 0, 0, 0, 0];
-    bytes.extend([IpNumber::AUTHENTICATION_HEADER.0, 2]);
-    bytes.extend([0; 22]);
+    bytes.extend([IpNumber::AUTHENTICATION_HEADER.0, 2, 4]);
+    bytes.extend([0; 21]);
     bytes.extend([IpNumber::IPV6_DESTINATION_OPTIONS.0, 4]);
     bytes.extend([0; 22]);
     bytes.extend([last.0, 1]);
@@ -205,7 +208,11 @@ fn networks6(protocol: IpNumber, payload: &[u8]) -> Vec<Network> {
         ("ipv6 with a chain", with(hop, chain(protocol)), None),
         ("ipv6 atomic fragment", with(frag, fragment(protocol, 0, false)), None),
         ("ipv6 chain and atomic fragment", with(hop, chained), None),
-        ("ipv6 first fragment", with(frag, fragment(protocol, 0, true)), None),
+        (
+            "ipv6 first fragment",
+            with(frag, fragment(protocol, 0, true)),
+            Some(Reason::FirstFragment),
+        ),
         (
             "ipv6 later fragment",
             with(frag, fragment(protocol, 185, false)),

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use crate::config::{
     defaults,
     fault::quoted,
-    model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Rate},
+    model::{
+        Admin, Answer, Answers, Attach, Capacity, Kernel, Listener, Mode, Policy, Rate, Service,
+    },
     tree::{Entry, Section},
 };
 
@@ -23,6 +25,11 @@ const INTERFACES: usize = 64;
 /// Entries of one map, at most: 16 M hosts are 1 GiB of locked memory.
 const CAPACITY: u32 = 1 << 24;
 
+/// The least leaves a resolver its time, the most is that of a connection tracker.
+const FLOW_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_mins(10);
+
+/// ICMP, TCP, UDP and `ICMPv6` have rules of their own.
+const JUDGED: [u8; 4] = [1, 6, 17, 58];
 /// Too short to type a word in, or so long that nobody would come back for it.
 const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
@@ -31,9 +38,6 @@ const ANSWERS: &[(&str, Answer)] = &[("pass", Answer::Pass), ("drop", Answer::Dr
 pub(super) fn read(mut section: Section<'_>) -> Kernel {
     let default = defaults::kernel();
     let interfaces = interfaces(&mut section);
-    if let Some(policy) = section.get("policy") {
-        check_policy(&policy);
-    }
     let kernel = Kernel {
         enabled: !interfaces.is_empty(),
         interfaces,
@@ -47,6 +51,15 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
             default.mode,
             &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)],
         ),
+        policy: section.choice(
+            "policy",
+            default.policy,
+            &[("open", Policy::Open), ("closed", Policy::Closed)],
+        ),
+        services: services(&mut section),
+        listening: Vec::new(),
+        amplifiers: ports(&mut section, "amplifiers", default.amplifiers),
+        flow_timeout: section.time("flow_timeout", default.flow_timeout, FLOW_TIMEOUT),
         shadow: classes(&mut section),
         confirm: confirm(&mut section, default.confirm),
         protect: prefixes(&mut section, "protect"),
@@ -91,18 +104,6 @@ fn confirm(section: &mut Section<'_>, default: Option<Duration>) -> Option<Durat
         return None;
     }
     Some(section.time("confirm", default?, CONFIRM))
-}
-
-/// Says what is coming rather than leaving an operator to believe in a policy that is not there.
-fn check_policy(entry: &Entry<'_>) {
-    match entry.text() {
-        Some("closed") => entry.refuse(
-            "\"closed\" is not in this build, which knows only \"open\"",
-            "write \"open\" and close ports by other means",
-        ),
-        Some("open") | None => {}
-        Some(other) => entry.refuse(format!("{} is no policy", quoted(other)), "write \"open\""),
-    }
 }
 
 fn interfaces(section: &mut Section<'_>) -> Vec<String> {
@@ -193,25 +194,57 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
         dynamic: section.whole("dynamic", default.dynamic, 1..=CAPACITY),
         allow: section.whole("allow", default.allow, 1..=CAPACITY),
         limits: section.whole("limits", default.limits, 1..=CAPACITY),
+        flows: section.whole("flows", default.flows, 1..=CAPACITY),
     };
     section.finish();
     capacity
 }
 
 fn answers(mut section: Section<'_>, default: Answers) -> Answers {
-    let mut answer = |key, default| section.choice(key, default, ANSWERS);
-    let answers = Answers {
-        ethernet_truncated: answer("ethernet_truncated", default.ethernet_truncated),
-        vlan_depth: answer("vlan_depth", default.vlan_depth),
-        ether_type_unknown: answer("ether_type_unknown", default.ether_type_unknown),
-        ipv4_malformed: answer("ipv4_malformed", default.ipv4_malformed),
-        ipv6_malformed: answer("ipv6_malformed", default.ipv6_malformed),
-        extension_depth: answer("extension_depth", default.extension_depth),
-        extension_malformed: answer("extension_malformed", default.extension_malformed),
-        later_fragment: answer("later_fragment", default.later_fragment),
-        transport_malformed: answer("transport_malformed", default.transport_malformed),
-        limit_inserts: answer("limit_inserts", default.limit_inserts),
-    };
+    let answers = Answers::ROWS.into_iter().fold(default, |answers, row| {
+        answers.with(row, section.choice(row.name(), default.of(row), ANSWERS))
+    });
     section.finish();
     answers
+}
+
+/// What `services` lists besides the listeners.
+fn services(section: &mut Section<'_>) -> Vec<Service> {
+    let entries = section.get("services").map(|entry| entry.list(LIST)).unwrap_or_default();
+    entries.iter().filter_map(service).collect()
+}
+
+/// `"tcp/22"`, `"udp/53"`, `"ip/50"`
+fn service(entry: &Entry<'_>) -> Option<Service> {
+    let text = entry.text()?;
+    let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
+    let service = match text.split_once('/') {
+        Some(("tcp", number)) => port(number).map(Service::Tcp),
+        Some(("udp", number)) => port(number).map(Service::Udp),
+        Some(("ip", number)) => {
+            number.parse().ok().filter(|number| !JUDGED.contains(number)).map(Service::Ip)
+        }
+        _ => None,
+    };
+    if service.is_none() {
+        let instead = "write \"tcp/PORT\", \"udp/PORT\", or \"ip/NUMBER\" for an IP protocol \
+                       other than TCP, UDP and ICMP";
+        entry.refuse(format!("{} is no service", quoted(text)), instead);
+    }
+    service
+}
+
+fn ports(section: &mut Section<'_>, key: &'static str, default: Vec<u16>) -> Vec<u16> {
+    let Some(entry) = section.get(key) else { return default };
+    entry.list(LIST).iter().filter_map(|entry| entry.whole(1..=u16::MAX)).collect()
+}
+
+/// The TCP ports that the gateway itself serves.
+pub(super) fn listening(listeners: &[Listener], admin: &Admin) -> Vec<u16> {
+    let metrics = admin.metrics.filter(|address| !address.ip().is_loopback());
+    let addresses = listeners.iter().map(|listener| listener.address).chain(metrics);
+    let mut ports: Vec<u16> = addresses.map(|address| address.port()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }

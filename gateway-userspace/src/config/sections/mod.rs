@@ -14,13 +14,14 @@ use super::{model::Config, tree::Section};
 
 /// Reads the whole file.
 pub(super) fn read(root: &mut Section<'_>) -> Config {
-    let kernel = kernel::read(root.section("kernel"));
+    let mut kernel = kernel::read(root.section("kernel"));
     let bans = bans::read(root.section("bans"));
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
     let listeners = listener::read(root);
     let admin = process::admin(root.section("admin"), &listeners);
+    kernel.listening = kernel::listening(&listeners, &admin);
     let identities = parties::identities(root);
     let suppliers = parties::suppliers(root);
     let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));

@@ -82,7 +82,8 @@ impl Filter {
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
-        let settings = Arc::new(Live::new(settings, policies, config, &ticks)?);
+        let ports = object.table(maps::PORTS)?;
+        let settings = Arc::new(Live::new(settings, policies, ports, config, &ticks)?);
         let dynamic = config.capacity.dynamic;
         let mut filter = Self {
             config: config.clone(),

@@ -56,8 +56,8 @@ pub(super) struct Link {
 
 /// Entries of a map under these capacities.
 pub(super) const fn entries(shape: &Shape, capacity: &Capacity) -> u32 {
-    let Capacity { hosts, prefixes, dynamic, allow, limits } = *capacity;
-    shape.entries(&Room { hosts, prefixes, dynamic, allow, limits })
+    let Capacity { hosts, prefixes, dynamic, allow, limits, flows } = *capacity;
+    shape.entries(&Room { hosts, prefixes, dynamic, allow, limits, flows })
 }
 
 /// Finds or makes the folder to work in.
@@ -362,8 +362,9 @@ mod tests {
 
     #[test]
     fn capacities_have_different_folders() {
-        let capacity = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 10 };
-        let swapped = Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 11 };
+        let capacity =
+            Capacity { hosts: 10, prefixes: 10, dynamic: 10, allow: 10, limits: 10, flows: 10 };
+        let swapped = Capacity { limits: 11, ..capacity };
         assert_ne!(digest(&capacity), digest(&swapped));
         assert_eq!(digest(&capacity), digest(&capacity.clone()));
     }

@@ -256,7 +256,8 @@ pub(crate) fn verify_filter() -> Result<(), KernelError> {
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some("bpf"), FILE_SYSTEM, Some("bpf"), MsFlags::empty(), none)?;
-        let small = Capacity { hosts: 64, prefixes: 64, dynamic: 64, allow: 64, limits: 1024 };
+        let small =
+            Capacity { hosts: 64, prefixes: 64, dynamic: 64, allow: 64, limits: 1024, flows: 64 };
         let verified = Object::load(Path::new(FILE_SYSTEM), &small)
             .and_then(|mut object| object.program(PROGRAM).map(drop));
         Ok(verified)
@@ -370,7 +371,14 @@ mod tests {
 
     #[test]
     fn memory_grows_with_the_capacity() {
-        let capacity = |hosts| Capacity { hosts, prefixes: 1000, dynamic: 1000, allow: 10, limits: 1000 };
+        let capacity = |hosts| Capacity {
+            hosts,
+            prefixes: 1000,
+            dynamic: 1000,
+            allow: 10,
+            limits: 1000,
+            flows: 64,
+        };
         let (small, large) = (map_bytes(&capacity(1000), 2), map_bytes(&capacity(1_000_000), 2));
         // Two families, between 64 and 200 octets a host.
         assert!((128_000_000..400_000_000).contains(&(large - small)), "{}", large - small);

@@ -9,9 +9,8 @@ use std::{
 };
 
 use gateway_common::{
-    Reason,
     limit::{self, Limit, RowKeys},
-    maps::{BanSet, Policy, Settings, flag, switch},
+    maps::{BanSet, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word, switch},
 };
 
 use super::{
@@ -20,7 +19,10 @@ use super::{
     table::Table,
     ticks::Ticks,
 };
-use crate::config::model::{Answer, Answers, Kernel, Mode, Rate};
+use crate::config::{
+    self,
+    model::{Kernel, Mode, Rate, Service},
+};
 
 /// What the packets are judged by, written by this process alone: live switches, and two slots of
 /// policy of which the switches choose one.
@@ -35,6 +37,7 @@ pub(super) struct Live {
 struct Maps {
     settings: Table<u32, Settings>,
     policies: Table<u32, Policy>,
+    ports: Table<u32, u64>,
     now: Settings,
 }
 
@@ -45,6 +48,7 @@ impl Live {
     pub(super) fn new(
         settings: Table<u32, Settings>,
         policies: Table<u32, Policy>,
+        ports: Table<u32, u64>,
         config: &Kernel,
         ticks: &Ticks,
     ) -> Result<Self, KernelError> {
@@ -64,7 +68,7 @@ impl Live {
             ..Settings::default()
         };
         settings.put(&0, &now)?;
-        let live = Self { maps: Mutex::new(Maps { settings, policies, now }), tick_ns };
+        let live = Self { maps: Mutex::new(Maps { settings, policies, ports, now }), tick_ns };
         // No packet is judged by a slot while it is written.
         let in_force = now.policy_slot(ticks.now_ns()?);
         live.fill(in_force ^ 1, config)?;
@@ -110,7 +114,9 @@ impl Live {
     /// Builds the policy as the kernel holds it and writes it into a slot.
     pub(super) fn fill(&self, slot: u32, config: &Kernel) -> Result<(), KernelError> {
         let policy = policy(config, self.tick_ns)?;
-        self.lock().policies.put(&slot, &policy)
+        let mut maps = self.lock();
+        put_ports(&mut maps.ports, slot, config)?;
+        maps.policies.put(&slot, &policy)
     }
 
     /// Puts the free slot in force until the deadline: that first, for the switch arms it.
@@ -202,7 +208,7 @@ fn fresh_keys() -> Result<[RowKeys; limit::ROWS as usize], KernelError> {
 
 fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
     Ok(Policy {
-        drops: drops(&config.answers),
+        drops: config.answers.drops(),
         shadow: shadow(config),
         packets: ceiling("packets", config.packets.as_ref(), tick_ns)?,
         packets_neighbourhood: ceiling(
@@ -221,7 +227,48 @@ fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        protocols: protocols(&config.services),
+        flow_ns: nanoseconds(config.flow_timeout),
+        closed: u64::from(config.policy == config::model::Policy::Closed),
     })
+}
+
+fn protocols(services: &[Service]) -> [u64; 4] {
+    let mut words = [0; 4];
+    for service in services {
+        if let Service::Ip(number) = service
+            && let Some(word) = words.get_mut(usize::from(number >> 6))
+        {
+            *word |= 1 << (number & 63);
+        }
+    }
+    words
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Writes the sets of ports of one slot. A slot in force would show packets a mix for as long as
+/// this takes: what changes while packets flow goes to the other one.
+fn put_ports(ports: &mut Table<u32, u64>, slot: u32, config: &Kernel) -> Result<(), KernelError> {
+    let keys: Vec<u32> = (slot * PORT_WORDS..(slot + 1) * PORT_WORDS).collect();
+    let mut words = vec![0_u64; keys.len()];
+    let mut set = |set, port| {
+        if let Some(word) = words.get_mut(port_word(0, set, port) as usize) {
+            *word |= port_bit(port);
+        }
+    };
+    for service in &config.services {
+        match service {
+            Service::Tcp(port) => set(PortSet::Tcp, *port),
+            Service::Udp(port) => set(PortSet::Udp, *port),
+            Service::Ip(_) => {}
+        }
+    }
+    config.listening.iter().for_each(|port| set(PortSet::Tcp, *port));
+    config.amplifiers.iter().for_each(|port| set(PortSet::Amplifiers, *port));
+    ports.put_all(&keys, &words).1
 }
 
 /// All zeroes for a limit that is off.
@@ -246,23 +293,4 @@ fn shadow(config: &Kernel) -> u64 {
         Mode::Shadow => u64::MAX,
         Mode::Enforce => config.shadow.iter().fold(0, |bits, class| bits | class.bits()),
     }
-}
-
-fn drops(answers: &Answers) -> u64 {
-    let rows = [
-        (Reason::EthernetTruncated, answers.ethernet_truncated),
-        (Reason::VlanDepth, answers.vlan_depth),
-        (Reason::EtherTypeUnknown, answers.ether_type_unknown),
-        (Reason::Ipv4Malformed, answers.ipv4_malformed),
-        (Reason::Ipv6Malformed, answers.ipv6_malformed),
-        (Reason::ExtensionDepth, answers.extension_depth),
-        (Reason::ExtensionMalformed, answers.extension_malformed),
-        (Reason::LaterFragment, answers.later_fragment),
-        (Reason::TransportMalformed, answers.transport_malformed),
-        (Reason::LimitInserts, answers.limit_inserts),
-    ];
-    let bit = |(reason, answer): (Reason, Answer)| {
-        if answer == Answer::Drop { 1 << reason.number() } else { 0 }
-    };
-    rows.into_iter().map(bit).fold(0, |bits, bit| bits | bit)
 }

@@ -119,6 +119,7 @@ impl<K: Pod, V: Pod> Table<K, V> {
             Sizing::Tail => "prefixes",
             Sizing::Allow => "allow",
             Sizing::Limits => "limits",
+            Sizing::Flows => "flows",
             Sizing::Fixed(_) => "nothing",
         };
         KernelError::Full { map: self.shape.name, capacity: self.capacity, key }

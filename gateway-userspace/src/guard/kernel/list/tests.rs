@@ -133,7 +133,7 @@ impl Cells for TwinCells {
 }
 
 /// A key's own table.
-trait In: Key {
+trait In: Key + std::fmt::Debug {
     fn table(world: &World) -> &HashMap<Self, BanValue>;
     fn table_mut(world: &mut World) -> &mut HashMap<Self, BanValue>;
 }

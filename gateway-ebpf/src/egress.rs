@@ -1,0 +1,48 @@
+//! What this host sends: enters the flows whose answers nothing else vouches for. Passes everything.
+
+use aya_ebpf::programs::TcContext;
+use gateway_common::{
+    packet::{self, PacketBytes},
+    verdict::{self, Desk, Rules},
+};
+
+use crate::{access::Frame, maps, scratch, tables::KernelTables, time};
+
+/// A packet on its way out: the headers are in one piece, what they carry may not be.
+struct Outgoing {
+    headers: Frame,
+    length: usize,
+}
+
+impl PacketBytes for Outgoing {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    #[inline(always)]
+    fn settle(&self) {
+        self.headers.settle();
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.headers.read(offset)
+    }
+}
+
+#[inline(always)]
+pub(crate) fn depart(context: &TcContext) {
+    let Some(settings) = maps::SETTINGS.get(0) else { return };
+    let now = time::now(settings);
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return };
+    let rules = Rules { settings, policy, slot };
+    let length = context.len() as usize;
+    let headers = Frame::between(context.data(), context.data_end());
+    let frame = Outgoing { headers, length };
+    let Some(desk) = scratch::desk(scratch::EGRESS) else { return };
+    *desk = Desk::empty();
+    packet::parse_into(&frame, &mut desk.packet);
+    verdict::depart(&desk.packet, &rules, &KernelTables::new(context), now);
+}
