@@ -11,12 +11,14 @@
 
 pub mod certs;
 pub mod client;
+pub mod differential;
 pub mod foreign;
 pub mod gateway;
 pub mod inject;
 pub mod lab;
 pub mod load;
 pub mod netns;
+pub mod oracle;
 pub mod origin;
 pub mod packet;
 pub mod receiver;

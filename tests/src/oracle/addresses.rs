@@ -14,8 +14,12 @@ const fn v6(a: u16, b: u16, length: u8) -> Ipv6Net {
 
 const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 
-const MARTIAN4: [Ipv4Net; 4] =
-    [v4(0, 0, 0, 8), v4(127, 0, 0, 8), v4(224, 0, 0, 4), Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32)];
+const MARTIAN4: [Ipv4Net; 4] = [
+    v4(0, 0, 0, 8),
+    v4(127, 0, 0, 8),
+    v4(224, 0, 0, 4),
+    Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32),
+];
 
 const MARTIAN6: [Ipv6Net; 3] = [v6(0, 0, 96), MAPPED, v6(0xff00, 0, 8)];
 

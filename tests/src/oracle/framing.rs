@@ -61,10 +61,7 @@ impl Network {
     ];
 
     pub const fn is_v4(self) -> bool {
-        matches!(
-            self,
-            Self::V4 | Self::V4Options | Self::V4First | Self::V4Later | Self::V4Unread
-        )
+        matches!(self, Self::V4 | Self::V4Options | Self::V4First | Self::V4Later | Self::V4Unread)
     }
 
     pub const fn is_v6(self) -> bool {
@@ -148,7 +145,9 @@ fn impossible_when_read(reason: u8, network: Network) -> Option<&'static str> {
         6 | 25 | 26 | 37 | 38 | 44 if !is_v6 => Some(OTHER_VERSION),
         25 | 26 | 38 if network == Network::V6 => Some(BEHIND_EXTENSIONS),
         25 | 26 if network.is_later() => Some("parsing ended at the fragment header"),
-        27 => (!network.is_later() && network != Network::V6Mapped).then_some("is no later fragment"),
+        27 => {
+            (!network.is_later() && network != Network::V6Mapped).then_some("is no later fragment")
+        }
         34 | 35 => (network == Network::V6Mapped).then_some("mapped addresses are row 32's alone"),
         36 if is_v6 => Some(OTHER_VERSION),
         36 => (network == Network::V4).then_some("has no options"),

@@ -18,8 +18,7 @@ pub struct Outcome {
 }
 
 /// Rows of packets that no policy is asked about.
-const WITHOUT_POLICY: Numbers =
-    Numbers(1 << 2 | 0b1_1111_1111 << 20 | 1 << 30 | 1 << 31);
+const WITHOUT_POLICY: Numbers = Numbers(1 << 2 | 0b1_1111_1111 << 20 | 1 << 30 | 1 << 31);
 
 /// Rows that are looked for only where they drop.
 const OPT_IN: [u8; 4] = [34, 35, 45, 46];
@@ -140,7 +139,11 @@ fn closed(world: &World, packet: &Packet) -> Course {
         (Transport::Udp { from: 67, to: 68 }, _) if is_v4 => Course::On(Some(7)),
         (Transport::Udp { from: 547, to: 546 }, _) if !is_v4 => Course::On(Some(7)),
         (Transport::Tcp { .. } | Transport::Udp { .. }, _) => {
-            if is_return(world, packet) { Course::On(Some(5)) } else { Course::Refuse(47) }
+            if is_return(world, packet) {
+                Course::On(Some(5))
+            } else {
+                Course::Refuse(47)
+            }
         }
         (Transport::Icmp { kind, .. }, ICMP) if is_v4 => match kind {
             3 | 11 | 12 => Course::On(Some(8)),
@@ -184,9 +187,10 @@ fn is_return(world: &World, packet: &Packet) -> bool {
     let remote = SocketAddr::new(packet.source, from);
     let local = SocketAddr::new(packet.destination, to);
     !is_mapped(packet.source)
-        && world.flows.iter().any(|flow| {
-            (flow.protocol, flow.remote, flow.local) == (protocol, remote, local)
-        })
+        && world
+            .flows
+            .iter()
+            .any(|flow| (flow.protocol, flow.remote, flow.local) == (protocol, remote, local))
 }
 
 /// Limits of SYNs ask for TCP with SYN and without ACK.

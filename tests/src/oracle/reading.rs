@@ -18,9 +18,8 @@ use super::{
 
 const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
-const ENCAPSULATED: [u16; 10] = [
-    0x8847, 0x8848, 0x8863, 0x8864, 0x88e5, 0x88e7, 0x22f3, 0x894f, 0x9200, 0x9300,
-];
+const ENCAPSULATED: [u16; 10] =
+    [0x8847, 0x8848, 0x8863, 0x8864, 0x88e5, 0x88e7, 0x22f3, 0x894f, 0x9200, 0x9300];
 
 pub(super) const ICMP: u8 = IpNumber::ICMP.0;
 pub(super) const TCP: u8 = IpNumber::TCP.0;
@@ -52,10 +51,20 @@ pub struct Packet {
 /// A transport header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    Tcp { from: u16, to: u16, flags: u8 },
-    Udp { from: u16, to: u16 },
+    Tcp {
+        from: u16,
+        to: u16,
+        flags: u8,
+    },
+    Udp {
+        from: u16,
+        to: u16,
+    },
     /// ICMP or `ICMPv6`, in either version of IP.
-    Icmp { kind: u8, code: u8 },
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
     Other,
 }
 
