@@ -49,6 +49,9 @@ fn try_all(arguments: &Arguments) -> Result<()> {
     for example in &report.examples {
         println!("{example}");
     }
+    for (kind, count) in &report.kinds {
+        println!("{count} times {kind}");
+    }
     println!(
         "{} packets in {} worlds, {} differences",
         report.packets, report.worlds, report.differences

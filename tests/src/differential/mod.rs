@@ -13,7 +13,7 @@ mod scene;
 mod spoilt;
 mod subject;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context as _, Result};
 
@@ -52,7 +52,9 @@ pub struct Report {
     pub coverage: Coverage,
     /// Packets that oracle and filter disagree about.
     pub differences: usize,
-    /// The first of them, in words.
+    /// How many there are of each kind.
+    pub kinds: BTreeMap<String, usize>,
+    /// The first of each kind, in words.
     pub examples: Vec<String>,
 }
 
@@ -214,7 +216,10 @@ impl<'a> Trial<'a> {
 
     fn differ(&mut self, scene: &Scene, case: &Case, told: &[Outcome]) {
         self.report.differences += 1;
-        if self.report.examples.len() >= EXAMPLES {
+        let kind = format!("oracle {:?}, filter {told:?}", case.outcome);
+        let known = self.report.kinds.entry(kind).or_default();
+        *known += 1;
+        if *known > 1 || self.report.examples.len() >= EXAMPLES {
             return;
         }
         let mut words = String::new();

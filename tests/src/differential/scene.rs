@@ -205,7 +205,7 @@ impl Scene {
             }
             let left = dice.pick(&[None, None, Some(DAY), Some(Duration::from_nanos(1))]);
             let is_live = left.is_none_or(|left| left == DAY);
-            self.world.bans.push(Ban { net, is_live });
+            self.world.bans.push(Ban { net, is_live, in_bulk });
             if in_bulk {
                 listed.push((net, left));
             } else {

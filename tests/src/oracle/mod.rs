@@ -45,6 +45,8 @@ pub struct Ban {
     pub net: IpNet,
     /// False when its time is over.
     pub is_live: bool,
+    /// Of a list, not a single ban.
+    pub in_bulk: bool,
 }
 
 /// A limit that a set of sources have used up and nobody else has touched.
