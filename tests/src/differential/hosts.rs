@@ -9,6 +9,15 @@ use super::dice::Dice;
 pub(super) struct Host {
     pub(super) address: IpAddr,
     pub(super) kind: Kind,
+    /// What the lists of its world say of it.
+    pub(super) is_allowed: bool,
+    pub(super) ban: Option<u8>,
+}
+
+impl Host {
+    const fn new(address: IpAddr, kind: Kind) -> Self {
+        Self { address, kind, is_allowed: false, ban: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,16 +142,16 @@ pub(super) fn draw(dice: &mut Dice, connected: &[IpAddr]) -> Vec<Host> {
         let (v4, v6): (Vec<_>, Vec<_>) = parsed.partition(IpAddr::is_ipv4);
         for version in [v4, v6] {
             let drawn = (0..4).filter_map(|_| dice.choose(&version).copied());
-            hosts.extend(drawn.map(|address| Host { address, kind }));
+            hosts.extend(drawn.map(|address| Host::new(address, kind)));
         }
     }
     for last in [1, 2] {
         let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, dice.port(), last).into();
-        hosts.push(Host { address, kind: Kind::LinkLocal });
+        hosts.push(Host::new(address, Kind::LinkLocal));
     }
     let mapped: Vec<_> = hosts.iter().filter_map(mapped).collect();
     hosts.extend((0..6).filter_map(|_| dice.choose(&mapped).copied()));
-    hosts.extend(connected.iter().map(|address| Host { address: *address, kind: Kind::Connected }));
+    hosts.extend(connected.iter().map(|address| Host::new(*address, Kind::Connected)));
     hosts
 }
 
@@ -150,20 +159,18 @@ fn clean4(dice: &mut Dice) -> Host {
     let [a, b, c, d, ..] = dice.word().to_be_bytes();
     // 45.0.0.0/8 and some after it are all in use.
     let address = Ipv4Addr::new(40 + a % 48, b, c, d).into();
-    Host { address, kind: Kind::Clean }
+    Host::new(address, Kind::Clean)
 }
 
 fn clean6(dice: &mut Dice) -> Host {
     let low = u128::from(dice.word()) << 64 | u128::from(dice.word());
     let address = Ipv6Addr::from(0x2a << 120 | low >> 8).into();
-    Host { address, kind: Kind::Clean }
+    Host::new(address, Kind::Clean)
 }
 
 fn mapped(host: &Host) -> Option<Host> {
     match host.address {
-        IpAddr::V4(address) => {
-            Some(Host { address: address.to_ipv6_mapped().into(), kind: Kind::Mapped })
-        }
+        IpAddr::V4(address) => Some(Host::new(address.to_ipv6_mapped().into(), Kind::Mapped)),
         IpAddr::V6(_) => None,
     }
 }

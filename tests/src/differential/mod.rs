@@ -38,6 +38,8 @@ use crate::{
 pub struct Plan {
     pub seed: u64,
     pub packets: usize,
+    /// While cells are met less than the goal, up to so many.
+    pub at_most: usize,
     /// Packets in each world.
     pub per_world: usize,
     /// What each cell should be met, for the choice of packets.
@@ -65,7 +67,7 @@ const EXAMPLES: usize = 20;
 const BATCH: usize = 32;
 
 /// Candidates of which the one is tried that was met least.
-const CANDIDATES: usize = 3;
+const CANDIDATES: usize = 2;
 
 /// Runs a plan in a namespace of its own; tells how far it is after each world.
 pub fn run(plan: &Plan, mut progress: impl FnMut(&Report) + Send) -> Result<Report> {
@@ -74,7 +76,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(&Report) + Send) -> Result<Repo
     namespace.run(|| {
         let sockets = Sockets::connect()?;
         let mut trial = Trial::new(plan, &sockets.flows)?;
-        while trial.report.packets < plan.packets {
+        while !trial.is_done() {
             trial.world()?;
             progress(&trial.report);
         }
@@ -96,6 +98,9 @@ struct Trial<'a> {
     /// For all worlds that use nothing up.
     shared: Option<Subject>,
     pins: std::path::PathBuf,
+    turn: usize,
+    cells: Vec<Cell>,
+    /// Those of them that this world may meet and that were not met enough.
     wanted: Vec<Cell>,
     report: Report,
 }
@@ -109,14 +114,35 @@ impl<'a> Trial<'a> {
             dice: Dice::new(plan.seed),
             shared: Some(Subject::open(&scene::plain(&pins))?),
             pins,
+            turn: 0,
+            cells: Cell::all().collect(),
             wanted: Vec::new(),
             report: Report::default(),
         })
     }
 
+    fn is_done(&self) -> bool {
+        let Report { packets, coverage, .. } = &self.report;
+        *packets >= self.plan.packets
+            && (*packets >= self.plan.at_most || coverage.below(self.plan.goal).is_empty())
+    }
+
+    /// The next in turn that still has something to show.
+    fn theme(&mut self, wanted: &[Cell]) -> Theme {
+        for _ in 0..Theme::TURNS {
+            self.turn += 1;
+            let theme = Theme::of(self.turn);
+            if wanted.iter().any(|cell| theme.is_about(cell.reason)) {
+                return theme;
+            }
+        }
+        self.turn += 1;
+        Theme::of(self.turn)
+    }
+
     fn world(&mut self) -> Result<()> {
-        let theme = Theme::of(self.report.worlds);
         let mut wanted = self.report.coverage.below(self.plan.goal);
+        let theme = self.theme(&wanted);
         self.report.worlds += 1;
         let own = theme.uses_up().then(subject::pins);
         let pins = own.as_ref().unwrap_or(&self.pins);
@@ -164,13 +190,8 @@ impl<'a> Trial<'a> {
 
     fn candidate(&mut self, scene: &Scene) -> Case {
         loop {
-            let all: Vec<Cell>;
-            let from = if self.wanted.is_empty() || self.dice.percent(10) {
-                all = Cell::all().collect();
-                &all
-            } else {
-                &self.wanted
-            };
+            let any = self.wanted.is_empty() || self.dice.percent(10);
+            let from = if any { &self.cells } else { &self.wanted };
             let Some(target) = self.dice.choose(from).copied() else { continue };
             let frame = recipe::frame(scene, target.reason, target.framing, &mut self.dice);
             let reading = read(&frame);

@@ -114,21 +114,11 @@ impl Cook<'_> {
     }
 
     fn suits(&self, host: &Host) -> bool {
-        let world = &self.scene.world;
-        let address = host.address.to_canonical();
-        let allowed = world.allowed.iter().any(|net| net.contains(&address));
-        let bans = world.bans.iter().filter(|ban| ban.net.contains(&address));
-        let live: Vec<u8> = bans
-            .filter(|ban| ban.is_live)
-            .map(|ban| ban.net.max_prefix_len() - ban.net.prefix_len())
-            .collect();
-        let is_host = live.contains(&0);
-        let free = !allowed && live.is_empty();
+        let free = !host.is_allowed && host.ban.is_none();
         let of = |kind| free && host.kind == kind;
         match self.reason {
-            1 | 4 => allowed,
-            10 => !allowed && is_host,
-            11 => !allowed && !is_host && !live.is_empty(),
+            1 | 4 => host.is_allowed,
+            10 | 11 => !host.is_allowed && host.ban == Some(self.reason),
             32 if host.kind != Kind::Mapped => of(Kind::Martian),
             34 => of(Kind::Private),
             35 => of(Kind::Reserved),

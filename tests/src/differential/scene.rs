@@ -13,7 +13,7 @@ use super::{
     dice::Dice,
     hosts::{self, Host},
 };
-use crate::oracle::{Ban, Exhausted, Flow, Numbers, World};
+use crate::oracle::{Ban, Exhausted, Flow, Numbers, World, judge::ban};
 
 /// What a world is about. Those with a limit used up need a filter of their own: what a limit
 /// remembers outlives a change of policy.
@@ -27,7 +27,7 @@ pub(super) enum Theme {
 }
 
 impl Theme {
-    const TURNS: [Self; 16] = [
+    const ORDER: [Self; 16] = [
         Self::Plain,
         Self::Limited(12),
         Self::Plain,
@@ -46,8 +46,21 @@ impl Theme {
         Self::Plain,
     ];
 
+    /// After so many they begin anew.
+    pub(super) const TURNS: usize = Self::ORDER.len();
+
     pub(super) fn of(number: usize) -> Self {
-        Self::TURNS.get(number % Self::TURNS.len()).copied().unwrap_or(Self::Plain)
+        Self::ORDER.get(number % Self::TURNS).copied().unwrap_or(Self::Plain)
+    }
+
+    /// Whether such worlds are for packets counted under a reason.
+    pub(super) const fn is_about(self, reason: u8) -> bool {
+        match self {
+            Self::Panic => reason == 3,
+            Self::AllowOver => reason == 4,
+            Self::Limited(limited) => reason == limited,
+            Self::Plain => !matches!(reason, 3 | 4 | 12 | 14..=16),
+        }
     }
 
     pub(super) const fn uses_up(self) -> bool {
@@ -144,19 +157,15 @@ impl Scene {
         }
     }
 
-    /// False for a reason that no packet of this world is counted under, or that another world is
-    /// made for.
+    /// False for a reason that no packet of this world is counted under.
     pub(super) fn may_meet(&self, reason: u8) -> bool {
         let world = &self.world;
-        match (self.theme, reason) {
-            (Theme::Panic, _) | (_, 3) => self.theme == Theme::Panic && reason == 3,
-            (Theme::AllowOver, _) | (_, 4) => self.theme == Theme::AllowOver && reason == 4,
-            (Theme::Limited(limited), _) => reason == limited,
-            (_, 12 | 14..=16) => false,
-            (_, 5..=8 | 47..=49) => world.closed,
-            (_, 34 | 35 | 45 | 46) => world.drops.has(reason),
+        let is_drawn = match reason {
+            5..=8 | 47..=49 => world.closed,
+            34 | 35 | 45 | 46 => world.drops.has(reason),
             _ => true,
-        }
+        };
+        is_drawn && self.theme.is_about(reason)
     }
 
     fn draw_answers(&mut self, dice: &mut Dice) {
@@ -217,6 +226,11 @@ impl Scene {
         let count = dice.between(usize::from(self.theme == Theme::AllowOver), 4);
         let allowed: BTreeSet<IpNet> = (0..count).filter_map(|_| self.draw_net(dice)).collect();
         self.world.allowed = allowed.into_iter().collect();
+        for host in &mut self.hosts {
+            let address = host.address.to_canonical();
+            host.is_allowed = self.world.allowed.iter().any(|net| net.contains(&address));
+            host.ban = ban(&self.world, address);
+        }
     }
 
     fn draw_net(&self, dice: &mut Dice) -> Option<IpNet> {

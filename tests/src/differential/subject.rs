@@ -36,7 +36,7 @@ const TRIAL: Duration = Duration::from_secs(86_400);
 const EXPIRY: Duration = Duration::from_millis(60);
 
 /// Packets of one source after which its limit is used up.
-const USED_UP: usize = 60;
+const USED_UP: usize = 20;
 
 /// Packets, bytes and packets in shadow, by reason.
 pub(super) type Counts = BTreeMap<u8, (u64, u64, u64)>;

@@ -41,7 +41,9 @@ pub fn judge(world: &World, reading: &Reading) -> Outcome {
         Course::Refuse(reason) => Some(reason),
         Course::On(_) => None,
     };
-    let dropped = ban(world, reading)
+    let dropped = reading
+        .source
+        .and_then(|source| ban(world, source))
         .and_then(|reason| memory.drop(reason))
         .or_else(|| memory.drop_rows(rows.and(world.drops)))
         .or_else(|| refused.and_then(|reason| memory.drop(reason)))
@@ -92,12 +94,12 @@ impl Memory {
     }
 }
 
-/// A whole address goes before a prefix.
-fn ban(world: &World, reading: &Reading) -> Option<u8> {
-    let source = reading.source?;
+/// Single bans before those of lists, whole addresses before prefixes.
+pub(crate) fn ban(world: &World, source: IpAddr) -> Option<u8> {
     let bans = world.bans.iter().filter(|ban| ban.is_live && ban.net.contains(&source));
-    let longest = bans.map(|ban| ban.net.max_prefix_len() - ban.net.prefix_len()).min()?;
-    Some(if longest == 0 { 10 } else { 11 })
+    let first = bans.map(|ban| (ban.in_bulk, ban.net.prefix_len() < ban.net.max_prefix_len()));
+    let (_, is_prefix) = first.min()?;
+    Some(if is_prefix { 11 } else { 10 })
 }
 
 fn rows_met(world: &World, reading: &Reading) -> Numbers {
