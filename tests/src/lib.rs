@@ -7,6 +7,7 @@
 //! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
+//! - [`oracle`], [`differential`]: a second reading of the packet policy, and random packets for both
 //! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
 
 pub mod certs;

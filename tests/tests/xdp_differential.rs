@@ -1,5 +1,5 @@
 //! The real program beside an oracle that shares no code with it: random packets in random worlds.
-//! `cargo xtask fuzz-differential` tries millions and shows what was reached.
+//! `cargo xtask differential` tries millions and shows what was reached.
 //!
 //! Needs root: a namespace, and programs run by `BPF_PROG_TEST_RUN`.
 
