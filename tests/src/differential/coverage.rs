@@ -71,29 +71,27 @@ impl fmt::Display for Coverage {
             writeln!(f)?;
         }
         writeln!(f, "Each number is the least of those without, with one and with two VLAN tags.")?;
-        self.write_impossible(f)
+        write_impossible(f)
     }
 }
 
-impl Coverage {
-    fn write_impossible(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nNot to be reached (-):")?;
-        for (reason, why) in UNREACHABLE {
-            writeln!(f, "  {reason} anywhere: {why}")?;
-        }
-        let mut whys: BTreeMap<(&str, Network), Vec<u8>> = BTreeMap::new();
-        for network in Network::ALL {
-            for reason in
-                reasons().filter(|reason| UNREACHABLE.iter().all(|(number, _)| number != reason))
-            {
-                if let Some(why) = impossible(reason, network) {
-                    whys.entry((why, network)).or_default().push(reason);
-                }
+fn write_impossible(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\nNot to be reached (-):")?;
+    for (reason, why) in UNREACHABLE {
+        writeln!(f, "  {reason} anywhere: {why}")?;
+    }
+    let mut whys: BTreeMap<(&str, Network), Vec<u8>> = BTreeMap::new();
+    for network in Network::ALL {
+        for reason in
+            reasons().filter(|reason| UNREACHABLE.iter().all(|(number, _)| number != reason))
+        {
+            if let Some(why) = impossible(reason, network) {
+                whys.entry((why, network)).or_default().push(reason);
             }
         }
-        for ((why, network), reasons) in whys {
-            writeln!(f, "  {network:?} {why}: {reasons:?}")?;
-        }
-        Ok(())
     }
+    for ((why, network), reasons) in whys {
+        writeln!(f, "  {network:?} {why}: {reasons:?}")?;
+    }
+    Ok(())
 }

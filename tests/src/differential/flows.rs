@@ -17,8 +17,9 @@ const V6: [Ipv6Addr; 2] = [
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) flows: Vec<Flow>,
-    _tcp: Vec<TcpStream>,
-    _udp: Vec<UdpSocket>,
+    /// Never used again, only kept open.
+    tcp: Vec<TcpStream>,
+    udp: Vec<UdpSocket>,
 }
 
 /// Gives the namespace its addresses.
@@ -35,32 +36,32 @@ pub(super) fn prepare(namespace: &Namespace) -> Result<()> {
 impl Sockets {
     /// Connects; to be called inside the namespace.
     pub(super) fn connect() -> Result<Self> {
-        let mut sockets = Self { flows: Vec::new(), _tcp: Vec::new(), _udp: Vec::new() };
+        let mut sockets = Self { flows: Vec::new(), tcp: Vec::new(), udp: Vec::new() };
         let [a4, b4] = V4.map(IpAddr::V4);
         let [a6, b6] = V6.map(IpAddr::V6);
         for (from, to) in [(a4, b4), (a6, b6)] {
-            sockets.tcp(to).with_context(|| format!("connecting to {to}"))?;
-            sockets.udp(from, to).with_context(|| format!("joining {from} and {to}"))?;
+            sockets.join_tcp(to).with_context(|| format!("connecting to {to}"))?;
+            sockets.join_udp(from, to).with_context(|| format!("joining {from} and {to}"))?;
         }
         Ok(sockets)
     }
 
     /// Both ends are sockets of this host, so each is the other's return traffic.
-    fn tcp(&mut self, to: IpAddr) -> Result<()> {
+    fn join_tcp(&mut self, to: IpAddr) -> Result<()> {
         let listener = TcpListener::bind((to, 0))?;
         let near = TcpStream::connect(listener.local_addr()?)?;
         let (far, _) = listener.accept()?;
         self.both(6, near.local_addr()?, far.local_addr()?);
-        self._tcp.extend([near, far]);
+        self.tcp.extend([near, far]);
         Ok(())
     }
 
-    fn udp(&mut self, from: IpAddr, to: IpAddr) -> Result<()> {
+    fn join_udp(&mut self, from: IpAddr, to: IpAddr) -> Result<()> {
         let (near, far) = (UdpSocket::bind((from, 0))?, UdpSocket::bind((to, 0))?);
         near.connect(far.local_addr()?)?;
         far.connect(near.local_addr()?)?;
         self.both(17, near.local_addr()?, far.local_addr()?);
-        self._udp.extend([near, far]);
+        self.udp.extend([near, far]);
         Ok(())
     }
 

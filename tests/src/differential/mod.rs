@@ -1,7 +1,7 @@
 //! The filter beside the oracle: random packets in random worlds, judged by both.
 //!
 //! [`scene`] draws a world (its [`hosts`] and lists, a policy, limits), [`recipe`] draws packets
-//! ([`draft`], [`spoilt`]), [`subject`] is the real program, [`coverage`] counts what was reached.
+//! ([`draft`], [`wrap`], [`spoilt`]), [`subject`] is the real program, [`coverage`] counts what was reached.
 
 mod coverage;
 mod dice;
@@ -12,6 +12,7 @@ mod recipe;
 mod scene;
 mod spoilt;
 mod subject;
+mod wrap;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -244,7 +245,10 @@ impl<'a> Trial<'a> {
             return;
         }
         let mut words = String::new();
-        let hex: String = case.frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        for byte in &case.frame {
+            let _always_room = write!(hex, "{byte:02x}");
+        }
         let _always_room = writeln!(words, "oracle {:?}\nfilter {told:?}", case.outcome);
         let _always_room = writeln!(words, "{:?}\n{hex}\n{:?}", read(&case.frame), scene.world);
         self.report.examples.push(words);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     dice::Dice,
-    draft::{Draft, IPV4, IPV6, ethernet, extension, fragment, icmp, spoil, tcp, udp},
+    draft::{Draft, IPV4, IPV6, ethernet, icmp, spoil, tcp, udp},
     hosts::{Host, Kind},
     scene::Scene,
     spoilt,
@@ -34,12 +34,11 @@ const ACK: u8 = 16;
 /// A frame for one cell of the coverage.
 pub(super) fn frame(scene: &Scene, reason: u8, framing: Framing, dice: &mut Dice) -> Vec<u8> {
     let tags: Vec<u16> = (0..framing.tags).map(|_| dice.pick(&TAGS)).collect();
-    let mut frame = match framing.network {
-        Network::Arp => ethernet(&tags, 0x0806, &spoilt::arp(reason == 31, dice)),
-        Network::Encapsulated => ethernet(&tags, dice.pick(&ENCAPSULATED), &dice.bytes(46)),
-        Network::Unknown => ethernet(&tags, dice.pick(&UNKNOWN), &dice.bytes(46)),
-        Network::Tags | Network::Truncated => half_tag(tags, dice),
-        _ => Cook { scene, reason, network: framing.network, dice }.packet(tags),
+    let network = framing.network;
+    let mut frame = if network.is_v4() || network.is_v6() {
+        Cook { scene, reason, network, dice }.packet(tags)
+    } else {
+        bare(tags, reason, network, dice)
     };
     if dice.percent(25) {
         // Padding to the shortest frame of Ethernet.
@@ -49,6 +48,19 @@ pub(super) fn frame(scene: &Scene, reason: u8, framing: Framing, dice: &mut Dice
         spoil(&mut frame, dice);
     }
     frame
+}
+
+/// A frame without IP.
+fn bare(tags: Vec<u16>, reason: u8, network: Network, dice: &mut Dice) -> Vec<u8> {
+    if network == Network::Arp {
+        return ethernet(&tags, 0x0806, &spoilt::arp(reason == 31, dice));
+    }
+    let kinds: &[u16] = match network == Network::Encapsulated {
+        true => &ENCAPSULATED,
+        false if network == Network::Unknown => &UNKNOWN,
+        false => return half_tag(tags, dice),
+    };
+    ethernet(&tags, dice.pick(kinds), &dice.bytes(46))
 }
 
 /// A tag of which less than four bytes are there, or a third.
@@ -61,11 +73,12 @@ fn half_tag(mut tags: Vec<u16>, dice: &mut Dice) -> Vec<u8> {
     ethernet(&tags, dice.pick(&TAGS), &dice.bytes(count))
 }
 
-struct Cook<'a> {
+/// Makes one packet.
+pub(super) struct Cook<'a> {
     scene: &'a Scene,
-    reason: u8,
-    network: Network,
-    dice: &'a mut Dice,
+    pub(super) reason: u8,
+    pub(super) network: Network,
+    pub(super) dice: &'a mut Dice,
 }
 
 impl Cook<'_> {
@@ -88,16 +101,19 @@ impl Cook<'_> {
             draft.destination = draft.source;
         }
         if source.is_ipv4() {
-            self.wrap4(&mut draft)
+            self.wrap4(&mut draft);
         } else {
-            self.wrap6(&mut draft)
+            self.wrap6(&mut draft);
         }
         let frame = draft.frame();
-        match self.network {
-            Network::V4Unread => spoilt::header4(frame, 14 + 4 * draft.tags.len(), self.dice),
-            Network::V6Unread => spoilt::header6(frame, 14 + 4 * draft.tags.len(), self.dice),
-            _ => frame,
+        let at = 14 + 4 * draft.tags.len();
+        if self.network == Network::V4Unread {
+            return spoilt::header4(frame, at, self.dice);
         }
+        if self.network == Network::V6Unread {
+            return spoilt::header6(frame, at, self.dice);
+        }
+        frame
     }
 
     fn source(&mut self) -> IpAddr {
@@ -204,9 +220,9 @@ impl Cook<'_> {
             draft.source = *source;
         }
         // A fragmented one is no neighbour discovery, but may be of multicast.
-        let kinds: &[u8] = match self.network {
-            Network::V6Atomic if self.reason == 6 => &[130, 131, 132, 143],
-            _ if self.reason == 44 => &[133, 134, 135, 136, 137],
+        let kinds: &[u8] = match self.reason {
+            6 if self.network == Network::V6Atomic => &[130, 131, 132, 143],
+            44 => &[133, 134, 135, 136, 137],
             _ => &[133, 134, 135, 136, 137, 130, 131, 132, 143],
         };
         let kind = self.dice.pick(kinds);
@@ -214,7 +230,7 @@ impl Cook<'_> {
             .dice
             .pick(&[Some(SOLICITED), Some(ALL_NODES)])
             .map_or(draft.destination, Into::into);
-        draft.hop_limit = if kind >= 133 && kind <= 137 { 255 } else { 1 };
+        draft.hop_limit = if (133..=137).contains(&kind) { 255 } else { 1 };
         if matches!(kind, 131 | 133 | 135) && self.dice.percent(10) {
             draft.source = Ipv6Addr::UNSPECIFIED.into();
         }
@@ -296,126 +312,6 @@ impl Cook<'_> {
     fn other(&mut self, protocols: &[u8]) -> (u8, Vec<u8>) {
         let count = self.dice.between(8, 40);
         (self.dice.pick(protocols), self.dice.bytes(count))
-    }
-
-    fn wrap4(&mut self, draft: &mut Draft) {
-        let with_options = match self.network {
-            Network::V4Options => true,
-            Network::V4First | Network::V4Later => self.reason == 36,
-            _ => false,
-        };
-        if with_options && draft.options.is_empty() {
-            let words = self.dice.between(1, 10);
-            draft.options = self.dice.bytes(words * 4);
-        }
-        match self.network {
-            Network::V4First => draft.fragment = (0, true),
-            Network::V4Later => {
-                draft.fragment = (self.later_offset(), self.dice.percent(50));
-            }
-            _ => return,
-        }
-        self.fit_fragment(draft);
-    }
-
-    fn wrap6(&mut self, draft: &mut Draft) {
-        let network = match self.network {
-            Network::V6Mapped => self.mapped_network(),
-            network => network,
-        };
-        let has_chain = !matches!(network, Network::V6 | Network::V6Unread);
-        let most = match network {
-            Network::V6Extended => 8,
-            _ => 3,
-        };
-        let least = usize::from(network == Network::V6Extended);
-        let count = if has_chain { self.dice.between(least, most) } else { 0 };
-        draft.extensions = self.chain(count);
-        match network {
-            Network::V6Atomic => draft.extensions.push(fragment(0, false)),
-            Network::V6First => draft.extensions.push(fragment(0, true)),
-            Network::V6Later => {
-                if self.reason == 39 {
-                    draft.extensions.push(fragment(0, true));
-                }
-                let more = self.dice.percent(50);
-                draft.extensions.push(fragment(self.later_offset(), more));
-            }
-            _ => {}
-        }
-        if matches!(network, Network::V6First | Network::V6Later) {
-            self.fit_fragment(draft);
-        }
-        self.spoil_chain(draft);
-    }
-
-    /// What a packet with a mapped source looks like behind it.
-    fn mapped_network(&mut self) -> Network {
-        match self.reason {
-            25 | 26 | 38 => Network::V6Extended,
-            27 => Network::V6Later,
-            39 => Network::V6First,
-            40 if self.dice.percent(50) => Network::V6Later,
-            40 => Network::V6First,
-            _ if self.dice.percent(30) => Network::V6Extended,
-            _ => Network::V6,
-        }
-    }
-
-    fn chain(&mut self, count: usize) -> Vec<(u8, Vec<u8>)> {
-        let mut headers = Vec::new();
-        for index in 0..count {
-            let number = match index {
-                0 => self.dice.pick(&[0, 60, 43, 51, 135, 139, 140]),
-                _ => self.dice.pick(&[60, 43, 51, 135, 139, 140]),
-            };
-            headers.push(extension(number, self.dice));
-        }
-        headers
-    }
-
-    fn spoil_chain(&mut self, draft: &mut Draft) {
-        match self.reason {
-            25 => {
-                let missing = 9_usize.saturating_sub(draft.extensions.len());
-                let more = self.dice.between(0, 2);
-                for _ in 0..missing + more {
-                    draft.extensions.push(extension(60, self.dice));
-                }
-            }
-            26 => spoilt::chain(draft, self.dice),
-            38 => {
-                let (kind, left) =
-                    self.dice.pick(&[(0, 0), (0, 1), (1, 0), (2, 1), (3, 2), (4, 255)]);
-                let mut routing = extension(43, self.dice);
-                routing.1.splice(2..4, [kind, left]);
-                let at = usize::from(draft.extensions.first().is_some_and(|first| first.0 == 0));
-                draft.extensions.insert(at, routing);
-            }
-            _ => {}
-        }
-    }
-
-    fn later_offset(&mut self) -> u16 {
-        if self.reason == 40 {
-            return self.dice.pick(&[1, 2, 3, 8000, 8190, 8191]);
-        }
-        u16::try_from(self.dice.between(3, 8000)).unwrap_or(3)
-    }
-
-    /// Whole units of eight bytes, or for row 40 not.
-    fn fit_fragment(&mut self, draft: &mut Draft) {
-        let length = draft.payload.len().next_multiple_of(8);
-        draft.payload.resize(length, 0);
-        if self.reason != 40 {
-            return;
-        }
-        match self.dice.between(0, 3) {
-            0 => draft.payload.push(0),
-            1 if draft.fragment.0 > 0 => draft.payload.clear(),
-            2 if draft.extensions.iter().any(|header| header.0 == 44) => draft.payload.push(7),
-            _ => draft.protocol = 6,
-        }
     }
 }
 

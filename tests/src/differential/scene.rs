@@ -80,7 +80,7 @@ pub(super) struct Scene {
     pub(super) hosts: Vec<Host>,
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Never used up here.
 const PLENTY: Rate = Rate { count: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 };
@@ -99,7 +99,7 @@ pub(super) fn plain(pins: &Path) -> Kernel {
         services: Vec::new(),
         listening: Vec::new(),
         amplifiers: Vec::new(),
-        flow_timeout: Duration::from_secs(60),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),

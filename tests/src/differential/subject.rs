@@ -30,7 +30,7 @@ const DROP: u32 = 1;
 const PASS: u32 = 2;
 
 /// Far longer than a run takes.
-const TRIAL: Duration = Duration::from_secs(86_400);
+const TRIAL: Duration = Duration::from_hours(24);
 
 /// Longer than two ticks of any kernel: what expires at once has expired.
 const EXPIRY: Duration = Duration::from_millis(60);
