@@ -8,16 +8,19 @@
 //! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
+//! - [`oracle`], [`differential`]: a second reading of the packet policy, and random packets for both
 //! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
 
 pub mod certs;
 pub mod client;
+pub mod differential;
 pub mod foreign;
 pub mod gateway;
 pub mod inject;
 pub mod lab;
 pub mod load;
 pub mod netns;
+pub mod oracle;
 pub mod origin;
 pub mod packet;
 pub mod receiver;

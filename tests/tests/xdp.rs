@@ -7,6 +7,7 @@
 mod xdp {
     mod bans;
     mod bulk;
+    mod disagreed;
     mod fixture;
     mod frames;
     mod framing;

@@ -87,8 +87,11 @@ pub(crate) fn is_private(packet: &Packet) -> bool {
             };
             listed && !is_udp(packet, 67, 68)
         }
-        Source::V6([a, b, ..]) => a & 0xfe == 0xfc || (a == 0xfe && b & 0xc0 == 0xc0),
-        Source::V4(_) | Source::Unknown => false,
+        // Of a header that could not be read to its end, only a ban asks for the source.
+        Source::V6([a, b, ..]) if packet.version == 6 => {
+            a & 0xfe == 0xfc || (a == 0xfe && b & 0xc0 == 0xc0)
+        }
+        Source::V4(_) | Source::V6(_) | Source::Unknown => false,
     }
 }
 
@@ -97,8 +100,8 @@ pub(crate) fn is_private(packet: &Packet) -> bool {
 pub(crate) fn is_reserved(packet: &Packet) -> bool {
     match packet.source {
         Source::V4(source) if packet.version == 4 => is_reserved4(source),
-        Source::V6(source) => is_reserved6(source),
-        Source::V4(_) | Source::Unknown => false,
+        Source::V6(source) if packet.version == 6 => is_reserved6(source),
+        Source::V4(_) | Source::V6(_) | Source::Unknown => false,
     }
 }
 

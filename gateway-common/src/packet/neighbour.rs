@@ -34,7 +34,10 @@ const fn least_length(kind: u8) -> Option<usize> {
 
 #[inline(always)]
 fn is_lawful_source(packet: &Packet) -> bool {
-    let Source::V6(source) = packet.source else { return true };
+    let Source::V6(source) = packet.source else {
+        // A mapped address is no link-local one, however it is written.
+        return !matches!(packet.icmp_type(), ROUTER_ADVERTISEMENT | REDIRECT);
+    };
     match packet.icmp_type() {
         ROUTER_ADVERTISEMENT | REDIRECT => is_link_local(source),
         NEIGHBOUR_ADVERTISEMENT => source != [0; 16],
