@@ -53,7 +53,7 @@ fn gateway(context: XdpContext) -> u32 {
         Action::Drop => xdp_action::XDP_DROP,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(&desk.packet, &verdict, settings, now);
+        events::report(&context, &desk.packet, &verdict, settings, now);
     }
     action
 }

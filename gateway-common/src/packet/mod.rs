@@ -7,6 +7,7 @@
 pub mod address;
 pub mod arp;
 pub mod eth;
+mod extent;
 mod findings;
 pub mod ipv4;
 pub mod ipv6;
@@ -14,7 +15,7 @@ mod neighbour;
 pub mod transport;
 pub mod vlan;
 
-pub use self::findings::Findings;
+pub use self::{extent::headers_end, findings::Findings};
 pub(crate) use self::neighbour::is_link_local as link_local;
 use crate::Reason;
 
