@@ -15,8 +15,8 @@ mod neighbour;
 pub mod transport;
 pub mod vlan;
 
-pub use self::{extent::headers_end, findings::Findings};
 pub(crate) use self::neighbour::is_link_local as link_local;
+pub use self::{extent::headers_end, findings::Findings};
 use crate::Reason;
 
 /// Bounds-checked reads of a frame: the only way in to its bytes.

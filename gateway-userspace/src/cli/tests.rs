@@ -157,7 +157,9 @@ fn explains_an_address() {
         drops: vec![DropRecord {
             reason: "ban_host".to_owned(),
             protocol: 6,
-            destination_port: 443,
+            destination_port: Some(443),
+            icmp: None,
+            shadow: false,
             seconds_ago: 3,
         }],
         proxy: Told::default(),

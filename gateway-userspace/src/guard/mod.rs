@@ -20,6 +20,7 @@ mod recent;
 mod run;
 mod store;
 mod timekeeper;
+mod watch;
 mod worker;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod answers;
 mod explain;
 mod proxy;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use super::{
     protect::Protected,
     store::{Change, Store, Stored},
     timekeeper::{Jump, Timekeeper},
+    watch::Watch,
     worker::{Callers, Keeper, Outfit},
 };
 use crate::{
@@ -70,6 +72,7 @@ pub(super) struct Core {
     keys: KeyRing,
     store: Store,
     memory: Memory,
+    watch: Watch,
     time: Timekeeper,
     keeper: Keeper,
     listening: Vec<Listening>,
@@ -183,6 +186,7 @@ impl Core {
             keys: state.keys,
             store: state.store,
             memory: Memory::default(),
+            watch: Watch::default(),
             time: state.time,
             keeper,
             listening,
@@ -236,7 +240,7 @@ impl Core {
     pub(super) fn take_events(&mut self) -> bool {
         for _ in 0..EVENTS {
             let Some(event) = self.kernel.0.next_event() else { return false };
-            self.memory.dropped(event);
+            self.saw(event);
         }
         true
     }
@@ -259,6 +263,7 @@ impl Core {
         }
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
+        self.watch.tick();
         let mut changes = self.take_changes();
         if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);

@@ -8,7 +8,6 @@ use crate::{
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
-        kernel::filter::DropEvent,
         testing,
     },
 };
@@ -202,14 +201,7 @@ fn every_metric_has_one_value_a_label() {
 
 #[test]
 fn drop_events_are_taken_in_bounded_steps() {
-    let event = DropEvent {
-        at_ns: 1,
-        reason: gateway_common::Reason::BanHost,
-        source: [192, 0, 2, 1].into(),
-        protocol: 17,
-        destination_port: 53,
-        shadow: false,
-    };
+    let event = testing::drop_event();
     let events = vec![event; EVENTS + 1];
     let (_folder, mut core) = core();
     core.kernel = Kernel(Box::new(testing::FakeKernel { events, ..Default::default() }));
@@ -217,7 +209,7 @@ fn drop_events_are_taken_in_bounded_steps() {
     assert_eq!(core.memory.drop_events(), u64::try_from(EVENTS).unwrap());
     assert!(!core.take_events());
     let why = core.why_address([192, 0, 2, 1].into());
-    assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, 53));
+    assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, Some(53)));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use gateway_common::{Class, Reason, cover::is_hashed6};
 use ipnet::IpNet;
 
+use super::drops::DropEvent;
 use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
 
 /// A ban as the kernel holds it.
@@ -216,19 +217,6 @@ pub(crate) fn is_too_wide(net: IpNet) -> bool {
         IpNet::V6(_) => WIDEST_V6,
     };
     net.prefix_len() < widest
-}
-
-/// One sampled drop, as it came up from the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DropEvent {
-    /// `CLOCK_MONOTONIC`, nanoseconds.
-    pub at_ns: u64,
-    pub reason: Reason,
-    pub source: IpAddr,
-    pub protocol: u8,
-    pub destination_port: u16,
-    /// Counted and passed, in shadow mode.
-    pub shadow: bool,
 }
 
 /// What a reconciliation changed.

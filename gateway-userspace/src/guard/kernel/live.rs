@@ -9,9 +9,8 @@ use std::{
 
 use aya::maps::{MapData, RingBuf};
 use gateway_common::{
-    Reason,
     cover::{self, Group4},
-    event::{self, Event},
+    event::Event,
     maps::{self, BanSet, PrefixKey, flag},
     summary,
 };
@@ -20,10 +19,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     attach,
     bulk::{Generations, Used},
+    drops::DropEvent,
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
-        BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
-        ShadowOrders, check_width,
+        BulkFilter, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record, ShadowOrders,
+        check_width,
     },
     marks::{Sheet4, Sheet6},
     object::Object,
@@ -151,24 +151,6 @@ impl Filter {
         self.allows4.recount()?;
         self.allows6.recount()
     }
-}
-
-fn drop_event(event: &Event) -> Option<DropEvent> {
-    let [a, b, c, d, ..] = event.source;
-    let source = match event.family {
-        4 => IpAddr::from([a, b, c, d]),
-        6 => IpAddr::from(event.source),
-        // No source could be read.
-        _ => IpAddr::from([0, 0, 0, 0]),
-    };
-    Some(DropEvent {
-        at_ns: event.at_ns,
-        reason: Reason::from_number(event.reason)?,
-        source,
-        protocol: event.protocol,
-        destination_port: event.destination_port,
-        shadow: event.flags & event::SHADOW != 0,
-    })
 }
 
 /// The tables of all bans, and what those of them are that are words in our memory.
@@ -398,7 +380,7 @@ impl PacketFilter for Filter {
         // Bytes that are no event would be another layout's: there is none in a map of this one.
         loop {
             let item = self.events.0.next()?;
-            if let Some(event) = Event::from_bytes(&item).as_ref().and_then(drop_event) {
+            if let Some(event) = Event::from_bytes(&item).as_ref().and_then(DropEvent::of) {
                 return Some(event);
             }
         }

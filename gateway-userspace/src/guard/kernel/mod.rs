@@ -7,6 +7,7 @@
 mod attach;
 mod bulk;
 mod diagnostics;
+mod drops;
 mod family;
 pub mod filter;
 mod list;
@@ -27,6 +28,7 @@ mod table;
 mod ticks;
 mod value;
 
+pub use drops::{DropEvent, Snippet, Transport};
 pub use filter::{
     BanSource, Bulk, BulkFilter, KernelBan, KernelError, Loaded, Off, PacketFilter, Record,
     ShadowOrders,
