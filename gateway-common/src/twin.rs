@@ -11,6 +11,7 @@ use crate::{
         TailKey, port_bit, port_word,
     },
     summary::{ALLOW, position},
+    syn::SynTables,
     verdict::{
         AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, FlowTables, LimitTables,
         PolicyTables, Rules,
@@ -83,6 +84,7 @@ pub(crate) struct Twin {
     pub(crate) flows: RefCell<HashMap<FlowKey, u64>>,
     /// Flows the socket table vouches for.
     pub(crate) sockets: Vec<FlowKey>,
+    syns: [TwinCell; 4],
 }
 
 const V4: usize = 0;
@@ -308,6 +310,14 @@ impl LimitTables for Twin {
 
     fn insert_cell(&self) -> Option<TwinCell> {
         Some(self.insert.clone())
+    }
+}
+
+impl SynTables for Twin {
+    type SynCell = TwinCell;
+
+    fn syn_cell(&self, index: u32) -> Option<TwinCell> {
+        self.syns.get(index as usize / 8).cloned()
     }
 }
 

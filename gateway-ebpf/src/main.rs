@@ -17,6 +17,7 @@ mod egress;
 mod events;
 mod maps;
 mod scratch;
+mod syn;
 mod tables;
 mod time;
 
@@ -27,8 +28,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use gateway_common::{
-    maps::LAYOUT_VERSION,
-    verdict::{self, Action, Rules},
+    Reason,
+    maps::{LAYOUT_VERSION, Settings},
+    packet::{Packet, PacketBytes as _},
+    syn as cookies,
+    verdict::{self, Action, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -47,13 +51,52 @@ fn gateway(context: XdpContext) -> u32 {
     let rules = Rules { settings, policy, slot };
     let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
     let verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
-    counters::count(&context, &frame, &verdict, settings);
+    let verdict = match verdict.action {
+        Action::Transmit => {
+            syn::hand_over(&context);
+            cookies::unanswered(Reason::SynStack, &rules)
+        }
+        Action::Pass | Action::Drop => verdict,
+    };
+    finish(&context, &desk.packet, &verdict, frame.length(), settings, now)
+}
+
+/// Answers the SYN that the filter read and handed over. A program of its own: the verifier gives
+/// both half a kilobyte of stack, and a kernel without cookies need not load this one.
+#[xdp]
+fn syn_cookies(context: XdpContext) -> u32 {
+    let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
+    let now = time::now(settings);
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
+    let rules = Rules { settings, policy, slot };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let (packet, length) = (&desk.packet, Frame::new(&context).length());
+    let verdict = match syn::answer(&context, (packet.network, packet.transport), &rules, now) {
+        Ok(()) => cookies::answered(),
+        Err(reason) => cookies::unanswered(reason, &rules),
+    };
+    finish(&context, packet, &verdict, length, settings, now)
+}
+
+/// Counts, reports, and tells the kernel.
+#[inline(always)]
+fn finish(
+    context: &XdpContext,
+    packet: &Packet,
+    verdict: &Verdict,
+    length: usize,
+    settings: &Settings,
+    now: u64,
+) -> u32 {
+    counters::count(context, length, verdict, settings);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(&context, &desk.packet, &verdict, settings, now);
+        events::report(context, packet, verdict, settings, now);
     }
     action
 }

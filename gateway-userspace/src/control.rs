@@ -198,6 +198,28 @@ pub struct KernelStatus {
     pub memory_bytes: u64,
     /// Drop events the ring had no room for.
     pub events_lost: u64,
+    #[serde(default)]
+    pub syn_cookies: CookieStatus,
+}
+
+/// SYN cookies.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CookieStatus {
+    /// `off`, `on`, `disabled`, or why there are none.
+    pub state: String,
+    /// The kernel's settings that they are made under.
+    pub sysctls: Vec<SysctlStatus>,
+    /// What went wrong last.
+    pub problem: Option<String>,
+}
+
+/// One setting of the kernel.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SysctlStatus {
+    pub name: String,
+    pub value: u64,
+    /// What it is put back to.
+    pub was: Option<u64>,
 }
 
 /// One interface.

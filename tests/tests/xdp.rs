@@ -12,5 +12,6 @@ mod xdp {
     mod framing;
     mod limits;
     mod speed;
+    mod syn;
     mod trial;
 }

@@ -20,7 +20,7 @@ use gateway_tests::{
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -75,6 +75,13 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: plenty,
+            hold: Duration::from_secs(10),
+            most: plenty,
+            timestamps: false,
+        },
         capacity: Capacity {
             hosts: 1000,
             prefixes: 100,

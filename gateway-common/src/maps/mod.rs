@@ -2,6 +2,7 @@
 //! reuses pinned maps only if version and shape are exactly equal.
 
 mod bans;
+mod cookies;
 mod flows;
 mod interfaces;
 mod limits;
@@ -15,6 +16,10 @@ use core::mem::size_of;
 use self::shape::{array, mapped, per_cpu, shape, trie};
 pub use self::{
     bans::{BanKey, BanSet, BanValue, PrefixKey, SEEN_SHIFT, TailKey, TailPath},
+    cookies::{
+        COOKIE_WORDS, CookiePolicy, OFFER_CELL, OWN_ADDRESSES, Offer, SENT_CELL, SYN_CELL,
+        UNTIL_CELL,
+    },
     flows::FlowKey,
     interfaces::{COUNTER_ENTRIES, INTERFACE_INDEXES, INTERFACE_SLOTS, counter_index},
     limits::{LimitKey, family},
@@ -23,7 +28,7 @@ pub use self::{
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, MMAPABLE, NO_PREALLOC, Room, Shape, Sizing},
 };
-use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW};
+use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW, syn::Exchange};
 
 /// Version of everything in this folder; part of the pins' folder name.
 pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
@@ -34,6 +39,8 @@ pub const PROGRAM: &str = "gateway";
 /// Name of the program that sees what this host sends.
 pub const EGRESS_PROGRAM: &str = "gateway_egress";
 
+/// Name of the program that answers SYNs with cookies.
+pub const SYN_COOKIES_PROGRAM: &str = "syn_cookies";
 /// Name of the program that reads both clocks.
 pub const CLOCKS_PROGRAM: &str = "clocks";
 /// The program that tells the loader's log, once a load, what the kernel runs.
@@ -77,6 +84,14 @@ pub const PORTS: &str = "PORTS";
 pub const FLOWS: &str = "FLOWS";
 /// Slot in [`COUNTERS`] by interface index.
 pub const INTERFACES: &str = "INTERFACES";
+/// Words of the SYN cookies: [`SYN_CELL`], [`UNTIL_CELL`], [`SENT_CELL`], [`OFFER_CELL`].
+pub const COOKIES: &str = "COOKIES";
+/// Addresses of this machine; an IPv4 address stands in the first four bytes.
+pub const OWN: &str = "OWN";
+/// One [`Exchange`], per CPU.
+pub const SYN_EXCHANGE: &str = "SYN_EXCHANGE";
+/// One slot: the program that answers SYNs, or none.
+pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
 /// [`Count`] by [`counter_index`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// [`EventTokens`] by number of [`Reason`], per CPU.
@@ -101,7 +116,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 23] = [
+pub const SHAPES: [Shape; 27] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -118,6 +133,10 @@ pub const SHAPES: [Shape; 23] = [
     array(SKETCH, 8, limit::SKETCH_CELLS),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
+    array(COOKIES, 8, COOKIE_WORDS),
+    shape(OWN, Kind::Hash, 16, 8, Sizing::Fixed(OWN_ADDRESSES), 0),
+    shape(SYN_EXCHANGE, Kind::PerCpuArray, 4, size_of::<Exchange>(), Sizing::Fixed(1), 0),
+    shape(SYN_PROGRAM, Kind::ProgArray, 4, 4, Sizing::Fixed(1), 0),
     array(PORTS, 8, POLICY_SLOTS * PORT_WORDS),
     shape(FLOWS, Kind::LruHash, size_of::<FlowKey>(), 8, Sizing::Flows, 0),
     array(INTERFACES, 4, INTERFACE_INDEXES),

@@ -4,6 +4,7 @@ mod allow;
 mod bans;
 mod limits;
 mod policy;
+mod syn;
 
 use core::ffi::c_void;
 
@@ -13,6 +14,7 @@ use gateway_common::{
     verdict::{Bitmap, BitmapTables},
 };
 
+pub(crate) use self::syn::syn_cell;
 use crate::{access, atomic, maps};
 
 /// The maps of this object, and the context by which helpers know the network namespace.

@@ -6,7 +6,9 @@ use super::{
     output::{Output, bytes, escape, json, span, table},
     privileges,
 };
-use crate::control::{KernelStatus, ProxyStatus, Request, Response, Status, Usage};
+use crate::control::{
+    CookieStatus, KernelStatus, ProxyStatus, Request, Response, Status, SysctlStatus, Usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,6 +46,7 @@ pub(crate) fn show(status: &Status) -> String {
             ),
         ),
         ("kernel", kernel(&status.kernel)),
+        ("syn cookies", cookies(&status.kernel.syn_cookies)),
         ("proxy", proxy(&status.proxy)),
         ("bans", usage(status.bans)),
         ("strikes", usage(status.strikes)),
@@ -62,6 +65,17 @@ fn kernel(kernel: &KernelStatus) -> String {
     }
     let KernelStatus { mode, layout, pins, memory_bytes, .. } = kernel;
     format!("{mode}, layout {layout}, pins {pins}, {} of maps", bytes(*memory_bytes))
+}
+
+/// With the kernel's settings, and what they are put back to.
+fn cookies(cookies: &CookieStatus) -> String {
+    let setting = |sysctl: &SysctlStatus| match sysctl.was {
+        Some(was) => format!(", {} {} (was {was})", sysctl.name, sysctl.value),
+        None => format!(", {} {}", sysctl.name, sysctl.value),
+    };
+    let settings: String = cookies.sysctls.iter().map(setting).collect();
+    let problem = cookies.problem.as_ref().map(|problem| format!("; {}", escape(problem)));
+    format!("{}{settings}{}", escape(&cookies.state), problem.unwrap_or_default())
 }
 
 fn proxy(proxy: &ProxyStatus) -> String {

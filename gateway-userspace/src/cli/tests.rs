@@ -7,8 +7,8 @@ use crate::{
     clock::Wall,
     config::{self, defaults},
     control::{
-        Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
-        ProxyStatus, Status, StrikeRecord, Told, Usage, Why,
+        Allow, Ban, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
+        MapStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus, Told, Usage, Why,
     },
     doctor::{Finding, Report},
 };
@@ -227,6 +227,15 @@ fn shows_the_status_with_warnings_first() {
             }],
             memory_bytes: 80 << 20,
             events_lost: 0,
+            syn_cookies: CookieStatus {
+                state: "on".to_owned(),
+                sysctls: vec![SysctlStatus {
+                    name: "net.ipv4.tcp_syncookies".to_owned(),
+                    value: 2,
+                    was: Some(1),
+                }],
+                problem: None,
+            },
         },
         proxy: ProxyStatus {
             state: "serving".to_owned(),

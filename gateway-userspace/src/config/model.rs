@@ -65,6 +65,7 @@ pub struct Kernel {
     pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
+    pub syn_cookies: SynCookies,
     pub capacity: Capacity,
     pub answers: Answers,
     /// Sampled drop events a second, at most, per reason and CPU.
@@ -123,6 +124,21 @@ impl Rate {
     pub fn interval(&self) -> Duration {
         self.per / self.count.max(1)
     }
+}
+
+/// `[kernel.syn_cookies]`: SYNs are answered in XDP while they flood in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SynCookies {
+    pub enabled: bool,
+    /// On above this many SYNs of all sources together, a second's worth of them at once.
+    pub above: Rate,
+    /// How long they stay on after the last SYN above.
+    pub hold: Duration,
+    /// SYN-ACKs sent to all sources together, at most.
+    pub most: Rate,
+    /// Sets `net.ipv4.tcp_timestamps` to 2 while they are on, so that window scale and SACK outlive
+    /// a cookie.
+    pub timestamps: bool,
 }
 
 /// Map sizes, in entries per address family.

@@ -19,6 +19,7 @@ mod protect;
 mod recent;
 mod run;
 mod store;
+mod sysctl;
 mod timekeeper;
 mod watch;
 mod worker;

@@ -31,6 +31,7 @@ use super::{
     keys::sha256,
     listeners,
     store::Store,
+    sysctl::Follower,
     worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
 use crate::{
@@ -61,6 +62,9 @@ pub struct Options {
 /// Events of the proxy that may wait for the loop; then the proxy has to.
 const EVENTS: usize = 4096;
 
+/// How often the guard looks whether SYNs flood in: one read of a map.
+const FLOOD_LOOK: Duration = Duration::from_millis(100);
+
 /// Runs the guard until it is told to stop.
 pub fn run(options: Options) -> Result<(), GuardError> {
     // Files and sockets are made for us and our group; what others need is given expressly.
@@ -86,13 +90,19 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
     let links = watch_links(&config.kernel);
-    let (kernel, state) = restore(&config)?;
+    let (mut kernel, state) = restore(&config)?;
+    let cookies = Follower::start(
+        &config.kernel.syn_cookies,
+        &config.guard.state,
+        &mut *kernel,
+        clock::now(),
+    );
 
     let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, program, kernel, state, keeper };
+    let parts = Parts { config, text, program, kernel, state, keeper, cookies };
     let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
@@ -137,6 +147,8 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         state.warnings.push(warning);
     }
     state.reconcile(&mut *kernel)?;
+    // Its failure leaves SYNs to the stack; the first look at our addresses says so.
+    drop(kernel.answer_for(&own));
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
     Ok((kernel, state))
 }
@@ -281,6 +293,8 @@ impl Loop {
         let drops = self.watch_drops()?;
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(FLOOD_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let restart = self.core.keeper().restart_at();
             tokio::select! {
@@ -288,6 +302,7 @@ impl Loop {
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),
                 _ = ticks.tick() => self.core.tick(clock::wall(), clock::now()),
+                _ = looks.tick() => self.core.watch_floods(clock::now()),
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
                         ready.clear_ready();
@@ -312,6 +327,7 @@ impl Loop {
     async fn stop(mut self) {
         info!("guard stops; the packet filter stays attached");
         let Self { core, signals, .. } = &mut self;
+        core.prepare_stop();
         core.keeper().stop(signals.stop()).await;
         core.last_tick(clock::wall(), clock::now());
         self.tasks.abort_all();

@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 31] = [
+const MEANINGS: [(&str, &str); 32] = [
     ("allows", "Allowed prefixes"),
     (
         "ban_capacity",
@@ -34,6 +34,7 @@ const MEANINGS: [(&str, &str); 31] = [
     ("strikes_ignored_total", "Strikes that did not count"),
     ("strikes_total", "Strikes received from the proxy"),
     ("sweep_failures_total", "Sweeps of expired bans that the kernel refused"),
+    ("syn_cookies_on", "1 while SYNs are answered with cookies"),
     ("trust_evictions_total", "Sources that authenticated lately and had to go for others"),
     ("trusts_total", "Authenticated successes that the proxy reported"),
 ];

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use gateway_common::Reason;
 use gateway_tests::{netns::unique, skip};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
@@ -42,6 +42,17 @@ pub(crate) fn rows(answer: Answer) -> Answers {
         .fold(Answers::all(answer), |answers, row| answers.with(row, Answer::Pass))
 }
 
+/// Above ten SYNs a second, or never.
+pub(crate) const fn cookies(enabled: bool) -> SynCookies {
+    SynCookies {
+        enabled,
+        above: rate(10, 10),
+        hold: Duration::from_secs(1),
+        most: rate(1_000_000, 1_000_000),
+        timestamps: false,
+    }
+}
+
 /// Small maps, limits nobody reaches, every finding dropped.
 pub(crate) fn config() -> Kernel {
     Kernel {
@@ -65,6 +76,7 @@ pub(crate) fn config() -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
+        syn_cookies: cookies(false),
         capacity: Capacity {
             hosts: 64,
             prefixes: 64,

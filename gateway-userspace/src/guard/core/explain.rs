@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{Status, Told, Usage, Why},
+    control::{KernelStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -30,7 +30,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel: self.kernel.0.status(),
+            kernel: self.kernel_status(),
             proxy: self.keeper.status(),
             bans: Usage {
                 used: count(self.bans.table().len()),
@@ -44,6 +44,12 @@ impl Core {
             },
             warnings: self.warnings(),
         }
+    }
+
+    fn kernel_status(&self) -> KernelStatus {
+        let syn_cookies =
+            self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
+        KernelStatus { syn_cookies, ..self.kernel.0.status() }
     }
 
     /// What a scrape of the proxy's metrics shows of kernel and guard.
@@ -171,6 +177,7 @@ impl Core {
             ("store_pending", store.pending),
             ("clock_jumps_total", self.counts.clock_jumps),
             ("sweep_failures_total", self.counts.sweep_failures),
+            ("syn_cookies_on", u64::from(self.cookies.is_on())),
             ("proxy_restarts_total", keeper.restarts),
             ("proxy_broken_total", keeper.broken),
             ("proxy_messages_total", keeper.messages),

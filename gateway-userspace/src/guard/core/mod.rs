@@ -28,6 +28,7 @@ use super::{
     listeners::{self, Listening},
     protect::Protected,
     store::{Change, Store, Stored},
+    sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     watch::Watch,
     worker::{Callers, Keeper, Outfit},
@@ -77,6 +78,7 @@ pub(super) struct Core {
     keeper: Keeper,
     listening: Vec<Listening>,
     door: Arc<Door>,
+    cookies: Follower,
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
@@ -170,11 +172,12 @@ pub(super) struct Parts {
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
     pub(super) keeper: Keeper,
+    pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, keeper } = parts;
+        let Parts { config, text, program, kernel, state, keeper, cookies } = parts;
         let now = clock::now();
         Self {
             config,
@@ -191,6 +194,7 @@ impl Core {
             keeper,
             listening,
             door: Arc::new(Door::new(accounts)),
+            cookies,
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
@@ -288,11 +292,31 @@ impl Core {
     pub(super) fn last_tick(&mut self, clock: Wall, now: Instant) {
         self.minute_at = None;
         self.tick(clock, now);
+        self.cookies.stop();
+    }
+
+    /// Ten times a second: a flood does not wait.
+    pub(super) fn watch_floods(&mut self, now: Instant) {
+        let config = &self.config.kernel.syn_cookies;
+        self.cookies.tick(config, &mut *self.kernel.0, now);
+    }
+
+    /// Before the proxy goes.
+    pub(super) fn prepare_stop(&mut self) {
+        self.cookies.prepare_stop(&mut *self.kernel.0);
     }
 
     fn look_at_own_addresses(&mut self) {
         match of_this_machine() {
-            Ok(own) => self.bans.protect_own(&own),
+            Ok(own) => {
+                self.bans.protect_own(&own);
+                if let Err(error) = self.kernel.0.answer_for(&own) {
+                    self.warn(format!(
+                        "SYNs are answered for the addresses as they were: {}",
+                        super::chain(&error)
+                    ));
+                }
+            }
             Err(error) => warn!(%error, "the addresses of this machine are as they were"),
         }
     }

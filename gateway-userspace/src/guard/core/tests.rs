@@ -8,6 +8,7 @@ use crate::{
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
+        kernel::Off,
         testing,
     },
 };
@@ -289,7 +290,10 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
         sender,
     );
     let kernel = Box::new(testing::FakeKernel::default());
-    let parts = Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper };
+    let cookies =
+        Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
+    let parts =
+        Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper, cookies };
     (folder, Core::new(parts, Vec::new(), &accounts))
 }
 

@@ -9,16 +9,19 @@ use std::{
 
 use aya::maps::{MapData, RingBuf};
 use gateway_common::{
+    Reason,
     cover::{self, Group4},
     event::Event,
-    maps::{self, BanSet, PrefixKey, flag},
+    maps::{self, BanSet, Offer, PrefixKey, flag},
     summary,
+    syn::flood,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     attach,
     bulk::{Generations, Used},
+    cookies::Cookies,
     drops::DropEvent,
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
@@ -26,6 +29,7 @@ use super::{
         check_width,
     },
     marks::{Sheet4, Sheet6},
+    netlink,
     object::Object,
     pins::{self, Folder},
     preconditions,
@@ -40,6 +44,9 @@ use crate::{
     control::{KernelStatus, MapStatus},
     ipc::message::ReasonCount,
 };
+
+/// Of an interface that cannot be asked.
+const ETHERNET_MTU: u16 = 1500;
 
 /// The filter. Dropping it leaves the program attached: the link is pinned.
 #[derive(Debug)]
@@ -57,6 +64,7 @@ pub struct Filter {
     pub(super) allows6: Allows<16>,
     events: Events,
     pub(super) gauges: Gauges,
+    cookies: Cookies,
 }
 
 /// aya's ring buffer shows nothing of itself.
@@ -101,6 +109,7 @@ impl Filter {
             )?,
             events: Events(object.ring(maps::EVENTS)?),
             gauges: Gauges::new(&mut object, arrays)?,
+            cookies: Cookies::new(&mut object)?,
             folder,
             ticks: Arc::new(ticks),
             settings,
@@ -118,6 +127,14 @@ impl Filter {
     /// measurements): its answer as an `xdp_action`, and the mean time of `repeat` runs.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<(u32, Duration), KernelError> {
         sys::test_run(self.program.as_fd(), frame, repeat).map_err(|source| KernelError::System {
+            doing: "test-running the XDP program".to_owned(),
+            source,
+        })
+    }
+
+    /// Runs the program on a frame once: its answer, and the frame as the program left it.
+    pub fn test_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), KernelError> {
+        sys::test_frame(self.program.as_fd(), frame).map_err(|source| KernelError::System {
             doing: "test-running the XDP program".to_owned(),
             source,
         })
@@ -151,6 +168,16 @@ impl Filter {
         self.allows4.recount()?;
         self.allows6.recount()
     }
+}
+
+/// What every guarded interface takes in one frame: an answer may be for any of them.
+fn smallest_mtu(interfaces: &[String]) -> u16 {
+    let mtu = |name: &String| {
+        let found = netlink::interface(attach::index_of(name).ok()?).ok()?;
+        Some(found.mtu)
+    };
+    let smallest = interfaces.iter().filter_map(mtu).min();
+    smallest.map_or(ETHERNET_MTU, |mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 /// The tables of all bans, and what those of them are that are words in our memory.
@@ -320,6 +347,28 @@ impl PacketFilter for Filter {
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        let Some(until) = self.cookies.until()? else { return Ok(false) };
+        let now_ns = self.ticks.now_ns()?;
+        let hold_ns = self.settings.policy(now_ns)?.cookies.hold_ns;
+        let is_shadow = self.settings.shadow(now_ns)? & (1 << Reason::SynCookie.number()) != 0;
+        Ok(!is_shadow && flood::is_on(until, hold_ns, now_ns))
+    }
+
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        let mtu = smallest_mtu(&self.config.interfaces);
+        let mss = |headers| mtu.saturating_sub(headers);
+        self.cookies.offer(Offer { mss4: mss(40), mss6: mss(60), scale })
+    }
+
+    fn answer_for(&mut self, own: &[IpAddr]) -> Result<(), KernelError> {
+        self.cookies.answer_for(own)
+    }
+
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        self.cookies.missing()
     }
 
     fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {

@@ -6,6 +6,7 @@
 
 mod attach;
 mod bulk;
+mod cookies;
 mod diagnostics;
 mod drops;
 mod family;

@@ -60,7 +60,8 @@ impl Object {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
-        | Map::PerCpuArray(data)) = self.take(name)?
+        | Map::PerCpuArray(data)
+        | Map::ProgramArray(data)) = self.take(name)?
         else {
             return Err(missing(name));
         };

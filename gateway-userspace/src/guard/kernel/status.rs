@@ -18,7 +18,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    control::{Counter, InterfaceStatus, KernelStatus, MapStatus},
+    control::{CookieStatus, Counter, InterfaceStatus, KernelStatus, MapStatus},
     ipc::message::ReasonCount,
 };
 
@@ -98,6 +98,8 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
         maps,
         counters: filter.counters().unwrap_or_default().iter().filter_map(counter).collect(),
         events_lost: filter.gauges.events_lost().unwrap_or_default(),
+        // Told by who follows them with the kernel's settings.
+        syn_cookies: CookieStatus::default(),
     }
 }
 

@@ -378,6 +378,26 @@ pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     call(LINK_UPDATE, &mut attributes).map(drop)
 }
 
+/// Room for what a program may add to a frame.
+const GROWTH: usize = 256;
+
+/// Runs `program` on `frame` once; its answer and the frame as it left it.
+pub(super) fn test_frame(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+    let mut output = vec![0; frame.len() + GROWTH];
+    let mut attributes = TestRunAttr {
+        program: raw(program),
+        input_length: count_of(frame),
+        input: address(frame),
+        output_length: count_of(&output),
+        output: address_mut(&mut output),
+        repeat: 1,
+        ..TestRunAttr::default()
+    };
+    call(PROG_TEST_RUN, &mut attributes)?;
+    output.truncate(attributes.output_length as usize);
+    Ok((attributes.answer, output))
+}
+
 /// Runs `program` on `frame`, so many times; its last answer and the mean time of a run.
 pub(super) fn test_run(
     program: BorrowedFd<'_>,

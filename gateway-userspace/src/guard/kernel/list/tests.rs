@@ -264,7 +264,7 @@ fn wanted<K: Key>(make: impl Fn((u8, u8)) -> K, seeds: &[(u8, u8)]) -> HashMap<K
 }
 
 /// Runs the steps on one list, checking after each.
-fn walk<K: In, M: Marks<K>>(
+fn walk<K: In + std::fmt::Debug, M: Marks<K>>(
     steps: Vec<Step>,
     twin: &Twin,
     make: impl Fn((u8, u8)) -> K,
@@ -311,7 +311,7 @@ fn walk<K: In, M: Marks<K>>(
 }
 
 /// Breaks every write after `fuse`, then mends and goes on.
-fn break_off<K: In, M: Marks<K>>(
+fn break_off<K: In + std::fmt::Debug, M: Marks<K>>(
     (before, after): (&[(u8, u8)], &[(u8, u8)]),
     fuse: usize,
     twin: &Twin,
