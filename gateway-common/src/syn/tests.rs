@@ -120,7 +120,8 @@ fn shadow_counts_what_it_would_answer() {
     sample.settings.shadow = 1 << Reason::SynCookie.number();
     send(&twin, &sample, 1000, (NOW, NOW + SECOND));
     let verdict = judge(&syn_packet(), &sample.rules(), &twin, NOW + SECOND);
-    let expected = Verdict { action: Action::Pass, number: Reason::SynCookie.number(), shadow: true };
+    let expected =
+        Verdict { action: Action::Pass, number: Reason::SynCookie.number(), shadow: true };
     assert_eq!(verdict, expected);
 }
 

@@ -10,7 +10,7 @@ use gateway_userspace::{
 };
 
 use super::{
-    fixture::{DROP, Fixture, PASS, config, rows, forever, is_possible},
+    fixture::{DROP, Fixture, PASS, config, forever, is_possible, rows},
     frames::{V4, udp4},
 };
 
