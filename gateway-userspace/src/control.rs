@@ -11,11 +11,12 @@ use crate::sampled::{Icmp, Portion, Query};
 /// Bytes of one line, at most. Imports are sent in portions.
 pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Entries of one `BlockImport`, at most.
-pub const IMPORT_PORTION: usize = 10_000;
+/// Entries of one `ImportPart`, at most: adding them holds nobody up.
+pub const IMPORT_PORTION: usize = 4_000;
 
-/// Entries of one listing, at most: they fit a line even if all their texts need escapes.
-pub const LIST_PORTION: usize = 2_000;
+/// Entries of one listing, at most, but for several on one prefix: they fit a line even if all their notes
+/// need escapes, and gathering them holds nobody up.
+pub const LIST_PORTION: usize = 500;
 
 /// Bytes of a note, at most.
 pub const NOTE_BYTES: usize = 256;
@@ -38,11 +39,29 @@ pub enum Request {
         #[serde(default)]
         after: Option<IpNet>,
     },
-    BlockImport {
-        nets: Vec<IpNet>,
+    /// A list is to come, in parts; nothing of it is in force before its commit, and then all.
+    ImportBegin {
+        /// The list of this name is replaced.
+        name: String,
         ttl: Option<Duration>,
         note: String,
+        /// Leave out entries that may not be banned instead of refusing the list.
+        skip_invalid: bool,
     },
+    ImportPart {
+        ticket: u64,
+        nets: Vec<IpNet>,
+    },
+    ImportAbort {
+        ticket: u64,
+    },
+    ImportCommit {
+        ticket: u64,
+    },
+    ListRemove {
+        name: String,
+    },
+    Lists,
     AllowAdd {
         net: IpNet,
         note: String,
@@ -98,10 +117,27 @@ pub enum Response {
         #[serde(default)]
         more: bool,
     },
+    /// What the parts of a list are sent with.
+    Staged {
+        ticket: u64,
+    },
+    /// A list is in force.
     Imported {
-        added: usize,
-        known: usize,
+        given: u64,
+        /// After merging.
+        entries: usize,
+        /// Left out.
         refused: Vec<RefusedEntry>,
+        /// Further ones of these.
+        untold: usize,
+    },
+    /// A list is not in force, because of these entries.
+    Unfit {
+        refused: Vec<RefusedEntry>,
+        untold: usize,
+    },
+    Lists {
+        lists: Vec<List>,
     },
     Allows {
         allows: Vec<Allow>,
@@ -143,6 +179,29 @@ pub struct Ban {
     pub left: Option<u64>,
     /// Packets dropped by it.
     pub hits: u64,
+    /// Seconds since the last of them; `None` if none was.
+    #[serde(default)]
+    pub last_seen: Option<u64>,
+    /// Name of the list it is of; empty for a single ban.
+    #[serde(default)]
+    pub list: String,
+    pub note: String,
+}
+
+/// One list of bans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    pub name: String,
+    pub source: String,
+    /// Wall-clock seconds.
+    pub since: u64,
+    /// Seconds left; `None` for ever.
+    pub left: Option<u64>,
+    /// Entries it was given with.
+    pub given: u64,
+    /// Entries after merging.
+    pub entries: u64,
+    pub ipv4_addresses: u64,
     pub note: String,
 }
 

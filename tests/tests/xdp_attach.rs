@@ -246,7 +246,7 @@ fn half_written_folders_are_rebuilt_and_lost_maps_replaced() -> Result<()> {
     drop(start(&lab, &config)?);
     ensure!(leaked(&lab, 1)? == 0);
     let folder = pins.folders().pop().unwrap_or_default();
-    std::fs::remove_file(folder.join("BAN4_PREFIX"))?;
+    std::fs::remove_file(folder.join("BAN6_TAIL"))?;
     drop(start(&lab, &config)?);
     ensure!(leaked(&lab, 2)? == 0);
     ensure!(pins.folders().len() == 1, "the damaged folder is gone: {:?}", pins.folders());
@@ -274,7 +274,8 @@ fn damaged_maps_are_put_right_at_the_next_start() -> Result<()> {
     for (round, word) in [(0, 0), (10, u64::MAX - 1), (20, 0x0202_0202_0202_0200)] {
         drop(start(&lab, &config)?);
         overwrite::<{ size_of::<Settings>() / 8 }>(&pins, maps::SETTINGS, word)?;
-        for map in [maps::BAN4_SUMMARY, maps::BAN6_SUMMARY, maps::SKETCH, maps::CELLS] {
+        overwrite::<4>(&pins, maps::BAN4_SUMMARY, word)?;
+        for map in [maps::BAN6_FINE, maps::BAN6_COARSE, maps::SKETCH, maps::CELLS] {
             overwrite::<1>(&pins, map, word)?;
         }
         let mut filter = start(&lab, &config)?;

@@ -42,6 +42,9 @@ fn takes_every_command() {
         "block list --output json",
         "block import - --ttl 7d",
         "block import list.txt",
+        "block import list.txt --name drop --skip-invalid",
+        "block lists --output json",
+        "block unlist drop",
         "block export",
         "block why 192.0.2.1",
         "allow add 192.0.2.0/24",
@@ -121,6 +124,8 @@ fn ban() -> Ban {
         since: NOW.0 - 90,
         left: Some(30),
         hits: 12_345,
+        last_seen: Some(5),
+        list: String::new(),
         note: "evil\u{1b}[2J".to_owned(),
     }
 }

@@ -7,8 +7,8 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode,
-        Policy, Proxy, Rate, SynCookies, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
+        Mode, Policy, Proxy, Rate, SynCookies, Timeouts,
     },
     places,
 };
@@ -109,6 +109,7 @@ pub(super) fn bans() -> Bans {
         trust: Duration::from_mins(10),
         sources: 100_000,
         per_second: 100,
+        coverage: Coverage { ipv4: 5, ipv6: 1 },
         weights: Vec::new(),
     }
 }

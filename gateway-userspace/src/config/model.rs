@@ -182,8 +182,17 @@ pub struct Bans {
     pub sources: u32,
     /// Bans a second the proxy may cause, at most.
     pub per_second: u32,
+    /// How much of the Internet one list may cover.
+    pub coverage: Coverage,
     /// Strike weights that differ from the reason's default.
     pub weights: Vec<(Reason, u32)>,
+}
+
+/// Shares in percent: of all IPv4 addresses, of the IPv6 networks given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    pub ipv4: u32,
+    pub ipv6: u32,
 }
 
 /// `[guard]`: where the privileged process keeps its things.

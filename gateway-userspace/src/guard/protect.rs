@@ -81,6 +81,14 @@ impl Protected {
         found.cloned().or_else(|| self.supplier(net))
     }
 
+    /// Everything that is protected, and why.
+    pub(crate) fn all(&self) -> Vec<(IpNet, Protection)> {
+        let suppliers = self.suppliers.iter().flat_map(|(name, nets)| {
+            nets.iter().map(|net| (*net, Protection::Supplier(name.clone())))
+        });
+        self.fixed.iter().chain(&self.own).cloned().chain(suppliers).collect()
+    }
+
     /// Replaces the addresses of a supplier, and returns those that are new.
     pub(crate) fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<IpNet> {
         let nets: Vec<IpNet> =

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::{
     accounts::Accounts,
     address::of_this_machine,
+    bans::Lists,
     control,
     core::{Core, Parts, State},
     error::GuardError,
@@ -30,7 +31,7 @@ use super::{
     kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
     listeners,
-    store::Store,
+    store::{ListFolder, Store},
     sysctl::Follower,
     worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
@@ -90,7 +91,7 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
     let links = watch_links(&config.kernel);
-    let (mut kernel, state) = restore(&config)?;
+    let (mut kernel, state, lists) = restore(&config)?;
     let cookies = Follower::start(
         &config.kernel.syn_cookies,
         &config.guard.state,
@@ -102,7 +103,7 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, program, kernel, state, keeper, cookies };
+    let parts = Parts { config, text, program, kernel, state, lists, keeper, cookies };
     let core = serve(parts, &accounts, &run).await?;
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
@@ -128,8 +129,10 @@ fn watch_links(config: &Kernel) -> Option<Links> {
 }
 
 /// Everything that has to hold before a packet may reach a listener.
-fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
-    let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
+fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State, Lists), GuardError> {
+    let failed = |source| GuardError::Store { source };
+    let store = Store::open(&config.guard.state).map_err(failed)?;
+    let lists = ListFolder::open(&config.guard.state).map_err(failed)?;
     let own =
         of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
     let mut state = State::restore(config, store, &own);
@@ -149,8 +152,9 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
     state.reconcile(&mut *kernel)?;
     // Its failure leaves SYNs to the stack; the first look at our addresses says so.
     drop(kernel.answer_for(&own));
+    let lists = state.start_lists(config, lists, &*kernel)?;
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
-    Ok((kernel, state))
+    Ok((kernel, state, lists))
 }
 
 fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {

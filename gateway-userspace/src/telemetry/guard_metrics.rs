@@ -1,21 +1,20 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 32] = [
+const MEANINGS: [(&str, &str); 34] = [
     ("allows", "Allowed prefixes"),
-    (
-        "ban_capacity",
-        "Bans that the filter has room for, hosts and prefixes of both families together",
-    ),
+    ("ban_capacity", "Single bans that the filter has room for, both families together"),
     ("ban_refusals_total", "Bans that were not made"),
     ("ban_strike_to_drop_microseconds", "From a strike until the first packet was dropped for it"),
     ("ban_strike_to_map_microseconds", "From a strike until its ban was in the kernel"),
-    ("bans", "Bans in force"),
+    ("bans", "Single bans in force"),
     ("clock_jumps_total", "Jumps of the wall clock that expiries were set right for"),
     ("control_refused_total", "Connections to the control socket that were refused"),
     ("control_requests_total", "Commands served on the control socket"),
     ("drop_events_total", "Drops that the kernel sampled"),
     ("keys", "API keys, revoked ones included"),
+    ("list_entries", "Bans in force by lists, merged"),
+    ("lists", "Lists of bans"),
     ("memory_evictions_total", "Sources that had to go for others in what gateway why remembers"),
     ("offender_evictions_total", "Past offenders that had to go for others"),
     ("offenders", "Sources whose past bans still count"),

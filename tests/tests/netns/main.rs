@@ -3,6 +3,7 @@
 
 mod ban;
 mod limit;
+mod lists;
 mod protect;
 mod returning;
 mod sandbox;

@@ -2,6 +2,7 @@
 //! strikes. A ban is in force when the kernel holds it; the store follows by [`Change`]s.
 
 mod judge;
+mod lists;
 mod offenders;
 mod score;
 mod table;
@@ -18,6 +19,10 @@ use ipnet::IpNet;
 
 pub(crate) use self::{
     judge::{Judge, Judgement, Sentence, Standing, Strike},
+    lists::{
+        Done, Header, ListError, Lists, Named, NamedList, NetSet, Reply, Unfit,
+        is_name as is_list_name,
+    },
     offenders::{Offender, Offenders},
     table::{Ban, BanTable},
 };
@@ -38,7 +43,7 @@ pub(crate) enum BanError {
     #[error("{net} is not banned: {protected} is protected, because {why}")]
     Protected { net: IpNet, protected: IpNet, why: Protection },
     #[error(
-        "{net} is not banned: the list holds {capacity} bans, as many as it can; remove some or raise [kernel.capacity]"
+        "{net} is not banned: the list holds {capacity} bans, as many as it can; remove some or raise dynamic in [kernel.capacity]"
     )]
     Full { net: IpNet, capacity: usize },
     #[error("{net} is not banned: the time is zero")]
@@ -118,7 +123,7 @@ pub(crate) struct BanList {
 
 impl BanList {
     pub(crate) fn new(judge: Judge, protected: Protected, capacity: Capacity) -> Self {
-        let both_families = 2 * (u64::from(capacity.hosts) + u64::from(capacity.prefixes));
+        let both_families = 2 * u64::from(capacity.dynamic);
         Self {
             table: BanTable::default(),
             judge,

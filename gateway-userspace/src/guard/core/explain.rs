@@ -64,10 +64,11 @@ impl Core {
         let address = canonical(address);
         let (net, now) = (source(address), clock::now());
         let ban = self.bans.table().covering_address(address);
+        let ban = ban.map(|(net, ban)| self.shown(net, ban));
         Why {
             subject: address.to_string(),
             findings: self.findings(address),
-            ban: ban.map(|(net, ban)| self.shown(net, ban)),
+            ban: ban.or_else(|| self.listed(address, self.wall())),
             strikes: self.memory.strikes(net, now),
             drops: self.memory.drops(net, clock::monotonic_ns()),
             proxy: Told::default(),
@@ -94,6 +95,13 @@ impl Core {
             let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
             findings.push(format!("{banned} is banned {how_long} (by {by}: {why})"));
         }
+        if let Some(listed) = self.listed(address, self.wall()) {
+            let left = listed.left.map(Duration::from_secs);
+            let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
+            let crate::control::Ban { net, list, source, .. } = listed;
+            findings.push(format!("{net} is banned {how_long} (by {source}: list {list})"));
+        }
+        findings.extend(self.held_against(address));
         if let Some((protected, why)) = self.bans.protected().covering(address.into()) {
             findings.push(format!("{protected} is protected from bans, because {why}"));
         }
@@ -156,6 +164,8 @@ impl Core {
         let single = [
             ("bans", count(self.bans.table().len())),
             ("ban_capacity", count(self.bans.capacity())),
+            ("lists", count(self.lists.named().len())),
+            ("list_entries", self.lists.named().values().map(|list| count(list.nets.len())).sum()),
             ("strike_bans_total", self.counts.strike_bans),
             ("strikes_total", self.counts.strikes),
             ("trusts_total", self.counts.trusts),

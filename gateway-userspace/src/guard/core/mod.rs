@@ -3,6 +3,7 @@
 
 mod answers;
 mod explain;
+mod lists;
 mod proxy;
 mod watch;
 
@@ -19,7 +20,7 @@ use super::{
     accounts::Accounts,
     address::of_this_machine,
     allows::AllowList,
-    bans::{BanError, BanList, Judge, Offenders},
+    bans::{BanError, BanList, Judge, Lists, Named, Offenders},
     control::Door,
     error::GuardError,
     events::Memory,
@@ -27,7 +28,7 @@ use super::{
     keys::KeyRing,
     listeners::{self, Listening},
     protect::Protected,
-    store::{Change, Store, Stored},
+    store::{Change, ListFolder, Store, Stored},
     sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     watch::Watch,
@@ -69,6 +70,7 @@ pub(super) struct Core {
     program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
+    lists: Lists,
     allows: AllowList,
     keys: KeyRing,
     store: Store,
@@ -161,6 +163,19 @@ impl State {
         info!(?reconciled, "bans restored");
         Ok(())
     }
+
+    /// Puts the stored lists in force.
+    pub(super) fn start_lists(
+        &self,
+        config: &Config,
+        stored: (ListFolder, Named),
+        kernel: &dyn PacketFilter,
+    ) -> Result<Lists, GuardError> {
+        let wall = self.time.wall(clock::wall());
+        let bounds = (config.kernel.capacity, config.bans.coverage);
+        Lists::start(stored, bounds, kernel.bulk(), self.bans.protected().all(), wall)
+            .map_err(|source| GuardError::Kernel { source })
+    }
 }
 
 /// What a core is joined from.
@@ -171,13 +186,14 @@ pub(super) struct Parts {
     pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
+    pub(super) lists: Lists,
     pub(super) keeper: Keeper,
     pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, keeper, cookies } = parts;
+        let Parts { config, text, program, kernel, state, lists, keeper, cookies } = parts;
         let now = clock::now();
         Self {
             config,
@@ -185,6 +201,7 @@ impl Core {
             program,
             kernel: Kernel(kernel),
             bans: state.bans,
+            lists,
             allows: state.allows,
             keys: state.keys,
             store: state.store,
@@ -265,6 +282,7 @@ impl Core {
         if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
             self.tend(now);
         }
+        self.tick_lists(wall);
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         self.watch.tick();
@@ -329,6 +347,7 @@ impl Core {
         self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
+            self.shift_lists(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }

@@ -26,33 +26,43 @@ fn a_command_is_answered_when_the_kernel_holds_it_and_durable_when_the_disk_does
     assert_eq!(stored.bans.len(), 1);
 }
 
-#[test]
-fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
-    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
-    let nets: Vec<IpNet> =
-        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + n).to_be_bytes()).into()).collect();
-    // The longest that JSON makes of a byte.
-    let note = "\u{1}".repeat(256);
-    let import = Request::BlockImport { nets: nets.clone(), ttl: None, note };
-    let Outcome::Stored(Response::Imported { added: 10_000, .. }, _) = ask(&mut core, import)
-    else {
-        panic!("not imported");
+/// Waits for what another thread does.
+fn later(outcome: Outcome) -> Response {
+    let Outcome::Later(answer) = outcome else { panic!("{outcome:?}") };
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+}
+
+fn import(core: &mut Core, name: &str, nets: &[IpNet], skip_invalid: bool) -> Response {
+    let begin = Request::ImportBegin {
+        name: name.to_owned(),
+        ttl: None,
+        // The longest that JSON makes of a byte.
+        note: "\u{1}".repeat(256),
+        skip_invalid,
     };
-    let mut seen = Vec::new();
+    let Outcome::Now(Response::Staged { ticket }) = ask(core, begin) else { panic!("no ticket") };
+    for part in nets.chunks(crate::control::IMPORT_PORTION) {
+        let part = Request::ImportPart { ticket, nets: part.to_vec() };
+        assert!(matches!(ask(core, part), Outcome::Now(Response::Staged { .. })));
+    }
+    later(ask(core, Request::ImportCommit { ticket }))
+}
+
+fn listed(core: &mut Core) -> Vec<crate::control::Ban> {
+    let mut seen: Vec<crate::control::Ban> = Vec::new();
     loop {
-        let after = seen.last().copied();
-        let Outcome::Now(response) = ask(&mut core, Request::BlockList { after }) else {
+        let after = seen.last().map(|ban| ban.net);
+        let Outcome::Now(response) = ask(core, Request::BlockList { after }) else {
             panic!("no list");
         };
         let line = serde_json::to_vec(&response).unwrap();
         assert!(line.len() < crate::control::LINE_BYTES, "{} bytes", line.len());
         let Response::Bans { bans, more } = response else { panic!("no list") };
-        seen.extend(bans.iter().map(|ban| ban.net));
+        seen.extend(bans);
         if !more {
-            break;
+            return seen;
         }
     }
-    assert_eq!(seen, nets);
 }
 
 #[test]
@@ -107,17 +117,62 @@ fn fitting(core: &mut Core, request: Request) -> Response {
 }
 
 #[test]
-fn an_import_takes_the_good_and_names_the_bad() {
+fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
+    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
+    let nets: Vec<IpNet> =
+        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + 2 * n).to_be_bytes()).into()).collect();
+    assert!(matches!(import(&mut core, "a", &nets, false), Response::Imported { .. }));
+    assert!(matches!(import(&mut core, "b", &nets[2000..3000], false), Response::Imported { .. }));
+    ask(&mut core, Request::BlockAdd { net: nets[2500], ttl: None, note: String::new() });
+    let seen = listed(&mut core);
+    let mut expected = [&nets[..], &nets[2000..3000], &nets[2500..2501]].concat();
+    expected.sort();
+    assert_eq!(seen.iter().map(|ban| ban.net).collect::<Vec<_>>(), expected);
+    let of = |list: &str| seen.iter().filter(|ban| ban.list == list).count();
+    assert_eq!((of("a"), of("b"), of("")), (10_000, 1000, 1));
+}
+
+#[test]
+fn a_list_is_loaded_whole_or_not_at_all() {
     let (_folder, mut core) = core();
-    let nets = vec![net("192.0.2.1/32"), net("127.0.0.0/8"), net("192.0.2.1/32")];
-    let import = Request::BlockImport { nets, ttl: None, note: String::new() };
-    let Outcome::Stored(Response::Imported { added, known, refused }, _) = ask(&mut core, import)
-    else {
-        panic!("not imported");
+    let good = vec![net("192.0.2.1/32"), net("198.51.100.0/24")];
+    assert!(matches!(
+        import(&mut core, "drop", &good, false),
+        Response::Imported { entries: 2, .. }
+    ));
+    let bad = vec![net("203.0.113.1/32"), net("127.0.0.0/8")];
+    let Response::Unfit { refused, untold: 0 } = import(&mut core, "drop", &bad, false) else {
+        panic!("taken");
     };
-    assert_eq!((added, known), (1, 1));
     assert_eq!(refused[0].net, net("127.0.0.0/8"));
     assert!(refused[0].why.contains("loopback"), "{}", refused[0].why);
+    assert_eq!(listed(&mut core).iter().map(|ban| ban.net).collect::<Vec<_>>(), good);
+    let Response::Imported { given: 2, entries: 1, refused, .. } =
+        import(&mut core, "drop", &bad, true)
+    else {
+        panic!("not taken");
+    };
+    assert_eq!(refused.len(), 1);
+    assert_eq!(listed(&mut core)[0].net, bad[0]);
+}
+
+#[test]
+fn an_address_of_a_list_can_be_lifted_and_the_list_taken_away() {
+    let (folder, mut core) = core();
+    import(&mut core, "drop", &[net("192.0.2.0/30")], false);
+    let lifted = later(ask(&mut core, Request::BlockRemove { net: net("192.0.2.1/32") }));
+    assert!(matches!(&lifted, Response::Done { message } if message.contains("allow add")));
+    let left: Vec<IpNet> = listed(&mut core).iter().map(|ban| ban.net).collect();
+    assert_eq!(left, [net("192.0.2.0/32"), net("192.0.2.2/31")]);
+    let why = core.why_address([192, 0, 2, 2].into());
+    assert_eq!(why.ban.unwrap().list, "drop");
+    assert!(why.findings.iter().any(|finding| finding.contains("list drop")), "{:?}", why.findings);
+    assert_eq!(ListFolder::open(folder.path()).unwrap().1["drop"].nets.len(), 2);
+    later(ask(&mut core, Request::ListRemove { name: "drop".to_owned() }));
+    assert!(listed(&mut core).is_empty());
+    assert!(ListFolder::open(folder.path()).unwrap().1.is_empty());
+    let gone = ask(&mut core, Request::ListRemove { name: "drop".to_owned() });
+    assert!(matches!(gone, Outcome::Now(Response::Refused { .. })));
 }
 
 #[test]
@@ -182,7 +237,7 @@ fn notes_and_portions_have_bounds() {
     let long = Request::BlockAdd { net: net("192.0.2.1/32"), ttl: None, note: "x".repeat(257) };
     assert!(matches!(ask(&mut core, long), Outcome::Now(Response::Refused { .. })));
     let nets = vec![net("192.0.2.1/32"); crate::control::IMPORT_PORTION + 1];
-    let large = Request::BlockImport { nets, ttl: None, note: String::new() };
+    let large = Request::ImportPart { ticket: 1, nets };
     assert!(matches!(ask(&mut core, large), Outcome::Now(Response::Refused { .. })));
 }
 
@@ -290,10 +345,20 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
         sender,
     );
     let kernel = Box::new(testing::FakeKernel::default());
+    let lists = ListFolder::open(folder.path()).unwrap();
+    let lists = state.start_lists(&config, lists, &*kernel).unwrap();
     let cookies =
         Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
-    let parts =
-        Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper, cookies };
+    let parts = Parts {
+        config,
+        text: String::new(),
+        program: [0; 32],
+        kernel,
+        state,
+        lists,
+        keeper,
+        cookies,
+    };
     (folder, Core::new(parts, Vec::new(), &accounts))
 }
 

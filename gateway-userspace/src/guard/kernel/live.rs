@@ -157,9 +157,8 @@ impl Filter {
 
     fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
         let value = self.tables.find(set, canonical(net))?;
-        Ok(value.map_or(Ok(Record::default()), |value| {
-            self.ticks.now_ns().map(|now_ns| record_at(now_ns, &value))
-        })?)
+        let record = value.map(|value| record_at(self.ticks.about_now_ns(), &value));
+        Ok(record.unwrap_or_default())
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -269,7 +268,7 @@ impl PacketFilter for Filter {
     }
 
     fn met_by(&self, address: IpAddr) -> Result<Vec<Met>, KernelError> {
-        let now_ns = self.ticks.now_ns()?;
+        let now_ns = self.ticks.about_now_ns();
         let mut met = Vec::new();
         for set in [BanSet::Dynamic, self.settings.generation()] {
             for net in around(address.to_canonical()) {

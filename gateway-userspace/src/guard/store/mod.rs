@@ -1,8 +1,10 @@
 //! What outlives the guard: bans, allowed prefixes, keys, past offences, and the last time seen.
 //!
-//! One file, one writer: a thread of its own, because each commit waits for the disk.
+//! One file, one writer: a thread of its own, because each commit waits for the disk. Bulk lists
+//! have files of their own.
 
 mod database;
+mod lists;
 mod record;
 mod writer;
 
@@ -10,7 +12,10 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-pub(crate) use self::writer::{Durable, Store};
+pub(crate) use self::{
+    lists::ListFolder,
+    writer::{Durable, Store},
+};
 use super::{
     allows::Allow,
     bans::{Ban, Offender},
@@ -60,6 +65,12 @@ pub enum StoreError {
     Busy { path: PathBuf },
     #[error("the disk of the store {path} is full; make room, it is tried again every few seconds")]
     DiskFull { path: PathBuf },
+    #[error("reading or writing the list {path}")]
+    List {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("using the store {path}")]
     Database {
         path: PathBuf,

@@ -1,6 +1,9 @@
 //! "A clear mark ⇒ no entry covers it", checked at every single write by a twin of the kernel.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use gateway_common::{
     cover::{self, Detail4, Place6},
@@ -13,7 +16,7 @@ use crate::guard::kernel::marks::{Cells, Counted4, Counted6, Sheet4, Sheet6};
 
 const CAPACITY: usize = 12;
 
-/// What the kernel would see. Every write that clears checks the invariant.
+/// What the kernel would see. Every write checks the invariant.
 #[derive(Debug, Default)]
 struct World {
     v4: HashMap<BanKey<4>, BanValue>,
@@ -36,19 +39,27 @@ impl World {
     }
 
     fn check(&self) {
-        self.v4.keys().for_each(|key| self.check4(key));
-        self.v6.keys().for_each(|key| self.check6(key.address, key.length));
-        self.tail.keys().for_each(|key| {
-            self.check6(key.path.address, u8::try_from(key.length()).unwrap());
-        });
+        assert_eq!(self.missed(), HashSet::new());
+    }
+
+    /// Entries that packets are not sent to.
+    fn missed(&self) -> HashSet<String> {
+        let v4 = self.v4.keys().filter(|key| !self.is_met4(key)).map(|key| format!("{key:?}"));
+        let v6 = self.v6.keys().filter(|key| !self.is_met6(key.address, key.length));
+        let tail = self
+            .tail
+            .keys()
+            .filter(|key| !self.is_met6(key.path.address, u8::try_from(key.length()).unwrap()));
+        v4.chain(v6.map(|key| format!("{key:?}")))
+            .chain(tail.map(|key| format!("{key:?}")))
+            .collect()
     }
 
     /// Every packet of the prefix is sent on to a look-up that finds it.
-    fn check4(&self, key: &BanKey<4>) {
+    fn is_met4(&self, key: &BanKey<4>) -> bool {
         let (first, count) = cover::range4(key.address, key.length);
-        for bucket in first..first + count {
+        (first..first + count).all(|bucket| {
             let (group, bit) = cover::summary4(bucket);
-            assert!(self.word(SUMMARY, group * 4) & bit != 0, "{key:?}: its summary is clear");
             let (word, shift) = cover::detail4(BanSet::Dynamic, bucket);
             let detail = Detail4((self.word(DETAIL, word) >> shift) as u16);
             let is_sent = match key.length {
@@ -56,19 +67,18 @@ impl World {
                 25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
                 _ => detail.cover() >= u32::from(key.length),
             };
-            assert!(is_sent, "{key:?}: its detail is {detail:?}");
-        }
+            self.word(SUMMARY, group * 4) & bit != 0 && is_sent
+        })
     }
 
-    fn check6(&self, address: [u8; 16], length: u8) {
+    fn is_met6(&self, address: [u8; 16], length: u8) -> bool {
         let (table, bucket, kind) = match cover::place6(length) {
             Place6::Fine(kind) => (FINE, cover::fine6(address), kind),
             Place6::Coarse(kind) => (COARSE, cover::coarse6(address), kind),
             Place6::Wide(_) => (COARSE, cover::coarse6(address), cover::Kinds6::OTHER),
         };
         let (word, shift) = cover::kinds6(BanSet::Dynamic, bucket);
-        let kinds = self.word(table, word) >> shift & 0xff;
-        assert!(kinds & u64::from(kind) != 0, "{address:?}/{length}: its kinds are {kinds:b}");
+        self.word(table, word) >> shift & u64::from(kind) != 0
     }
 
     fn burn(&mut self) -> Result<(), KernelError> {
@@ -121,14 +131,13 @@ impl Cells for TwinCells {
 
     fn change(&self, word: u32, mask: u64, bits: u64) {
         let mut world = self.twin.world();
-        let old = world.word(self.table, word);
-        let new = (old & !mask) | (bits & mask);
+        let new = (world.word(self.table, word) & !mask) | (bits & mask);
+        // An entry may be there and not marked yet: it does not hold yet. But none that held may
+        // be lost by a write.
+        let before = world.missed();
         world.words.insert((self.table, word), new);
-        // An entry that is there without its mark yet does not hold yet; but a mark that goes must
-        // find its entry gone.
-        if old & !new != 0 {
-            world.check();
-        }
+        let lost: Vec<String> = world.missed().difference(&before).cloned().collect();
+        assert!(lost.is_empty(), "lost by a write: {lost:?}");
     }
 }
 
@@ -214,7 +223,7 @@ impl<K: In> Entries<K, BanValue> for Twin {
 
 /// A few prefixes that nest and share neighbourhoods.
 fn key4((site, length): (u8, u8)) -> BanKey<4> {
-    let length = [15, 18, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
+    let length = [19, 21, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
     let address = 0x0a00_0000 | u32::from(site & 3) << 8 | u32::from(site & 0xf0);
     BanKey::new(
         BanSet::Dynamic,
@@ -332,7 +341,7 @@ fn break_off<K: In + std::fmt::Debug, M: Marks<K>>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn a_clear_mark_means_no_ban_at_every_step(
