@@ -219,6 +219,15 @@ pub(crate) fn is_too_wide(net: IpNet) -> bool {
     net.prefix_len() < widest
 }
 
+/// Drops since the filter was loaded that nobody is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Untold {
+    /// The ring had no room.
+    pub lost: u64,
+    /// As many as `kernel.events` were sampled in that second already.
+    pub unsampled: u64,
+}
+
 /// What a reconciliation changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reconciled {
@@ -310,6 +319,10 @@ pub trait PacketFilter {
     fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
     fn shadow_orders(&self) -> ShadowOrders;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
+    /// Drops that were not sampled, or got lost on the way up.
+    fn untold(&self) -> Result<Untold, KernelError> {
+        Ok(Untold::default())
+    }
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.
     fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;

@@ -26,7 +26,7 @@ use super::{
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
         BulkFilter, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record, ShadowOrders,
-        check_width,
+        Untold, check_width,
     },
     marks::{Sheet4, Sheet6},
     netlink,
@@ -414,6 +414,10 @@ impl PacketFilter for Filter {
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
         self.gauges.counters()
+    }
+
+    fn untold(&self) -> Result<Untold, KernelError> {
+        self.gauges.untold()
     }
 
     fn status(&self) -> KernelStatus {
