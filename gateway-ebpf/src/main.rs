@@ -97,7 +97,7 @@ fn finish(
         Action::Transmit => xdp_action::XDP_TX,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(packet, verdict, settings, now);
+        events::report(context, packet, verdict, settings, now);
     }
     action
 }

@@ -192,6 +192,11 @@ impl<'a> Gateway<'a> {
         !matches!(stat, Some(Ok(stat)) if !stat.contains(") Z "))
     }
 
+    /// Where commands ask.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Runs a command that talks to this gateway.
     pub fn cli(&self, arguments: &[&str]) -> Result<Outcome> {
         let mut command = Command::new(&self.binary);

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod arp;
 pub mod eth;
+mod extent;
 mod findings;
 pub mod ipv4;
 pub mod ipv6;
@@ -14,8 +15,8 @@ mod neighbour;
 pub mod transport;
 pub mod vlan;
 
-pub use self::findings::Findings;
 pub(crate) use self::neighbour::is_link_local as link_local;
+pub use self::{extent::headers_end, findings::Findings};
 use crate::Reason;
 
 /// Bounds-checked reads of a frame: the only way in to its bytes.

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Durat
 
 use gateway_common::{Class, Reason};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, Service},
+    config::model::{
+        Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies,
+    },
     guard::kernel::{BanSource, Bulk, KernelBan, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -111,6 +113,15 @@ pub(super) fn plain(pins: &Path) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 100_000,
+        // What they do to a SYN depends on all before it.
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: PLENTY,
+            hold: Duration::from_secs(10),
+            most: PLENTY,
+            timestamps: false,
+            veth: false,
+        },
         capacity: Capacity {
             hosts: 256,
             prefixes: 256,

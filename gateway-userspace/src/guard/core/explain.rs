@@ -177,6 +177,7 @@ impl Core {
     fn metrics(&self) -> Vec<GuardMetric> {
         let (judge, store) = (self.bans.judge(), self.store.reading());
         let (scores, keeper) = (judge.scores(), self.keeper.counts());
+        let untold = self.kernel.0.untold().unwrap_or_default();
         let single = [
             ("bans", count(self.bans.table().len())),
             ("ban_capacity", count(self.bans.capacity())),
@@ -194,6 +195,11 @@ impl Core {
             ("allows", count(self.allows.kernel_allows().len())),
             ("keys", count(self.keys.len())),
             ("drop_events_total", self.memory.drop_events()),
+            ("drop_events_lost_total", untold.lost),
+            ("drop_events_unsampled_total", untold.unsampled),
+            ("event_subscribers", count(self.watch.subscribers())),
+            ("event_subscribers_refused_total", self.watch.refused()),
+            ("events_unread_total", self.watch.lost()),
             ("memory_evictions_total", self.memory.evicted()),
             ("store_errors_total", store.errors),
             ("store_lost_total", store.lost),
