@@ -14,7 +14,9 @@ pub type Group4 = [u64; 4];
 pub const SUMMARY4_GROUPS: u32 = 1 << 18;
 
 /// Words of the details of IPv4 /24s, four /24s a word, one set after the other.
-pub const DETAIL4_WORDS: u32 = (BanSet::COUNT as u32) << DETAIL4_LOG;
+pub const DETAIL4_WORDS: u32 = 3 << DETAIL4_LOG;
+
+const _: () = assert!(BanSet::COUNT == 3);
 
 /// Words of one set, as a power of two.
 const DETAIL4_LOG: u32 = 22;

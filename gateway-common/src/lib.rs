@@ -1,7 +1,8 @@
 //! What the kernel program and the daemons share, `no_std` and free of side effects:
 //! the packet parser, the verdict, the numbered reasons and the layout of the maps.
 //!
-//! Reading order: [`packet`] → [`verdict`] (with [`summary`], [`cover`] and [`limit`]) → [`reason`];
+//! Reading order: [`packet`] → [`verdict`] (with [`summary`], [`cover`], [`limit`] and [`syn`]) →
+//! [`reason`];
 //! [`maps`] and [`event`] are the contract between kernel and userspace.
 #![no_std]
 #![warn(missing_docs)]
@@ -21,6 +22,7 @@ pub mod maps;
 pub mod packet;
 pub mod reason;
 pub mod summary;
+pub mod syn;
 #[cfg(test)]
 mod twin;
 pub mod verdict;

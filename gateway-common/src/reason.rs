@@ -166,6 +166,18 @@ reasons! {
     IcmpClosed = 48, "icmp_closed", Packet, 0, 0, "ICMP that is not needed";
     /// An IP protocol that is not served, under the closed policy.
     ProtocolClosed = 49, "protocol_closed", Packet, 0, 0, "IP protocol is not served";
+    /// SYNs flood in: this one was answered with a cookie and never reached the stack.
+    SynCookie = 50, "syn_cookie", Packet, 0, 0, "SYN answered with a cookie";
+    /// SYNs flood in, and this one was left to the stack: not to an address of this machine, with
+    /// IP options or fragmented, or the kernel made no cookie for it.
+    SynStack = 51, "syn_stack", Packet, 0, 0, "SYN left to the stack while cookies are on";
+    /// A SYN whose IPv4 or TCP checksum is wrong, while cookies are on: an answer would go to
+    /// whatever address the damage made.
+    SynChecksum = 52, "syn_checksum", Packet, 0, 0, "SYN with a wrong checksum while cookies are on";
+    /// A SYN that carries data, while cookies are on: a cookie keeps none, and large SYNs flood.
+    SynData = 53, "syn_data", Packet, 0, 0, "SYN with data while cookies are on";
+    /// A SYN above `kernel.syn_cookies.most`: answers to forged sources hit the innocent.
+    SynCap = 54, "syn_cap", Packet, 0, 0, "SYN over the limit of cookie answers";
 
     /// The peer did not speak TLS, or not one we accept.
     TlsHandshake = 100, "tls_handshake", Request, 0, 5, "TLS handshake failed";

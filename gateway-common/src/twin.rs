@@ -11,6 +11,7 @@ use crate::{
         TailKey, port_bit, port_word,
     },
     summary::{ALLOW, position},
+    syn::SynTables,
     verdict::{
         AllowTables, BanEntry, BanTables, Bitmap, BitmapTables, FlowTables, LimitTables,
         PolicyTables, Rules,
@@ -79,6 +80,7 @@ pub(crate) struct Twin {
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
     insert: TwinCell,
     allow: TwinCell,
+    syns: [TwinCell; 4],
     pub(crate) ports: HashMap<u32, u64>,
     pub(crate) flows: RefCell<HashMap<FlowKey, u64>>,
     /// Flows the socket table vouches for.
@@ -129,11 +131,11 @@ impl Twin {
             self.summary4.entry(group).or_default()[usize::from(set.number())] |= bit;
             let (word, shift) = cover::detail4(set, bucket);
             let word = self.detail4.entry(word).or_default();
-            let detail = Detail4((*word >> shift) as u16);
+            let detail = Detail4(u16::try_from(*word >> shift & 0xffff).unwrap());
             let detail = if length > 24 {
                 Detail4(detail.0 | Detail4::inside(length))
             } else {
-                detail.covered_by(length.max(detail.cover() as u8))
+                detail.covered_by(length.max(u8::try_from(detail.cover()).unwrap()))
             };
             *word = *word & !(0xffff << shift) | u64::from(detail.0) << shift;
         }
@@ -308,6 +310,14 @@ impl LimitTables for Twin {
 
     fn insert_cell(&self) -> Option<TwinCell> {
         Some(self.insert.clone())
+    }
+}
+
+impl SynTables for Twin {
+    type SynCell = TwinCell;
+
+    fn syn_cell(&self, index: u32) -> Option<TwinCell> {
+        self.syns.get(index as usize / 8).cloned()
     }
 }
 

@@ -1,9 +1,9 @@
-//! The one bounds-checked read of packet bytes.
+//! The one bounds-checked read of packet bytes, and the one write.
 
 use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;
-use gateway_common::packet::PacketBytes;
+use gateway_common::{packet::PacketBytes, syn::reply::PacketSpace};
 
 /// Offsets past this are refused: the verifier wants a bound, and no header chain the parser
 /// walks is longer (two VLAN tags, IPv6, eight extension headers of 2 KiB).
@@ -16,9 +16,19 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Volatile reads: the compiler would else pass both pointers to a function in place of the
+    /// context, cut to the 32 bits they have in the context's type.
     #[inline(always)]
+    #[expect(unsafe_code, reason = "read of the context")]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self::between(context.data(), context.data_end())
+        // SAFETY: the context is this run's.
+        let (start, end) =
+            unsafe { (&raw const (*context.ctx).data, &raw const (*context.ctx).data_end) };
+        // SAFETY: the same; the verifier makes pointers of these words.
+        let start = unsafe { start.read_volatile() };
+        // SAFETY: the same.
+        let end = unsafe { end.read_volatile() };
+        Self::between(start as usize, end as usize)
     }
 
     #[inline(always)]
@@ -105,4 +115,16 @@ fn word(address: usize) -> u32 {
         );
     }
     word as u32
+}
+
+impl PacketSpace for Frame {
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the one write of packet memory")]
+    fn write<const N: usize>(&mut self, offset: usize, bytes: &[u8; N]) -> bool {
+        let Some(first) = self.inside(offset, N) else { return false };
+        // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
+        // have no alignment.
+        unsafe { *(first as *mut [u8; N]) = *bytes };
+        true
+    }
 }

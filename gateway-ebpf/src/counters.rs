@@ -3,15 +3,14 @@
 use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
 use gateway_common::{
     maps::{Settings, counter_index},
-    packet::PacketBytes,
     verdict::Verdict,
 };
 
-use crate::{access::Frame, maps};
+use crate::maps;
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "write to a per-CPU map value")]
-pub(crate) fn count(context: &XdpContext, frame: &Frame, verdict: &Verdict, settings: &Settings) {
+pub(crate) fn count(context: &XdpContext, length: usize, verdict: &Verdict, settings: &Settings) {
     // `nothing` is zero, but the verifier need not follow each reason from here on.
     let reason = u32::from(verdict.number) ^ settings.nothing as u32;
     let slot = maps::INTERFACES.get(interface(context)).copied().unwrap_or(0);
@@ -19,7 +18,7 @@ pub(crate) fn count(context: &XdpContext, frame: &Frame, verdict: &Verdict, sett
     // SAFETY: the value belongs to this CPU, and nothing else on it runs this program meanwhile.
     let count = unsafe { &mut *count };
     count.packets += 1;
-    count.bytes += frame.length() as u64;
+    count.bytes += length as u64;
     count.shadow_packets += u64::from(verdict.shadow);
 }
 

@@ -17,6 +17,7 @@ mod egress;
 mod events;
 mod maps;
 mod scratch;
+mod syn;
 mod tables;
 mod time;
 
@@ -27,8 +28,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use gateway_common::{
-    maps::LAYOUT_VERSION,
-    verdict::{self, Action, Rules},
+    Reason,
+    maps::{LAYOUT_VERSION, Settings},
+    packet::{self, Packet, PacketBytes as _},
+    syn as cookies,
+    verdict::{self, Action, Desk, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -46,14 +50,54 @@ fn gateway(context: XdpContext) -> u32 {
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
     let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
-    let verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
-    counters::count(&context, &frame, &verdict, settings);
+    let mut verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
+    if verdict.action == Action::Transmit {
+        syn::hand_over(&context);
+        verdict = cookies::unanswered(Reason::SynStack, &rules);
+    }
+    finish(&context, (&desk.packet, frame.length()), &verdict, settings, now)
+}
+
+/// Answers the SYN that the filter handed over. A program of its own: the verifier gives both half
+/// a kilobyte of stack, and a kernel without cookies need not load this one. It reads the packet
+/// anew: the filter before it may be that of an earlier gateway, whose desk is another.
+#[xdp]
+fn syn_cookies(context: XdpContext) -> u32 {
+    let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
+    let now = time::now(settings);
+    let slot = settings.policy_slot(now);
+    let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
+    let rules = Rules { settings, policy, slot };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    *desk = Desk::empty();
+    let frame = Frame::new(&context);
+    let length = frame.length();
+    packet::parse_into(&frame, &mut desk.packet);
+    let verdict = match syn::answer(&context, &desk.packet, &rules, now) {
+        Ok(()) => cookies::answered(),
+        Err(reason) => cookies::unanswered(reason, &rules),
+    };
+    finish(&context, (&desk.packet, length), &verdict, settings, now)
+}
+
+/// Counts, reports, and tells the kernel. The frame may be another by now: its length is that of
+/// what came.
+#[inline(always)]
+fn finish(
+    context: &XdpContext,
+    (packet, length): (&Packet, usize),
+    verdict: &Verdict,
+    settings: &Settings,
+    now: u64,
+) -> u32 {
+    counters::count(context, length, verdict, settings);
     let action = match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(&desk.packet, &verdict, settings, now);
+        events::report(packet, verdict, settings, now);
     }
     action
 }

@@ -3,15 +3,15 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 use gateway_common::{
     cover::{self, Group4},
     limit,
     maps::{
-        BanKey, BanValue, CELL_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES, EventTokens,
-        FlowKey, INTERFACE_INDEXES, LimitKey, MMAPABLE, NO_PREALLOC, POLICY_SLOTS, PORT_WORDS,
-        Policy, REASONS, Settings, TailPath,
+        BanKey, BanValue, CELL_WORDS, COOKIE_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES,
+        EventTokens, FlowKey, INTERFACE_INDEXES, LimitKey, MMAPABLE, NO_PREALLOC, OWN_ADDRESSES,
+        POLICY_SLOTS, PORT_WORDS, Policy, REASONS, Settings, TailPath,
     },
     summary::ALLOW,
 };
@@ -48,6 +48,12 @@ pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::SKETCH_CELLS, 0);
 pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]
 pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
+#[map]
+pub(crate) static COOKIES: Array<u64> = Array::pinned(COOKIE_WORDS, 0);
+#[map]
+pub(crate) static OWN: HashMap<[u8; 16], u64> = HashMap::pinned(OWN_ADDRESSES, 0);
+#[map]
+pub(crate) static SYN_PROGRAM: ProgramArray = ProgramArray::pinned(1, 0);
 #[map]
 pub(crate) static PORTS: Array<u64> = Array::pinned(POLICY_SLOTS * PORT_WORDS, 0);
 #[map]

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 /// Bytes of one line, at most. Imports are sent in portions.
 pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Entries of one `BlockImport`, at most.
-pub const IMPORT_PORTION: usize = 10_000;
+/// Entries of one `ImportPart`, at most: adding them holds nobody up.
+pub const IMPORT_PORTION: usize = 4_000;
 
-/// Entries of one listing, at most: they fit a line even if all their texts need escapes.
-pub const LIST_PORTION: usize = 2_000;
+/// Entries of one listing, but for several bans on one prefix: they fit a line even if all their
+/// texts need escapes, and gathering them holds nobody up.
+pub const LIST_PORTION: usize = 500;
 
 /// Bytes of a note, at most.
 pub const NOTE_BYTES: usize = 256;
@@ -36,11 +37,29 @@ pub enum Request {
         #[serde(default)]
         after: Option<IpNet>,
     },
-    BlockImport {
-        nets: Vec<IpNet>,
+    /// A list is to come, in parts; nothing of it is in force before its commit, and then all.
+    ImportBegin {
+        /// The list of this name is replaced.
+        name: String,
         ttl: Option<Duration>,
         note: String,
+        /// Leave out entries that may not be banned instead of refusing the list.
+        skip_invalid: bool,
     },
+    ImportPart {
+        ticket: u64,
+        nets: Vec<IpNet>,
+    },
+    ImportAbort {
+        ticket: u64,
+    },
+    ImportCommit {
+        ticket: u64,
+    },
+    ListRemove {
+        name: String,
+    },
+    Lists,
     AllowAdd {
         net: IpNet,
         note: String,
@@ -74,6 +93,24 @@ pub enum Request {
     },
     PanicPass,
     PanicRestore,
+    PolicyShow,
+    /// Puts the `[kernel]` of `text` on trial.
+    PolicyApply {
+        text: String,
+        /// Where the text came from.
+        origin: String,
+        /// Without one as long as the present policy says.
+        confirm: Option<Duration>,
+    },
+    PolicyConfirm,
+    PolicyRollback,
+    Reload,
+    /// All classes if none is named.
+    Shadow {
+        on: bool,
+        classes: Vec<String>,
+    },
+    ShadowReset,
 }
 
 /// What comes back.
@@ -94,10 +131,27 @@ pub enum Response {
         #[serde(default)]
         more: bool,
     },
+    /// What the parts of a list are sent with.
+    Staged {
+        ticket: u64,
+    },
+    /// A list is in force.
     Imported {
-        added: usize,
-        known: usize,
+        given: u64,
+        /// After merging.
+        entries: usize,
+        /// Left out.
         refused: Vec<RefusedEntry>,
+        /// Further ones of these.
+        untold: usize,
+    },
+    /// A list is not in force, because of these entries.
+    Unfit {
+        refused: Vec<RefusedEntry>,
+        untold: usize,
+    },
+    Lists {
+        lists: Vec<List>,
     },
     Allows {
         allows: Vec<Allow>,
@@ -115,6 +169,7 @@ pub enum Response {
         #[serde(default)]
         more: bool,
     },
+    Policy(Box<PolicyReport>),
 }
 
 /// An entry of an import that was not taken.
@@ -138,6 +193,29 @@ pub struct Ban {
     pub left: Option<u64>,
     /// Packets dropped by it.
     pub hits: u64,
+    /// Seconds since the last of them; `None` if none was.
+    #[serde(default)]
+    pub last_seen: Option<u64>,
+    /// Name of the list it is of; empty for a single ban.
+    #[serde(default)]
+    pub list: String,
+    pub note: String,
+}
+
+/// One list of bans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    pub name: String,
+    pub source: String,
+    /// Wall-clock seconds.
+    pub since: u64,
+    /// Seconds left; `None` for ever.
+    pub left: Option<u64>,
+    /// Entries it was given with.
+    pub given: u64,
+    /// Entries after merging.
+    pub entries: u64,
+    pub ipv4_addresses: u64,
     pub note: String,
 }
 
@@ -170,10 +248,57 @@ pub struct Status {
     pub guard_pid: u32,
     pub uptime_seconds: u64,
     pub kernel: KernelStatus,
+    #[serde(default)]
+    pub policy: PolicyStatus,
+    /// What no ban may touch and no configuration names.
+    #[serde(default)]
+    pub protected: Vec<ProtectedStatus>,
     pub proxy: ProxyStatus,
     pub bans: Usage,
     pub strikes: Usage,
     pub warnings: Vec<String>,
+}
+
+/// Which `[kernel]` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The configured file.
+    pub file: String,
+    /// Where the one confirmed last came from.
+    pub origin: String,
+    /// The beginning of the SHA-256 of its table.
+    pub digest: String,
+    /// True if the configured file has another.
+    pub differs: bool,
+    /// The one on trial, which is in force until it is over.
+    pub trial: Option<TrialStatus>,
+}
+
+/// A policy on trial.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrialStatus {
+    pub origin: String,
+    pub digest: String,
+    pub seconds_left: u64,
+}
+
+/// `gateway policy show`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyReport {
+    pub status: PolicyStatus,
+    /// TOML of the one confirmed last.
+    pub confirmed: String,
+    /// TOML of the one on trial.
+    pub trial: Option<String>,
+}
+
+/// A prefix that is protected because of what the machine does just now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectedStatus {
+    pub net: IpNet,
+    pub why: String,
+    /// Seconds it stays so if it is not seen again; `None` as long as it is there.
+    pub left: Option<u64>,
 }
 
 /// The filter.
@@ -182,6 +307,9 @@ pub struct KernelStatus {
     pub enabled: bool,
     /// `enforce`, `shadow` or `panic pass`.
     pub mode: String,
+    /// The slot of the policy in force, `A` or `B`.
+    #[serde(default)]
+    pub slot: String,
     /// Classes of reasons in shadow mode: what they would drop is counted and passes.
     #[serde(default)]
     pub shadow: Vec<String>,
@@ -193,6 +321,28 @@ pub struct KernelStatus {
     pub memory_bytes: u64,
     /// Drop events the ring had no room for.
     pub events_lost: u64,
+    #[serde(default)]
+    pub syn_cookies: CookieStatus,
+}
+
+/// SYN cookies.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CookieStatus {
+    /// `off`, `on`, `disabled`, or why there are none.
+    pub state: String,
+    /// The kernel's settings that they are made under.
+    pub sysctls: Vec<SysctlStatus>,
+    /// What went wrong last.
+    pub problem: Option<String>,
+}
+
+/// One setting of the kernel.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SysctlStatus {
+    pub name: String,
+    pub value: u64,
+    /// What it is put back to.
+    pub was: Option<u64>,
 }
 
 /// One interface.
@@ -202,6 +352,11 @@ pub struct InterfaceStatus {
     /// `native`, `generic` or why it is not attached.
     pub attached: String,
     pub program_id: u32,
+    /// `seen`, or why what this host sends by it is not: then answers to unconnected UDP sockets
+    /// and to pings are taken for unasked.
+    pub egress: String,
+    /// Packets that came in by it, by reason.
+    pub counters: Vec<Counter>,
 }
 
 /// One map.

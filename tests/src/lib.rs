@@ -4,6 +4,7 @@
 //! - [`netns`], [`veth`]: a private network, taken down with what runs in it
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
+//! - [`syns`]: SYN floods, and who is answered
 //! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
@@ -25,5 +26,6 @@ pub mod packet;
 pub mod receiver;
 pub mod settings;
 pub mod skip;
+pub mod syns;
 pub mod veth;
 pub mod wait;

@@ -352,16 +352,24 @@ fn listings_come_as_table_and_json_and_a_list_goes_round() -> Result<()> {
         &file,
         "# theirs\n192.0.2.1\n198.51.100.0/24 # note\nnot-an-address\n2001:db8::/32\n",
     )?;
-    let said = gateway.cli(&["block", "import", &file.to_string_lossy(), "--ttl", "1h"])?;
+    let file_name = file.to_string_lossy().into_owned();
+    let import = ["block", "import", &file_name, "--ttl", "1h", "--name", "theirs"];
+    let said = gateway.cli(&import)?;
     ensure!(said.code == 1, "a bad line makes the exit code 1: {said:?}");
-    ensure!(format!("{}{}", said.stdout, said.stderr).contains('4'), "its line: {said:?}");
+    ensure!(said.stderr.contains("list:4: not-an-address"), "its line: {said:?}");
+    ensure!(gateway.bans()?.is_empty(), "nothing of the list is loaded");
+    let said = gateway.cli(&[&import[..], &["--skip-invalid"]].concat())?;
+    ensure!(said.code == 1 && said.stderr.contains("list:4: not-an-address"), "{said:?}");
     assert_eq!(gateway.bans()?.len(), 3);
+    ensure!(gateway.must(&["block", "lists"])?.contains("theirs"));
+    ensure!(gateway.must(&["block", "why", "198.51.100.7"])?.contains("theirs"));
 
     fs::write(&file, gateway.must(&["block", "export"])?)?;
     for net in ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"] {
         gateway.must(&["block", "rm", net])?;
     }
     ensure!(gateway.bans()?.is_empty());
+    gateway.must(&["block", "unlist", "theirs"])?;
     gateway.must(&["block", "import", &file.to_string_lossy()])?;
     assert_eq!(gateway.bans()?.len(), 3);
     ensure!(gateway.must(&["block", "list"])?.contains("198.51.100.0/24"));

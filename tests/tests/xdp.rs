@@ -12,6 +12,9 @@ mod xdp {
     mod frames;
     mod framing;
     mod limits;
+    mod policy;
+    mod rows;
     mod speed;
+    mod syn;
     mod trial;
 }

@@ -20,7 +20,7 @@ use gateway_tests::{
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -75,6 +75,14 @@ fn config(pins: &Pins) -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: plenty,
+            hold: Duration::from_secs(10),
+            most: plenty,
+            timestamps: false,
+            veth: false,
+        },
         capacity: Capacity {
             hosts: 1000,
             prefixes: 100,
@@ -239,7 +247,7 @@ fn half_written_folders_are_rebuilt_and_lost_maps_replaced() -> Result<()> {
     drop(start(&lab, &config)?);
     ensure!(leaked(&lab, 1)? == 0);
     let folder = pins.folders().pop().unwrap_or_default();
-    std::fs::remove_file(folder.join("BAN4_PREFIX"))?;
+    std::fs::remove_file(folder.join("BAN6_TAIL"))?;
     drop(start(&lab, &config)?);
     ensure!(leaked(&lab, 2)? == 0);
     ensure!(pins.folders().len() == 1, "the damaged folder is gone: {:?}", pins.folders());
@@ -267,7 +275,8 @@ fn damaged_maps_are_put_right_at_the_next_start() -> Result<()> {
     for (round, word) in [(0, 0), (10, u64::MAX - 1), (20, 0x0202_0202_0202_0200)] {
         drop(start(&lab, &config)?);
         overwrite::<{ size_of::<Settings>() / 8 }>(&pins, maps::SETTINGS, word)?;
-        for map in [maps::BAN4_SUMMARY, maps::BAN6_SUMMARY, maps::SKETCH, maps::CELLS] {
+        overwrite::<4>(&pins, maps::BAN4_SUMMARY, word)?;
+        for map in [maps::BAN6_FINE, maps::BAN6_COARSE, maps::SKETCH, maps::CELLS] {
             overwrite::<1>(&pins, map, word)?;
         }
         let mut filter = start(&lab, &config)?;

@@ -2,6 +2,7 @@
 //! reuses pinned maps only if version and shape are exactly equal.
 
 mod bans;
+mod cookies;
 mod flows;
 mod interfaces;
 mod limits;
@@ -15,6 +16,10 @@ use core::mem::size_of;
 use self::shape::{array, mapped, per_cpu, shape, trie};
 pub use self::{
     bans::{BanKey, BanSet, BanValue, PrefixKey, SEEN_SHIFT, TailKey, TailPath},
+    cookies::{
+        COOKIE_WORDS, CookiePolicy, OFFER_CELL, OWN_ADDRESSES, Offer, SENT_CELL, SYN_CELL,
+        UNTIL_CELL,
+    },
     flows::FlowKey,
     interfaces::{COUNTER_ENTRIES, INTERFACE_INDEXES, INTERFACE_SLOTS, counter_index},
     limits::{LimitKey, family},
@@ -34,6 +39,8 @@ pub const PROGRAM: &str = "gateway";
 /// Name of the program that sees what this host sends.
 pub const EGRESS_PROGRAM: &str = "gateway_egress";
 
+/// Name of the program that answers SYNs with cookies.
+pub const SYN_COOKIES_PROGRAM: &str = "syn_cookies";
 /// Name of the program that reads both clocks.
 pub const CLOCKS_PROGRAM: &str = "clocks";
 /// The program that tells the loader's log, once a load, what the kernel runs.
@@ -71,6 +78,12 @@ pub const SKETCH: &str = "SKETCH";
 pub const EXACT: &str = "EXACT";
 /// Single words: [`ALLOW_CELL`], [`INSERT_CELL`].
 pub const CELLS: &str = "CELLS";
+/// Words of the SYN cookies: [`SYN_CELL`], [`UNTIL_CELL`], [`SENT_CELL`], [`OFFER_CELL`].
+pub const COOKIES: &str = "COOKIES";
+/// Addresses of this machine; an IPv4 address stands in the first four bytes.
+pub const OWN: &str = "OWN";
+/// One slot: the program that answers SYNs, or none.
+pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
 /// Bitmaps of ports ([`PortSet`]), [`PORT_WORDS`] a slot of policy.
 pub const PORTS: &str = "PORTS";
 /// Flows this host asked for: [`FlowKey`] → when that was last seen, on the tick clock.
@@ -101,7 +114,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 23] = [
+pub const SHAPES: [Shape; 26] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -118,6 +131,9 @@ pub const SHAPES: [Shape; 23] = [
     array(SKETCH, 8, limit::SKETCH_CELLS),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
+    array(COOKIES, 8, COOKIE_WORDS),
+    shape(OWN, Kind::Hash, 16, 8, Sizing::Fixed(OWN_ADDRESSES), 0),
+    shape(SYN_PROGRAM, Kind::ProgArray, 4, 4, Sizing::Fixed(1), 0),
     array(PORTS, 8, POLICY_SLOTS * PORT_WORDS),
     shape(FLOWS, Kind::LruHash, size_of::<FlowKey>(), 8, Sizing::Flows, 0),
     array(INTERFACES, 4, INTERFACE_INDEXES),

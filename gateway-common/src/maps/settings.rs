@@ -2,6 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
+use super::cookies::CookiePolicy;
 use crate::{
     Reason,
     limit::{self, Limit, RowKeys},
@@ -96,6 +97,8 @@ pub struct Policy {
     pub flow_ns: u64,
     /// 1 if only what is served passes, else zero.
     pub closed: u64,
+    /// When SYNs are answered with cookies.
+    pub cookies: CookiePolicy,
 }
 
 /// Slots of [`Policy`].
@@ -133,5 +136,5 @@ const _: () = assert!(offset_of!(Settings, flags) == 0);
 const _: () = assert!(offset_of!(Settings, switch) == 4);
 const _: () = assert!(offset_of!(Settings, shadow) == 8);
 const _: () = assert!(offset_of!(Settings, enforce) == 16);
-const _: () = assert!(size_of::<Policy>() == 16 + 6 * 24 + 48);
+const _: () = assert!(size_of::<Policy>() == 16 + 6 * 24 + 48 + size_of::<CookiePolicy>());
 const _: () = assert!(PACKET_REASONS == 64);

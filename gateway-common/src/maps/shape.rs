@@ -8,6 +8,8 @@ pub enum Kind {
     Hash = 1,
     /// `BPF_MAP_TYPE_ARRAY`
     Array = 2,
+    /// `BPF_MAP_TYPE_PROG_ARRAY`
+    ProgArray = 3,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray = 6,
     /// `BPF_MAP_TYPE_LRU_HASH`

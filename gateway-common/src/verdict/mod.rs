@@ -1,4 +1,5 @@
-//! The rules: allow → ban → rows → policy → limits → pass. `docs/packet-policy.md` is the norm.
+//! The rules: allow → ban → rows → policy → limits → SYN cookies → pass. `docs/packet-policy.md` is
+//! the norm.
 //!
 //! Pure: the packet, the settings and the time come in, the tables are behind a trait; the kernel
 //! program and the tests run this same source. No early drop: every way out is a [`Verdict`].
@@ -23,6 +24,7 @@ use crate::{
     Reason,
     maps::{Policy, Settings, flag},
     packet::{self, Findings, Packet, PacketBytes},
+    syn::{self, SynTables},
 };
 
 /// What the rules run by.
@@ -53,9 +55,15 @@ impl Rules<'_> {
 }
 
 /// All the rules look up.
-pub trait Tables: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables {}
+pub trait Tables:
+    AllowTables + BanTables + LimitTables + PolicyTables + FlowTables + SynTables
+{
+}
 
-impl<T: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables> Tables for T {}
+impl<T> Tables for T where
+    T: AllowTables + BanTables + LimitTables + PolicyTables + FlowTables + SynTables
+{
+}
 
 /// What happens to the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +72,8 @@ pub enum Action {
     Pass,
     /// Gone.
     Drop,
+    /// Turned round, as the answer to what it was.
+    Transmit,
 }
 
 /// The decision.
@@ -194,6 +204,9 @@ fn settle<T: Tables>(
         return Verdict::drop(reason);
     }
     tables.settle();
+    if let Some(verdict) = syn::decide(packet, notes.passed, rules, tables, now) {
+        return verdict;
+    }
     if notes.shadowed != 0 {
         return Verdict { shadow: true, ..Verdict::pass(notes.shadowed) };
     }

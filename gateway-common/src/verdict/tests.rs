@@ -1,5 +1,5 @@
 use super::*;
-use std::vec;
+use std::{vec, vec::Vec};
 
 use crate::{
     limit::Limit,
@@ -74,7 +74,7 @@ fn every_length_of_both_families_is_met_inside_and_not_beside() {
 fn of_nested_bans_the_longest_in_force_gets_the_hit() {
     for (lengths, met) in [(vec![8, 16, 24], 24), (vec![9, 25, 26], 26), (vec![12, 31, 32], 32)] {
         let mut twin = Twin::new();
-        let bans: std::vec::Vec<_> =
+        let bans: Vec<_> =
             lengths.iter().map(|length| (*length, twin.ban4(V4, *length, 0))).collect();
         reason(&twin, Source::V4(V4));
         for (length, ban) in bans {
@@ -127,7 +127,7 @@ fn allow_comes_before_ban_and_has_one_limit_for_all() {
     twin.ban4(V4, 32, 0);
     let sample = sample().with(|policy| policy.allow = Limit::new(1_000_000, 10));
     let sources = (0..12).map(|last| Source::V4([192, 0, 2, last]));
-    let reasons: std::vec::Vec<Reason> =
+    let reasons: Vec<Reason> =
         sources.map(|source| decide(&from(source), &sample.rules(), &twin, NOW).reason()).collect();
     assert!(reasons[..10].iter().all(|reason| *reason == Reason::Allowed));
     assert!(reasons[10..].iter().all(|reason| *reason == Reason::AllowLimit));
@@ -169,7 +169,7 @@ fn a_passed_finding_is_still_limited() {
 fn ipv6_is_limited_by_its_64() {
     let twin = Twin::new();
     let sample = sample().with(|policy| policy.packets = Limit::new(1_000_000_000, 2));
-    let reasons: std::vec::Vec<Reason> = (0..5)
+    let reasons: Vec<Reason> = (0..5)
         .map(|last| {
             let mut source = V6;
             source[15] = last;

@@ -4,6 +4,7 @@ mod allow;
 mod bans;
 mod limits;
 mod policy;
+mod syn;
 
 use core::ffi::c_void;
 

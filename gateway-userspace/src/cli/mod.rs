@@ -12,8 +12,10 @@ mod man;
 mod output;
 mod panic;
 mod pipeline;
+mod policy;
 mod privileges;
 mod run;
+mod shadow;
 mod source;
 mod status;
 mod why;
@@ -75,6 +77,14 @@ enum Command {
     /// Switch the packet filter off in an emergency, and on again.
     #[command(subcommand)]
     Panic(panic::Command),
+    /// Try a changed [kernel], and keep it or go back.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Read the configured file again and try its [kernel]; other sections take a restart.
+    Reload(policy::Reload),
+    /// Count what would be dropped instead of dropping it.
+    #[command(subcommand)]
+    Shadow(shadow::Command),
     /// Print completions for a shell.
     Completions(completions::Args),
     /// Print the manual page, or write a page for every command.
@@ -122,6 +132,9 @@ fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<()
         Command::Why(args) => args.run(context),
         Command::Key(command) => command.run(context),
         Command::Panic(command) => command.run(context),
+        Command::Policy(command) => command.run(context),
+        Command::Reload(args) => args.run(context),
+        Command::Shadow(command) => command.run(context),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
         Command::ProxyWorker => worker::run(log),

@@ -1,15 +1,11 @@
 //! Where a configuration comes from: the named file, the usual file, or the embedded default.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use anyhow::{Context as _, anyhow};
 
 use super::output;
-use crate::config::{self, Settled, TEXT_BYTES, defaults, model::Config};
+use crate::config::{self, Settled, defaults, model::Config, text_of};
 
 /// A checked configuration with its text, which means the same to the proxy.
 pub(super) struct Source {
@@ -50,17 +46,4 @@ fn usual() -> anyhow::Result<(String, String)> {
         }
         Err(error) => Err(anyhow::Error::new(error).context(format!("reading {}", defaults::FILE))),
     }
-}
-
-fn text_of(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    // One byte over the bound, which `load` then refuses with a message of its own.
-    let most = u64::try_from(TEXT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
-        let what = format!("line {line} is not UTF-8 text; save the file as UTF-8");
-        io::Error::new(io::ErrorKind::InvalidData, what)
-    })
 }

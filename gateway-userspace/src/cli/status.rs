@@ -4,9 +4,13 @@ use super::{
     Context,
     client::{self, Client},
     output::{Output, bytes, escape, json, span, table},
+    policy::summary,
     privileges,
 };
-use crate::control::{KernelStatus, ProxyStatus, Request, Response, Status, Usage};
+use crate::control::{
+    CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status,
+    SysctlStatus, Usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,12 +48,17 @@ pub(crate) fn show(status: &Status) -> String {
             ),
         ),
         ("kernel", kernel(&status.kernel)),
+        ("policy", summary(&status.policy)),
+        ("syn cookies", cookies(&status.kernel.syn_cookies)),
         ("proxy", proxy(&status.proxy)),
         ("bans", usage(status.bans)),
         ("strikes", usage(status.strikes)),
     ];
     parts.push(table(["PART", "STATE"], rows.map(|(part, state)| [part.to_owned(), state])));
     parts.extend(filter(&status.kernel));
+    if !status.protected.is_empty() {
+        parts.push(table(["PROTECTED NOW", "WHY", "LEFT"], status.protected.iter().map(protected)));
+    }
     if !status.proxy.detail.is_nothing() {
         parts.push(json(&status.proxy.detail).unwrap_or_default());
     }
@@ -60,8 +69,29 @@ fn kernel(kernel: &KernelStatus) -> String {
     if !kernel.enabled {
         return "OFF: bans are kept but no packet is dropped".to_owned();
     }
-    let KernelStatus { mode, layout, pins, memory_bytes, .. } = kernel;
-    format!("{mode}, layout {layout}, pins {pins}, {} of maps", bytes(*memory_bytes))
+    let KernelStatus { mode, slot, layout, pins, memory_bytes, .. } = kernel;
+    let shadow = match kernel.shadow.join(", ") {
+        classes if classes.is_empty() || mode == "shadow" => String::new(),
+        classes => format!(" but for {classes} in shadow mode"),
+    };
+    let maps = bytes(*memory_bytes);
+    format!("{mode}{shadow}, policy slot {slot}, layout {layout}, pins {pins}, {maps} of maps")
+}
+
+fn protected(protected: &ProtectedStatus) -> [String; 3] {
+    let left = protected.left.map_or_else(String::new, span);
+    [protected.net.to_string(), escape(&protected.why), left]
+}
+
+/// With the kernel's settings, and what they are put back to.
+fn cookies(cookies: &CookieStatus) -> String {
+    let setting = |sysctl: &SysctlStatus| match sysctl.was {
+        Some(was) => format!(", {} {} (was {was})", sysctl.name, sysctl.value),
+        None => format!(", {} {}", sysctl.name, sysctl.value),
+    };
+    let settings: String = cookies.sysctls.iter().map(setting).collect();
+    let problem = cookies.problem.as_ref().map(|problem| format!("; {}", escape(problem)));
+    format!("{}{settings}{}", escape(&cookies.state), problem.unwrap_or_default())
 }
 
 fn proxy(proxy: &ProxyStatus) -> String {
@@ -71,7 +101,14 @@ fn proxy(proxy: &ProxyStatus) -> String {
 /// Interfaces, maps and counters.
 fn filter(kernel: &KernelStatus) -> Vec<String> {
     let interfaces = kernel.interfaces.iter().map(|interface| {
-        [interface.name.clone(), interface.attached.clone(), interface.program_id.to_string()]
+        let packets: u64 = interface.counters.iter().map(|counter| counter.packets).sum();
+        [
+            interface.name.clone(),
+            interface.attached.clone(),
+            interface.program_id.to_string(),
+            packets.to_string(),
+            interface.egress.clone(),
+        ]
     });
     let maps = kernel.maps.iter().map(|map| {
         [map.name.clone(), map.used.to_string(), map.capacity.to_string(), bytes(map.bytes)]
@@ -86,7 +123,7 @@ fn filter(kernel: &KernelStatus) -> Vec<String> {
     });
     let mut parts = Vec::new();
     if !kernel.interfaces.is_empty() {
-        parts.push(table(["INTERFACE", "ATTACHED", "PROGRAM"], interfaces));
+        parts.push(table(["INTERFACE", "ATTACHED", "PROGRAM", "PACKETS", "SENT"], interfaces));
     }
     if !kernel.maps.is_empty() {
         parts.push(table(["MAP", "USED", "CAPACITY", "MEMORY"], maps));

@@ -7,8 +7,9 @@ use crate::{
     clock::Wall,
     config::{self, defaults},
     control::{
-        Allow, Ban, Counter, DropRecord, InterfaceStatus, KernelStatus, Key, MapStatus,
-        ProxyStatus, Status, StrikeRecord, Told, Usage, Why,
+        Allow, Ban, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
+        MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus,
+        Told, TrialStatus, Usage, Why,
     },
     doctor::{Finding, Report},
 };
@@ -42,6 +43,9 @@ fn takes_every_command() {
         "block list --output json",
         "block import - --ttl 7d",
         "block import list.txt",
+        "block import list.txt --name drop --skip-invalid",
+        "block lists --output json",
+        "block unlist drop",
         "block export",
         "block why 192.0.2.1",
         "allow add 192.0.2.0/24",
@@ -111,6 +115,8 @@ fn ban() -> Ban {
         since: NOW.0 - 90,
         left: Some(30),
         hits: 12_345,
+        last_seen: Some(5),
+        list: String::new(),
         note: "evil\u{1b}[2J".to_owned(),
     }
 }
@@ -200,16 +206,35 @@ fn shows_the_status_with_warnings_first() {
         version: "0.1.0".to_owned(),
         guard_pid: 41,
         uptime_seconds: 3700,
+        policy: PolicyStatus {
+            file: "/etc/gateway/gateway.toml".to_owned(),
+            origin: "/etc/gateway/gateway.toml".to_owned(),
+            digest: "0123456789ab".to_owned(),
+            differs: false,
+            trial: Some(TrialStatus {
+                origin: "/etc/gateway/strict.toml".to_owned(),
+                digest: "ba9876543210".to_owned(),
+                seconds_left: 42,
+            }),
+        },
+        protected: vec![ProtectedStatus {
+            net: "192.0.2.7/32".parse().unwrap(),
+            why: "alice is logged in from it".to_owned(),
+            left: Some(590),
+        }],
         kernel: KernelStatus {
+            slot: "A".to_owned(),
+            shadow: vec!["limits".to_owned()],
             enabled: true,
             mode: "enforce".to_owned(),
-            shadow: Vec::new(),
             layout: "v1".to_owned(),
             pins: "/sys/fs/bpf/gateway/v1".to_owned(),
             interfaces: vec![InterfaceStatus {
                 name: "eth0".to_owned(),
                 attached: "native".to_owned(),
                 program_id: 7,
+                egress: "seen".to_owned(),
+                counters: Vec::new(),
             }],
             maps: vec![MapStatus {
                 name: "BAN_HOSTS4".to_owned(),
@@ -225,6 +250,15 @@ fn shows_the_status_with_warnings_first() {
             }],
             memory_bytes: 80 << 20,
             events_lost: 0,
+            syn_cookies: CookieStatus {
+                state: "on".to_owned(),
+                sysctls: vec![SysctlStatus {
+                    name: "net.ipv4.tcp_syncookies".to_owned(),
+                    value: 2,
+                    was: Some(1),
+                }],
+                problem: None,
+            },
         },
         proxy: ProxyStatus {
             state: "serving".to_owned(),

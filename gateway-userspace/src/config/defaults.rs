@@ -7,8 +7,8 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Guard, Kernel, Log, Mode,
-        Policy, Proxy, Rate, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
+        Mode, Policy, Proxy, Rate, SynCookies, Timeouts,
     },
     places,
 };
@@ -49,6 +49,7 @@ pub(super) fn kernel() -> Kernel {
         syns: Some(Rate { count: 200, per: SECOND, burst: 400 }),
         syns_neighbourhood: Some(Rate { count: 2000, per: SECOND, burst: 4000 }),
         limit_inserts: 10_000,
+        syn_cookies: syn_cookies(),
         capacity: Capacity {
             hosts: 1_000_000,
             prefixes: 200_000,
@@ -60,6 +61,19 @@ pub(super) fn kernel() -> Kernel {
         answers: answers(),
         events: 20,
         pins: PINS.into(),
+    }
+}
+
+/// Above what a busy edge sees of new connections, far below what a listener's queue takes in a
+/// flood. Without timestamps: `net.ipv4.tcp_timestamps` is the whole machine's.
+fn syn_cookies() -> SynCookies {
+    SynCookies {
+        enabled: true,
+        above: Rate { count: 10_000, per: SECOND, burst: 10_000 },
+        hold: Duration::from_secs(10),
+        most: Rate { count: 500_000, per: SECOND, burst: 500_000 },
+        timestamps: false,
+        veth: false,
     }
 }
 
@@ -96,6 +110,7 @@ pub(super) fn bans() -> Bans {
         trust: Duration::from_mins(10),
         sources: 100_000,
         per_second: 100,
+        coverage: Coverage { ipv4: 5, ipv6: 1 },
         weights: Vec::new(),
     }
 }

@@ -4,11 +4,13 @@ mod answers;
 mod bypass;
 pub mod defaults;
 mod fault;
+mod kernel_table;
 pub mod model;
 pub mod places;
 pub mod prefix;
 mod sections;
 mod settle;
+mod text;
 mod tree;
 pub mod units;
 
@@ -17,8 +19,10 @@ use toml::de::DeTable;
 pub use bypass::warnings;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
+pub use kernel_table::{KernelTable, Tables, load_kernel};
 use model::Config;
 pub use settle::{Settled, load_settled};
+pub use text::text_of;
 use tree::Section;
 
 /// Bytes of a configuration, at most: ten thousand routes fit.

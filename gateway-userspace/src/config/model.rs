@@ -65,12 +65,45 @@ pub struct Kernel {
     pub syns_neighbourhood: Option<Rate>,
     /// How many new sources a second the exact limit table takes before its guard trips.
     pub limit_inserts: u32,
+    pub syn_cookies: SynCookies,
     pub capacity: Capacity,
     pub answers: Answers,
     /// Sampled drop events a second, at most, per reason and CPU.
     pub events: u32,
     /// Folder of pins inside a mounted bpffs.
     pub pins: PathBuf,
+}
+
+impl Kernel {
+    /// This policy on the interfaces and maps of another: what a running filter cannot change is
+    /// as in `fixed`.
+    #[must_use]
+    pub fn on(&self, fixed: &Self) -> Self {
+        Self {
+            enabled: fixed.enabled,
+            interfaces: fixed.interfaces.clone(),
+            attach: fixed.attach,
+            listening: fixed.listening.clone(),
+            trusted_proxies: fixed.trusted_proxies.clone(),
+            shared: fixed.shared.clone(),
+            capacity: fixed.capacity,
+            pins: fixed.pins.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The keys that differ and take a restart.
+    pub fn needs_restart(&self, wanted: &Self) -> Vec<&'static str> {
+        let rows = [
+            ("interfaces", self.interfaces != wanted.interfaces),
+            ("attach", self.attach != wanted.attach),
+            ("trusted_proxies", self.trusted_proxies != wanted.trusted_proxies),
+            ("shared", self.shared != wanted.shared),
+            ("capacity", self.capacity != wanted.capacity),
+            ("pins", self.pins != wanted.pins),
+        ];
+        rows.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// How XDP is attached.
@@ -125,6 +158,23 @@ impl Rate {
     }
 }
 
+/// `[kernel.syn_cookies]`: SYNs are answered in XDP while they flood in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SynCookies {
+    pub enabled: bool,
+    /// On above this many SYNs of all sources together, a second's worth of them at once.
+    pub above: Rate,
+    /// How long they stay on after the last SYN above.
+    pub hold: Duration,
+    /// SYN-ACKs sent to all sources together, at most.
+    pub most: Rate,
+    /// Sets `net.ipv4.tcp_timestamps` to 2 while they are on, so that window scale and SACK outlive
+    /// a cookie.
+    pub timestamps: bool,
+    /// Also on veth interfaces: their other ends run an XDP program.
+    pub veth: bool,
+}
+
 /// Map sizes, in entries per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -166,8 +216,17 @@ pub struct Bans {
     pub sources: u32,
     /// Bans a second the proxy may cause, at most.
     pub per_second: u32,
+    /// How much of the Internet one list may cover.
+    pub coverage: Coverage,
     /// Strike weights that differ from the reason's default.
     pub weights: Vec<(Reason, u32)>,
+}
+
+/// Shares in percent: of all IPv4 addresses, of the IPv6 networks given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    pub ipv4: u32,
+    pub ipv6: u32,
 }
 
 /// `[guard]`: where the privileged process keeps its things.

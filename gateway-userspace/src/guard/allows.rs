@@ -46,6 +46,8 @@ pub(crate) enum AllowError {
 #[derive(Debug)]
 pub(crate) struct AllowList {
     configured: Vec<IpNet>,
+    /// What a policy on trial says besides.
+    trial: Vec<IpNet>,
     allows: BTreeMap<IpNet, Allow>,
     capacity: usize,
     changes: Vec<Change>,
@@ -59,6 +61,7 @@ impl AllowList {
     ) -> Self {
         Self {
             configured: configured.iter().copied().map(canonical_net).collect(),
+            trial: Vec::new(),
             allows: stored.into_iter().collect(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             changes: Vec::new(),
@@ -112,9 +115,45 @@ impl AllowList {
         Ok(())
     }
 
+    /// Allows what a policy on trial wants allowed besides what is: nobody is locked out by trying.
+    pub(crate) fn widen(
+        &mut self,
+        kernel: &mut dyn PacketFilter,
+        wanted: &[IpNet],
+    ) -> Result<(), AllowError> {
+        for net in wanted.iter().copied().map(canonical_net) {
+            if self.configured.contains(&net) || self.trial.contains(&net) {
+                continue;
+            }
+            kernel.put_allow(net).map_err(|source| AllowError::Kernel { net, source })?;
+            self.trial.push(net);
+        }
+        Ok(())
+    }
+
+    /// The trial is over: exactly `configured` is allowed besides what the operator added.
+    pub(crate) fn settle(
+        &mut self,
+        kernel: &mut dyn PacketFilter,
+        configured: &[IpNet],
+    ) -> Result<(), AllowError> {
+        let configured: Vec<IpNet> = configured.iter().copied().map(canonical_net).collect();
+        let before = std::mem::replace(&mut self.configured, configured);
+        let mut failed = None;
+        for net in before.into_iter().chain(std::mem::take(&mut self.trial)) {
+            if self.configured.contains(&net) || self.allows.contains_key(&net) {
+                continue;
+            }
+            if let Err(source) = kernel.remove_allow(net) {
+                failed = Some(AllowError::Kernel { net, source });
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// The allowed prefix that covers `net`, and whether the configuration says so.
     pub(crate) fn covering(&self, net: IpNet) -> Option<(IpNet, bool)> {
-        let configured = self.configured.iter().map(|net| (*net, true));
+        let configured = self.configured.iter().chain(&self.trial).map(|net| (*net, true));
         let added = self.allows.keys().map(|net| (*net, false));
         configured.chain(added).find(|(allowed, _)| allowed.contains(&net))
     }
@@ -176,6 +215,28 @@ mod tests {
         }
         assert!(kernel.allows.is_empty());
         assert!(list.add(&mut kernel, net("10.0.0.0/8"), allow()).unwrap());
+    }
+
+    #[test]
+    fn during_a_trial_both_are_allowed_and_afterwards_the_one_that_holds() {
+        let (old, new, added) = (net("10.20.0.0/16"), net("10.30.0.0/16"), net("10.40.0.0/16"));
+        for (holds, expected) in [(old, [added, old]), (new, [added, new])] {
+            let mut kernel = FakeKernel::default();
+            let mut list = AllowList::new(&[old], [], 10);
+            kernel.put_allow(old).unwrap();
+            list.add(&mut kernel, added, allow()).unwrap();
+            list.widen(&mut kernel, &[new, added]).unwrap();
+            assert!(list.covering(net("10.30.1.1/32")).is_some());
+            list.settle(&mut kernel, &[holds]).unwrap();
+            kernel.allows.sort();
+            kernel.allows.dedup();
+            assert_eq!(kernel.allows, {
+                let mut nets = expected;
+                nets.sort();
+                nets
+            });
+            assert_eq!(list.kernel_allows().len(), 2);
+        }
     }
 
     fn allow() -> Allow {

@@ -15,10 +15,13 @@ mod folders;
 pub mod kernel;
 mod keys;
 mod listeners;
+mod policy;
 mod protect;
 mod recent;
 mod run;
 mod store;
+mod surroundings;
+mod sysctl;
 mod timekeeper;
 mod worker;
 

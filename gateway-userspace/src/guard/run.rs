@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::{
     accounts::Accounts,
     address::of_this_machine,
+    bans::Lists,
     control,
     core::{Core, Parts, State},
     error::GuardError,
@@ -30,13 +31,15 @@ use super::{
     kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
     listeners,
-    store::Store,
+    policy::{Named, Policies, Start},
+    store::{ListFolder, Store},
+    sysctl::Follower,
     worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
 };
 use crate::{
     clock,
     config::{
-        self,
+        self, KernelTable, load_kernel,
         model::{Config, Kernel},
     },
     ipc::{
@@ -61,6 +64,9 @@ pub struct Options {
 /// Events of the proxy that may wait for the loop; then the proxy has to.
 const EVENTS: usize = 4096;
 
+/// How often the guard looks whether SYNs flood in: one read of a map.
+const FLOOD_LOOK: Duration = Duration::from_millis(100);
+
 /// Runs the guard until it is told to stop.
 pub fn run(options: Options) -> Result<(), GuardError> {
     // Files and sockets are made for us and our group; what others need is given expressly.
@@ -78,7 +84,7 @@ pub fn run(options: Options) -> Result<(), GuardError> {
 }
 
 async fn guard(options: Options) -> Result<(), GuardError> {
-    let Options { config, text, origin, log } = options;
+    let Options { mut config, text, origin, log } = options;
     let accounts = Accounts::find(&config.guard)?;
     if config.kernel.enabled && !accounts.root {
         return Err(GuardError::NotRoot);
@@ -86,20 +92,29 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let run = RunFolder::take(&config.guard.run, &accounts)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
     let links = watch_links(&config.kernel);
-    let (kernel, state) = restore(&config)?;
+    let Restored { mut kernel, state, lists, policies, untried } =
+        restore(&mut config, &text, origin)?;
+    let cookies = Follower::start(
+        &config.kernel.syn_cookies,
+        &config.guard.state,
+        &mut *kernel,
+        clock::now(),
+    );
 
     let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
     let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, program, kernel, state, keeper };
-    let core = serve(parts, &accounts, &run).await?;
+    let parts = Parts { config, text, program, kernel, state, lists, policies, keeper, cookies };
+    let mut core = serve(parts, &accounts, &run).await?;
+    core.begin_with(untried);
     let (asks, questions) = mpsc::channel(control::QUEUE);
     let listener = control::open(&run.control_socket(), &accounts)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
     let signals = Signals::new()?;
-    let ended = Loop { core, events, questions, signals, links, tasks }.turn().await;
+    let turn = Loop { core, events, questions, signals, links, tasks }.turn();
+    let ended = Box::pin(turn).await;
     // A socket that nobody listens on would only puzzle the next command.
     drop(std::fs::remove_file(run.control_socket()));
     ended
@@ -117,12 +132,34 @@ fn watch_links(config: &Kernel) -> Option<Links> {
     opened.inspect_err(|error| warn!(%error, "changes of interfaces are seen late")).ok()
 }
 
-/// Everything that has to hold before a packet may reach a listener.
-fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError> {
-    let store = Store::open(&config.guard.state).map_err(|source| GuardError::Store { source })?;
+/// What was before, as far as it holds again.
+struct Restored {
+    kernel: Box<dyn PacketFilter>,
+    state: State,
+    lists: Lists,
+    policies: Policies,
+    /// What the file says since, to be tried.
+    untried: Option<Named>,
+}
+
+/// Everything that has to hold before a packet may reach a listener. The policy is the one
+/// confirmed last, which becomes that of `config`.
+fn restore(config: &mut Config, text: &str, origin: String) -> Result<Restored, GuardError> {
+    let failed = |source| GuardError::Store { source };
+    let (store, mut stored) = Store::open(&config.guard.state).map_err(failed)?;
+    let lists = ListFolder::open(&config.guard.state).map_err(failed)?;
     let own =
         of_this_machine().map_err(GuardError::system("listing the addresses of this machine"))?;
-    let mut state = State::restore(config, store, &own);
+    let text = load_kernel(text, &origin).map_or_else(|_| String::new(), |read| read.table.text);
+    let table = KernelTable { kernel: config.kernel.clone(), text };
+    let Start { policies, untried, warning } =
+        Policies::start(Named { table, origin }, stored.policy.take());
+    config.kernel = policies.confirmed().table.kernel.clone();
+    let mut state = State::restore(config, (store, stored), &own);
+    if let Some(warning) = warning {
+        warn!("{warning}");
+        state.warnings.push(warning);
+    }
     let mut kernel = open_kernel(config)?;
     if !config.kernel.enabled && Filter::is_left_attached(&config.kernel) {
         let pins = config.kernel.pins.display();
@@ -137,8 +174,11 @@ fn restore(config: &Config) -> Result<(Box<dyn PacketFilter>, State), GuardError
         state.warnings.push(warning);
     }
     state.reconcile(&mut *kernel)?;
+    let lists = state.start_lists(config, lists, &*kernel)?;
+    // Its failure leaves SYNs to the stack; the first look at our addresses says so.
+    drop(kernel.answer_for(&own));
     kernel.attach().map_err(|source| GuardError::Kernel { source })?;
-    Ok((kernel, state))
+    Ok(Restored { kernel, state, lists, policies, untried })
 }
 
 fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
@@ -239,18 +279,26 @@ impl Signals {
         })
     }
 
-    /// Resolves when the guard is told to stop.
-    async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    warn!("a changed configuration takes a restart; the packet filter stays meanwhile");
-                }
-            }
+    /// The next order.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
         }
     }
+
+    /// Resolves when the guard is told to stop.
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
 }
 
 /// The kernel's word on the interfaces that are guarded.
@@ -281,13 +329,20 @@ impl Loop {
         let drops = self.watch_drops()?;
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(FLOOD_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let restart = self.core.keeper().restart_at();
             tokio::select! {
-                () = self.signals.stop() => break,
+                told = self.signals.next() => match told {
+                    Told::Stop => break,
+                    // Who sends a signal reads the log.
+                    Told::Reload => drop(self.core.reload()),
+                },
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),
                 _ = ticks.tick() => self.core.tick(clock::wall(), clock::now()),
+                _ = looks.tick() => self.core.watch_floods(clock::now()),
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
                         ready.clear_ready();
@@ -312,6 +367,7 @@ impl Loop {
     async fn stop(mut self) {
         info!("guard stops; the packet filter stays attached");
         let Self { core, signals, .. } = &mut self;
+        core.prepare_stop();
         core.keeper().stop(signals.stop()).await;
         core.last_tick(clock::wall(), clock::now());
         self.tasks.abort_all();

@@ -66,6 +66,9 @@ pub(crate) struct FakeKernel {
     pub(crate) capacity: Option<usize>,
     pub(crate) broken: bool,
     pub(crate) panic: bool,
+    pub(crate) cookies: bool,
+    /// What SYN-ACKs offered, in turn.
+    pub(crate) offers: Vec<Option<u8>>,
     /// The policy on trial, and what is left of it.
     pub(crate) trial: Option<(Kernel, Duration)>,
     /// The policy confirmed last.
@@ -150,6 +153,17 @@ impl PacketFilter for FakeKernel {
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.check()?;
         self.panic = pass;
+        Ok(())
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        self.check()?;
+        Ok(self.cookies)
+    }
+
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        self.check()?;
+        self.offers.push(scale);
         Ok(())
     }
 

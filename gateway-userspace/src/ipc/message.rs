@@ -131,6 +131,8 @@ pub struct ApiKey {
 pub struct KernelReport {
     /// One entry a packet reason that counted anything.
     pub reasons: Vec<ReasonCount>,
+    /// The same for each interface that is filtered, by name.
+    pub interfaces: Vec<(String, Vec<ReasonCount>)>,
     /// Gauges and counters of the guard by metric name (without prefix) and one label.
     pub guard: Vec<GuardMetric>,
 }

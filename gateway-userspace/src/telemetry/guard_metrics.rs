@@ -1,24 +1,25 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 31] = [
+const MEANINGS: [(&str, &str); 36] = [
     ("allows", "Allowed prefixes"),
-    (
-        "ban_capacity",
-        "Bans that the filter has room for, hosts and prefixes of both families together",
-    ),
+    ("ban_capacity", "Single bans that the filter has room for, both families together"),
     ("ban_refusals_total", "Bans that were not made"),
     ("ban_strike_to_drop_microseconds", "From a strike until the first packet was dropped for it"),
     ("ban_strike_to_map_microseconds", "From a strike until its ban was in the kernel"),
-    ("bans", "Bans in force"),
+    ("bans", "Single bans in force"),
     ("clock_jumps_total", "Jumps of the wall clock that expiries were set right for"),
     ("control_refused_total", "Connections to the control socket that were refused"),
     ("control_requests_total", "Commands served on the control socket"),
     ("drop_events_total", "Drops that the kernel sampled"),
     ("keys", "API keys, revoked ones included"),
+    ("list_entries", "Bans in force by lists, merged"),
+    ("lists", "Lists of bans"),
     ("memory_evictions_total", "Sources that had to go for others in what gateway why remembers"),
     ("offender_evictions_total", "Past offenders that had to go for others"),
     ("offenders", "Sources whose past bans still count"),
+    ("policy_rollbacks_total", "Policies that were tried and not confirmed in time"),
+    ("policy_trial_seconds_left", "Time left to confirm the policy on trial; 0 without one"),
     ("proxy_broken_total", "Connections to a proxy broken off for a frame it should not have sent"),
     ("proxy_messages_refused_total", "Messages from the proxy that the guard did not act on"),
     ("proxy_messages_total", "Messages from the proxy"),
@@ -34,6 +35,7 @@ const MEANINGS: [(&str, &str); 31] = [
     ("strikes_ignored_total", "Strikes that did not count"),
     ("strikes_total", "Strikes received from the proxy"),
     ("sweep_failures_total", "Sweeps of expired bans that the kernel refused"),
+    ("syn_cookies_on", "1 while SYNs are answered with cookies"),
     ("trust_evictions_total", "Sources that authenticated lately and had to go for others"),
     ("trusts_total", "Authenticated successes that the proxy reported"),
 ];

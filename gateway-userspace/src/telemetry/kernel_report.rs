@@ -25,6 +25,7 @@ pub(super) fn registry(report: Option<&KernelReport>) -> Registry {
     );
     if let Some(report) = report {
         register_reasons(&mut registry, &report.reasons);
+        register_interfaces(&mut registry, &report.interfaces);
         register_guard(&mut registry, &report.guard);
     }
     registry
@@ -52,6 +53,20 @@ fn register_reasons(registry: &mut Registry, counts: &[ReasonCount]) {
         "gateway_kernel_shadow_packets",
         "Packets that shadow mode let through and enforcing would drop",
         series(|count| count.shadow_packets),
+    );
+}
+
+fn register_interfaces(registry: &mut Registry, interfaces: &[(String, Vec<ReasonCount>)]) {
+    let mut samples = Samples::by(Kind::Counter, ["interface", "reason"]);
+    for (interface, counts) in interfaces {
+        for count in counts {
+            samples.put([interface, &reason_name(count.reason)], count.packets);
+        }
+    }
+    registry.register(
+        "gateway_kernel_interface_packets",
+        "Packets by the interface they came in by and the reason of their verdict",
+        samples,
     );
 }
 
@@ -87,36 +102,49 @@ fn is_metric_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
 }
 
-/// Finished samples of one family. A repeated label value replaces the one before: two series of
-/// one name make a whole scrape invalid.
-struct Samples {
+/// Finished samples of one family, with so many labels. A repeated label value replaces the one
+/// before: two series of one name make a whole scrape invalid.
+struct Samples<const N: usize> {
     kind: Kind,
-    label: &'static str,
-    values: BTreeMap<String, u64>,
+    labels: [&'static str; N],
+    values: BTreeMap<[String; N], u64>,
 }
 
-impl Samples {
+impl Samples<1> {
     fn new(kind: Kind, label: &'static str) -> Self {
-        Self { kind, label, values: BTreeMap::new() }
+        Self::by(kind, [label])
     }
 
     fn insert(&mut self, label: &str, value: u64) {
-        self.values.insert(label.to_owned(), value);
+        self.put([label], value);
     }
 }
 
-impl fmt::Debug for Samples {
+impl<const N: usize> Samples<N> {
+    fn by(kind: Kind, labels: [&'static str; N]) -> Self {
+        Self { kind, labels, values: BTreeMap::new() }
+    }
+
+    fn put(&mut self, labels: [&str; N], value: u64) {
+        self.values.insert(labels.map(str::to_owned), value);
+    }
+}
+
+impl<const N: usize> fmt::Debug for Samples<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(&self.values).finish()
     }
 }
 
-impl EncodeMetric for Samples {
+impl<const N: usize> EncodeMetric for Samples<N> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        for (label, value) in &self.values {
-            let labels = [(self.label, label.as_str())];
-            let labels = if label.is_empty() { &[] } else { labels.as_slice() };
-            self.kind.encode(&mut encoder, labels, *value)?;
+        for (values, value) in &self.values {
+            let named = self.labels.iter().zip(values);
+            let labels: Vec<(&str, &str)> = named
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(label, value)| (*label, value.as_str()))
+                .collect();
+            self.kind.encode(&mut encoder, &labels, *value)?;
         }
         Ok(())
     }

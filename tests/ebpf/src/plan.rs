@@ -41,6 +41,8 @@ pub(crate) struct Progress {
     pub(crate) sent: u64,
     /// Given up because the generator itself was held up: sent late, they would be a burst.
     pub(crate) missed: u64,
+    /// Of the burst that is leaving.
+    pub(crate) left: u64,
 }
 
 /// Pools that packets come from in turn; a power of two.

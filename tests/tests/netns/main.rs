@@ -2,11 +2,15 @@
 //! by a packet socket of the lab, on numbered frames, never by the gateway's own counters.
 
 mod ban;
+mod closed;
 mod limit;
+mod lists;
+mod policy;
 mod protect;
 mod returning;
 mod sandbox;
 mod survive;
+mod syn;
 mod upgrade;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use gateway_tests::{
     client::{Ask, Version},
     gateway::{binary, binary_with_next_layout},
-    lab::{HONEST, HONEST_H2, Lab},
+    lab::{FLOOD_V4, HONEST, HONEST_H2, Lab},
     load::{Load, Pace},
     skip,
     wait::until,
@@ -98,18 +98,24 @@ fn another_program_and_renewed_certificates_refuse_no_request() -> Result<()> {
 fn changed_capacity_leaks_nothing() -> Result<()> {
     under_flood("netns::changed_capacity_leaks_nothing", |lab, gateway, flood| {
         let mut settings = lab.settings();
+        // Half of the flood is dropped by a list from now on.
+        let list = gateway.folders.root.join("theirs.txt");
+        fs::write(&list, format!("{FLOOD_V4}\n192.0.2.1\n"))?;
+        gateway.must(&["block", "import", &list.to_string_lossy()])?;
+        gateway.must(&["block", "rm", FLOOD_V4])?;
         for hosts in [20_000, 5_000] {
             settings.kernel = format!(
                 "attach = \"native\"\n\
-                 capacity = {{ hosts = {hosts}, prefixes = 500, allow = 50, limits = 1024 }}"
+                 capacity = {{ hosts = {hosts}, prefixes = 500, dynamic = 200, allow = 50, limits = 1024 }}"
             );
             gateway.configure(&settings)?;
             gateway.kill_guard()?;
             gateway.start()?;
             flood_goes_on(flood)?;
             let maps = gateway.status()?.kernel.maps;
-            ensure!(maps.iter().any(|map| map.capacity == hosts), "{maps:?}");
-            assert_eq!(gateway.bans()?.len(), 2);
+            let room = 2 * (hosts + 500) + 200;
+            ensure!(maps.iter().any(|map| map.capacity == room), "{maps:?}");
+            assert_eq!(gateway.bans()?.len(), 3);
         }
         Ok(())
     })

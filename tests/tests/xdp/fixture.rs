@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use gateway_common::Reason;
 use gateway_tests::{netns::unique, skip};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate},
+    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
@@ -32,6 +32,18 @@ pub(crate) fn is_possible(case: &str) -> bool {
 
 pub(crate) const fn rate(count: u32, burst: u32) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
+}
+
+/// Above ten SYNs a second, or never.
+pub(crate) const fn cookies(enabled: bool) -> SynCookies {
+    SynCookies {
+        enabled,
+        above: rate(10, 10),
+        hold: Duration::from_secs(1),
+        most: rate(1_000_000, 1_000_000),
+        timestamps: false,
+        veth: true,
+    }
 }
 
 /// Every row answered so, but for those that are looked for only where they drop: the addresses in
@@ -65,6 +77,7 @@ pub(crate) fn config() -> Kernel {
         syns: None,
         syns_neighbourhood: None,
         limit_inserts: 1000,
+        syn_cookies: cookies(false),
         capacity: Capacity {
             hosts: 64,
             prefixes: 64,

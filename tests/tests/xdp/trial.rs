@@ -10,7 +10,7 @@ use gateway_userspace::{
 };
 
 use super::{
-    fixture::{DROP, Fixture, PASS, config, every_answer, forever, is_possible},
+    fixture::{DROP, Fixture, PASS, config, forever, is_possible, rows},
     frames::{V4, udp4},
 };
 
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_mins(10);
 const SOON: Duration = Duration::from_secs(20);
 
 fn answers(answer: Answer) -> Kernel {
-    Kernel { answers: every_answer(answer), ..config() }
+    Kernel { answers: rows(answer), ..config() }
 }
 
 #[test]

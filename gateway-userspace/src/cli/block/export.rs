@@ -43,6 +43,8 @@ mod tests {
             since: 1,
             left: Some(90),
             hits: 0,
+            last_seen: None,
+            list: String::new(),
             note: note.to_owned(),
         };
         let nets = ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/48", "2001:db8::1/128"];

@@ -1,15 +1,14 @@
-//! `gateway block import`: a list from elsewhere becomes bans. What is good is taken; what is bad
-//! is told with its line, and makes the exit code 1.
+//! `gateway block import`: a list from elsewhere becomes bans, all of it or nothing. What is bad is
+//! told with its line, and leaves what was in force as it was, unless it is to be skipped.
 
 use std::{
     fs::File,
-    io::{self, BufReader, IsTerminal, Read, Write},
+    io::{self, BufRead, BufReader, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
-use ipnet::IpNet;
 use serde::Serialize;
 
 use super::list_parser::{BadLine, List};
@@ -25,9 +24,6 @@ use crate::{
     control::{IMPORT_PORTION, RefusedEntry, Request, Response},
 };
 
-/// Refused entries that are told one by one.
-const TOLD: usize = 100;
-
 /// Nobody wants to read about what is over in a second.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
@@ -39,6 +35,12 @@ pub(crate) struct Args {
     /// How long, such as 15m or 7d; for ever if left out.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     ttl: Option<Duration>,
+    /// Name of the list, which replaces the one of this name; that of the file if left out.
+    #[arg(long)]
+    name: Option<String>,
+    /// Load the rest of a list with bad lines, or with entries that may not be banned.
+    #[arg(long)]
+    skip_invalid: bool,
     /// Where the list is from; its file name if left out.
     #[arg(long, value_name = "TEXT", value_parser = super::note)]
     note: Option<String>,
@@ -49,9 +51,13 @@ pub(crate) struct Args {
 /// What became of a list.
 #[derive(Debug, Default, Serialize)]
 struct Report {
-    added: usize,
-    known: usize,
-    /// Entries the guard did not take.
+    /// Name of the list.
+    list: String,
+    loaded: bool,
+    given: u64,
+    /// Bans it came to: neighbours are merged.
+    entries: usize,
+    /// Entries that may not be banned.
     refused: Vec<RefusedEntry>,
     /// Lines that are no entries.
     bad: Vec<BadLine>,
@@ -65,24 +71,40 @@ impl Args {
         let input = open(&self.file)?;
         privileges::drop_all()?;
         let stdin = self.file == Path::new("-");
-        let name =
+        let file =
             if stdin { "standard input".to_owned() } else { self.file.display().to_string() };
-        let note = self.note.unwrap_or_else(|| super::note(&name).unwrap_or_default());
+        let name = self.name.clone().or_else(|| name_of(&self.file));
+        let name = name.context("no name for the list; give it one with --name")?;
+        let note = self.note.clone().unwrap_or_else(|| super::note(&file).unwrap_or_default());
+        let begin = Request::ImportBegin {
+            name: name.clone(),
+            ttl: self.ttl,
+            note,
+            skip_invalid: self.skip_invalid,
+        };
+        let Response::Staged { ticket } = client.ask(&begin)? else { return Err(unexpected()) };
         let mut list = List::new(BufReader::new(input));
-        let mut report = Report::default();
-        let mut progress = Progress::start();
-        while let Some(nets) =
-            list.portion(IMPORT_PORTION).with_context(|| format!("reading {name}"))?
-        {
-            send(&mut client, nets, self.ttl, &note, &mut report)?;
-            progress.show(report.added.saturating_add(report.known));
-        }
-        progress.end();
-        report.untold = report.untold.saturating_add(list.untold);
+        let mut report = Report { list: name, ..Report::default() };
+        send(&mut client, ticket, &mut list, &file)?;
+        report.untold = list.untold;
         report.bad = list.bad;
-        self.output.print(&report, |report| show(report, &name))?;
-        finish(&report, &name)
+        if report.bad.is_empty() || self.skip_invalid {
+            commit(&mut client, ticket, &mut report)?;
+        } else {
+            client.ask(&Request::ImportAbort { ticket })?;
+        }
+        self.output.print(&report, |report| show(report, &file))?;
+        finish(&report, &file)
     }
+}
+
+/// The name of a list is that of its file, as far as a name can have its characters.
+fn name_of(file: &Path) -> Option<String> {
+    let stem = file.file_stem()?.to_str()?;
+    let lawful = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = stem.chars().map(lawful).take(64).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
@@ -93,46 +115,68 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-fn send(
+/// Sends all entries; none of them is in force by that.
+fn send<R: BufRead>(
     client: &mut Client,
-    nets: Vec<IpNet>,
-    ttl: Option<Duration>,
-    note: &str,
-    report: &mut Report,
+    ticket: u64,
+    list: &mut List<R>,
+    file: &str,
 ) -> anyhow::Result<()> {
-    let done = report.added.saturating_add(report.known);
-    let request = Request::BlockImport { nets, ttl, note: note.to_owned() };
-    let answer = client.ask(&request).with_context(|| format!("after {done} entries"))?;
-    let Response::Imported { added, known, refused } = answer else {
-        return Err(unexpected());
-    };
-    report.added = report.added.saturating_add(added);
-    report.known = report.known.saturating_add(known);
-    for entry in refused {
-        if report.refused.len() < TOLD {
-            report.refused.push(entry);
-        } else {
-            report.untold = report.untold.saturating_add(1);
-        }
+    let mut progress = Progress::start();
+    let mut sent = 0_usize;
+    while let Some(nets) =
+        list.portion(IMPORT_PORTION).with_context(|| format!("reading {file}"))?
+    {
+        sent = sent.saturating_add(nets.len());
+        let part = Request::ImportPart { ticket, nets };
+        let Response::Staged { .. } = client.ask(&part)? else { return Err(unexpected()) };
+        progress.show(sent);
     }
+    progress.end();
     Ok(())
 }
 
-fn show(report: &Report, name: &str) -> String {
-    for BadLine { line, text, why } in &report.bad {
-        complain(&format!("{name}:{line}: {text} {why}"));
-    }
-    for RefusedEntry { net, why } in &report.refused {
-        complain(&format!("{}: {}", prefix::write(*net), escape(why)));
-    }
-    format!("{} banned, {} were banned already", report.added, report.known)
+fn commit(client: &mut Client, ticket: u64, report: &mut Report) -> anyhow::Result<()> {
+    let answer = client.ask(&Request::ImportCommit { ticket })?;
+    let untold = if let Response::Imported { given, entries, refused, untold } = answer {
+        (report.loaded, report.given, report.entries) = (true, given, entries);
+        report.refused = refused;
+        untold
+    } else if let Response::Unfit { refused, untold } = answer {
+        report.refused = refused;
+        untold
+    } else {
+        return Err(unexpected());
+    };
+    report.untold = report.untold.saturating_add(untold);
+    Ok(())
 }
 
-fn finish(report: &Report, name: &str) -> anyhow::Result<()> {
+fn show(report: &Report, file: &str) -> String {
+    for BadLine { line, text, why } in &report.bad {
+        complain(&format!("{file}:{line}: {text} {why}"));
+    }
+    for RefusedEntry { net, why } in &report.refused {
+        complain(&format!("{} {}", prefix::write(*net), escape(why)));
+    }
+    let Report { list, given, entries, .. } = report;
+    if report.loaded {
+        format!("list {list} is in force: {given} entries, merged to {entries} bans")
+    } else {
+        format!("list {list} is as it was")
+    }
+}
+
+fn finish(report: &Report, file: &str) -> anyhow::Result<()> {
     let bad = report.bad.len() + report.refused.len() + report.untold;
+    let entries = if bad == 1 { "entry" } else { "entries" };
+    if !report.loaded {
+        bail!(
+            "{bad} {entries} of {file} cannot be loaded, so none is; mend the list, or load the rest with --skip-invalid"
+        );
+    }
     if bad > 0 {
-        let entries = if bad == 1 { "entry" } else { "entries" };
-        bail!("{bad} {entries} of {name} not taken; the others are banned");
+        bail!("{bad} {entries} of {file} skipped; the others are banned");
     }
     Ok(())
 }

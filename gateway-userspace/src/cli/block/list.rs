@@ -41,15 +41,21 @@ pub(crate) fn show(bans: &[Ban], now: Wall) -> String {
     let rows = bans.iter().map(|ban| {
         [
             prefix::write(ban.net),
-            ban.source.clone(),
+            by(ban),
             ban.reason.clone(),
             span(now.since(Wall(ban.since)).as_secs()),
             ban.left.map_or("for ever".to_owned(), span),
             ban.hits.to_string(),
+            ban.last_seen.map_or("never".to_owned(), span),
             ban.note.clone(),
         ]
     });
-    table(["NET", "SOURCE", "REASON", "AGE", "LEFT", "PACKETS", "NOTE"], rows)
+    table(["NET", "SOURCE", "REASON", "AGE", "LEFT", "PACKETS", "LAST SEEN", "NOTE"], rows)
+}
+
+/// Who asked for it, and by which list.
+fn by(ban: &Ban) -> String {
+    if ban.list.is_empty() { ban.source.clone() } else { format!("{} {}", ban.source, ban.list) }
 }
 
 #[cfg(test)]
@@ -65,6 +71,8 @@ mod tests {
             since: 1,
             left: None,
             hits: 0,
+            last_seen: None,
+            list: String::new(),
             note: String::new(),
         };
         serde_json::to_string(&Response::Bans { bans: vec![ban], more }).unwrap() + "\n"

@@ -5,7 +5,9 @@ mod export;
 mod import;
 mod list;
 mod list_parser;
+mod lists;
 mod remove;
+mod unlist;
 
 use clap::Subcommand;
 
@@ -23,8 +25,13 @@ pub(crate) enum Command {
     Rm(remove::Args),
     /// Show every ban.
     List(list::Args),
-    /// Ban what a file lists: one address or prefix a line, # starts a comment.
+    /// Ban what a file lists: one address or prefix a line, # starts a comment. The list replaces
+    /// the one of its name, all of it or nothing.
     Import(import::Args),
+    /// Show the lists that were imported.
+    Lists(lists::Args),
+    /// Take a list away, with all its bans.
+    Unlist(unlist::Args),
     /// Print every ban as a list that `import` reads.
     Export,
     /// Explain why an address is banned, or why not.
@@ -49,6 +56,8 @@ impl Command {
             Self::Rm(args) => args.run(context),
             Self::List(args) => args.run(context),
             Self::Import(args) => args.run(context),
+            Self::Lists(args) => args.run(context),
+            Self::Unlist(args) => args.run(context),
             Self::Export => export::run(context),
             Self::Why(args) => args.run(context),
         }

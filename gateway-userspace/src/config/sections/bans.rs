@@ -7,7 +7,7 @@ use gateway_common::{Reason, reason::Plane};
 use crate::config::{
     defaults,
     fault::{nearest, quoted},
-    model::Bans,
+    model::{Bans, Coverage},
     tree::Section,
     units,
 };
@@ -29,6 +29,7 @@ pub(super) fn read(mut section: Section<'_>) -> Bans {
         trust: section.time("trust", default.trust, Duration::ZERO..=*TIMES.end()),
         sources: section.whole("sources", default.sources, 16..=10_000_000),
         per_second: section.whole("per_second", default.per_second, 1..=100_000),
+        coverage: coverage(section.section("coverage"), default.coverage),
         weights: weights(&section.section("weights")),
     };
     if bans.first > bans.longest {
@@ -40,6 +41,15 @@ pub(super) fn read(mut section: Section<'_>) -> Bans {
     }
     section.finish();
     bans
+}
+
+fn coverage(mut section: Section<'_>, default: Coverage) -> Coverage {
+    let coverage = Coverage {
+        ipv4: section.whole("ipv4", default.ipv4, 1..=100),
+        ipv6: section.whole("ipv6", default.ipv6, 1..=100),
+    };
+    section.finish();
+    coverage
 }
 
 /// The keys are reasons for which a request can be refused.

@@ -10,6 +10,7 @@ use crate::config::{
     fault::quoted,
     model::{
         Admin, Answer, Answers, Attach, Capacity, Kernel, Listener, Mode, Policy, Rate, Service,
+        SynCookies,
     },
     tree::{Entry, Section},
 };
@@ -21,6 +22,9 @@ const TICK: Duration = Duration::from_millis(10);
 const LIST: usize = 1000;
 
 const INTERFACES: usize = 64;
+
+/// How long SYN cookies stay on. The guard follows within a tenth of a second.
+const HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// Entries of one map, at most: 16 M hosts are 1 GiB of locked memory.
 const CAPACITY: u32 = 1 << 24;
@@ -75,6 +79,7 @@ pub(super) fn read(mut section: Section<'_>) -> Kernel {
         syns: ceiling(&mut section, "syns", default.syns),
         syns_neighbourhood: ceiling(&mut section, "syns_neighbourhood", default.syns_neighbourhood),
         limit_inserts: section.whole("limit_inserts", default.limit_inserts, 1..=10_000_000),
+        syn_cookies: syn_cookies(section.section("syn_cookies"), default.syn_cookies),
         capacity: capacity(section.section("capacity"), default.capacity),
         answers: answers(section.section("answers"), default.answers),
         events: section.whole("events", default.events, 0..=10_000),
@@ -185,6 +190,28 @@ fn packet_rate(section: &mut Section<'_>, key: &'static str, default: Rate) -> R
         );
     }
     rate
+}
+
+fn syn_cookies(mut section: Section<'_>, default: SynCookies) -> SynCookies {
+    let cookies = SynCookies {
+        enabled: section.flag("enabled", default.enabled),
+        above: plain_rate(&mut section, "above", default.above),
+        hold: section.time("hold", default.hold, HOLD),
+        most: plain_rate(&mut section, "most", default.most),
+        timestamps: section.flag("timestamps", default.timestamps),
+        veth: section.flag("veth", default.veth),
+    };
+    section.finish();
+    cookies
+}
+
+/// A rate without a burst of its own: a second's worth may come at once.
+fn plain_rate(section: &mut Section<'_>, key: &'static str, default: Rate) -> Rate {
+    let Some((count, per)) = section.get(key).and_then(|entry| entry.rate()) else {
+        return default;
+    };
+    let second = u128::from(count) * Duration::from_secs(1).as_nanos() / per.as_nanos().max(1);
+    Rate { count, per, burst: u32::try_from(second).unwrap_or(u32::MAX).max(1) }
 }
 
 fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {

@@ -10,7 +10,15 @@ mod proxy;
 mod route;
 mod target;
 
-use super::{model::Config, tree::Section};
+use super::{
+    model::{Config, Kernel},
+    tree::Section,
+};
+
+/// Reads `[kernel]` alone.
+pub(super) fn kernel(root: &mut Section<'_>) -> Kernel {
+    kernel::read(root.section("kernel"))
+}
 
 /// Reads the whole file.
 pub(super) fn read(root: &mut Section<'_>) -> Config {

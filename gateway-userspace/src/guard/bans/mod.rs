@@ -2,6 +2,7 @@
 //! strikes. A ban is in force when the kernel holds it; the store follows by [`Change`]s.
 
 mod judge;
+mod lists;
 mod offenders;
 mod score;
 mod table;
@@ -18,6 +19,10 @@ use ipnet::IpNet;
 
 pub(crate) use self::{
     judge::{Judge, Judgement, Sentence, Standing, Strike},
+    lists::{
+        Done, Header, ListError, Lists, Named, NamedList, NetSet, Reply, Unfit,
+        is_name as is_list_name,
+    },
     offenders::{Offender, Offenders},
     table::{Ban, BanTable},
 };
@@ -26,6 +31,7 @@ use super::{
     kernel::{BanSource, KernelBan, KernelError, PacketFilter},
     protect::{Protected, Protection},
     store::Change,
+    surroundings::Surroundings,
 };
 use crate::{clock::Wall, config::model::Capacity};
 
@@ -38,7 +44,7 @@ pub(crate) enum BanError {
     #[error("{net} is not banned: {protected} is protected, because {why}")]
     Protected { net: IpNet, protected: IpNet, why: Protection },
     #[error(
-        "{net} is not banned: the list holds {capacity} bans, as many as it can; remove some or raise [kernel.capacity]"
+        "{net} is not banned: the list holds {capacity} bans, as many as it can; remove some or raise dynamic in [kernel.capacity]"
     )]
     Full { net: IpNet, capacity: usize },
     #[error("{net} is not banned: the time is zero")]
@@ -118,7 +124,7 @@ pub(crate) struct BanList {
 
 impl BanList {
     pub(crate) fn new(judge: Judge, protected: Protected, capacity: Capacity) -> Self {
-        let both_families = 2 * (u64::from(capacity.hosts) + u64::from(capacity.prefixes));
+        let both_families = 2 * u64::from(capacity.dynamic);
         Self {
             table: BanTable::default(),
             judge,
@@ -265,6 +271,26 @@ impl BanList {
         standing
     }
 
+    /// What was seen around this machine. Strike bans on it are lifted, and returned first; others
+    /// stay, because somebody ordered them, and are returned second.
+    pub(crate) fn look_around(
+        &mut self,
+        kernel: &mut dyn PacketFilter,
+        around: &Surroundings,
+        now: Instant,
+    ) -> (Vec<IpNet>, Vec<IpNet>) {
+        let (mut lifted, mut standing) = (Vec::new(), Vec::new());
+        for net in self.protected.seen(around, now) {
+            let Some((wide, ban)) = self.table.covering(net) else { continue };
+            if ban.source == BanSource::Strike && self.remove(kernel, wide).is_ok() {
+                lifted.push(wide);
+            } else {
+                standing.push(wide);
+            }
+        }
+        (lifted, standing)
+    }
+
     /// What the store has to follow since the last call.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
@@ -287,6 +313,11 @@ impl BanList {
 
     pub(crate) fn protected(&self) -> &Protected {
         &self.protected
+    }
+
+    /// These are the management ranges now.
+    pub(crate) fn protect_management(&mut self, nets: &[IpNet]) {
+        self.protected.management(nets);
     }
 
     /// This machine has these addresses now.

@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::{PermissionsExt as _, chown},
     path::Path,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -34,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A proxy that does not answer within this is reported as such.
 const PROXY_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Bytes of a command that is read at once.
+const LONG: usize = 16 * 1024;
+
 /// Questions that may wait for the event loop.
 pub(super) const QUEUE: usize = 64;
 
@@ -45,13 +49,20 @@ pub(super) struct Ask {
 }
 
 /// What the event loop answers.
-#[derive(Debug)]
 pub(super) enum Outcome {
     Now(Response),
     /// True once it is on the disk.
     Stored(Response, Durable),
     /// To be completed by what the proxy says.
     WithProxy(Response, oneshot::Receiver<String>),
+    /// Work of another thread.
+    Later(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outcome")
+    }
 }
 
 /// Who is let in, and how often.
@@ -158,10 +169,11 @@ async fn converse(mut stream: UnixStream, door: &Door, asks: &mpsc::Sender<Ask>)
     let mut read = BufReader::new(read);
     while let Some(line) = timeout(PATIENCE, read_line(&mut read)).await?? {
         door.served.fetch_add(1, Ordering::Relaxed);
-        let mut answer = serde_json::to_vec(&answer(&line, asks).await)?;
+        let is_cut = line.len() >= LINE_BYTES;
+        let mut answer = serde_json::to_vec(&answer(line, asks).await)?;
         answer.push(b'\n');
         timeout(PATIENCE, write.write_all(&answer)).await??;
-        if line.len() >= LINE_BYTES {
+        if is_cut {
             return Ok(());
         }
     }
@@ -184,11 +196,11 @@ async fn read_line(
     Ok(Some(line))
 }
 
-async fn answer(line: &[u8], asks: &mpsc::Sender<Ask>) -> Response {
+async fn answer(line: Vec<u8>, asks: &mpsc::Sender<Ask>) -> Response {
     if line.len() >= LINE_BYTES {
         return refused(format!("a command has {LINE_BYTES} bytes at most"));
     }
-    let request = match serde_json::from_slice(line) {
+    let request = match read(line).await {
         Ok(request) => request,
         Err(error) => {
             return refused(format!(
@@ -206,6 +218,16 @@ async fn answer(line: &[u8], asks: &mpsc::Sender<Ask>) -> Response {
     }
 }
 
+/// A portion of a list takes a millisecond to read: on another thread, for this one has strikes to
+/// judge.
+async fn read(line: Vec<u8>) -> serde_json::Result<Request> {
+    if line.len() < LONG {
+        return serde_json::from_slice(&line);
+    }
+    let reading = tokio::task::spawn_blocking(move || serde_json::from_slice(&line));
+    reading.await.unwrap_or_else(|error| Err(serde::de::Error::custom(error)))
+}
+
 async fn complete(outcome: Outcome) -> Response {
     match outcome {
         Outcome::Now(response) => response,
@@ -213,6 +235,7 @@ async fn complete(outcome: Outcome) -> Response {
         Outcome::WithProxy(response, said) => {
             with_proxy(response, timeout(PROXY_PATIENCE, said).await.ok().and_then(Result::ok))
         }
+        Outcome::Later(answer) => answer.await,
     }
 }
 
@@ -243,9 +266,13 @@ fn with_proxy(response: Response, said: Option<String>) -> Response {
         | Response::Refused { .. }
         | Response::Bans { .. }
         | Response::Imported { .. }
+        | Response::Unfit { .. }
+        | Response::Staged { .. }
+        | Response::Lists { .. }
         | Response::Allows { .. }
         | Response::KeyCreated { .. }
-        | Response::Keys { .. }) => other,
+        | Response::Keys { .. }
+        | Response::Policy(_)) => other,
     }
 }
 

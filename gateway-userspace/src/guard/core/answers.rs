@@ -5,15 +5,17 @@ use std::{sync::Arc, time::Duration};
 use gateway_common::Reason;
 use ipnet::IpNet;
 
-use super::Core;
+use super::{
+    Core,
+    lists::{Import, seconds},
+};
 use crate::{
-    clock::Wall,
-    control::{
-        Allow, Ban, IMPORT_PORTION, Key, LIST_PORTION, NOTE_BYTES, RefusedEntry, Request, Response,
-    },
+    clock::{self, Wall},
+    control::{Allow, Ban, Key, LIST_PORTION, NOTE_BYTES, Request, Response},
     guard::{
+        address::canonical_net,
         allows,
-        bans::{self, Added, Wanted},
+        bans::{self, Added, UnbanError, Wanted},
         chain,
         control::{Ask, Outcome},
         kernel::BanSource,
@@ -38,7 +40,15 @@ impl Core {
             Request::BlockAdd { net, ttl, note } => self.block(net, ttl, &note),
             Request::BlockRemove { net } => self.unblock(net),
             Request::BlockList { after } => Outcome::Now(self.list_bans(after)),
-            Request::BlockImport { nets, ttl, note } => self.import(&nets, ttl, &note),
+            Request::ImportBegin { name, ttl, note, skip_invalid } => {
+                let import = Import { name, ttl, note, skip_invalid };
+                Outcome::Now(self.begin_import(import))
+            }
+            Request::ImportPart { ticket, nets } => Outcome::Now(self.add_import(ticket, &nets)),
+            Request::ImportAbort { ticket } => Outcome::Now(self.abort_import(ticket)),
+            Request::ImportCommit { ticket } => self.commit_import(ticket),
+            Request::ListRemove { name } => self.remove_list(&name),
+            Request::Lists => Outcome::Now(self.show_lists()),
             Request::AllowAdd { net, note } => self.allow(net, note),
             Request::AllowRemove { net } => self.disallow(net),
             Request::AllowList { after } => Outcome::Now(self.list_allows(after)),
@@ -55,6 +65,15 @@ impl Core {
             Request::KeyRevoke { id } => self.revoke_key(&id),
             Request::PanicPass => Outcome::Now(self.set_panic(true)),
             Request::PanicRestore => Outcome::Now(self.set_panic(false)),
+            Request::PolicyShow => Outcome::Now(Response::Policy(Box::new(self.policy_report()))),
+            Request::PolicyApply { text, origin, confirm } => {
+                self.apply_policy(&text, origin, confirm)
+            }
+            Request::PolicyConfirm => self.confirm_policy(),
+            Request::PolicyRollback => self.roll_back_policy(),
+            Request::Reload => self.reload(),
+            Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
+            Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }
     }
 
@@ -62,6 +81,7 @@ impl Core {
         if let Err(refused) = check_note(note) {
             return Outcome::Now(refused);
         }
+        self.look_around(clock::now());
         let wanted = wanted(net, BanSource::Cli, Reason::Operator, ttl, &note.into());
         let wall = self.wall();
         match self.bans.add(&mut *self.kernel.0, wanted, wall) {
@@ -93,35 +113,16 @@ impl Core {
                 }
                 self.stored(done(message))
             }
+            // It may be an address of lists.
+            Err(UnbanError::Unknown { .. }) if self.is_listed(net) => {
+                self.lift_from_lists(canonical_net(net))
+            }
             Err(error) => Outcome::Now(refused(&error)),
         }
     }
 
-    fn list_bans(&self, after: Option<IpNet>) -> Response {
-        let table = self.bans.table();
-        let (bans, more) = portion(table.after(after).map(|(net, ban)| self.shown(*net, ban)));
-        Response::Bans { bans, more }
-    }
-
-    fn import(&mut self, nets: &[IpNet], ttl: Option<Duration>, note: &str) -> Outcome {
-        if nets.len() > IMPORT_PORTION {
-            let message = format!("a portion of an import has {IMPORT_PORTION} entries at most");
-            return Outcome::Now(Response::Refused { message });
-        }
-        if let Err(refused) = check_note(note) {
-            return Outcome::Now(refused);
-        }
-        let (note, wall) = (Arc::from(note), self.wall());
-        let (mut added, mut known, mut refused) = (0, 0, Vec::new());
-        for net in nets {
-            let wanted = wanted(*net, BanSource::Import, Reason::Import, ttl, &note);
-            match self.bans.add(&mut *self.kernel.0, wanted, wall) {
-                Ok(Added::New | Added::Replaced) => added += 1,
-                Ok(Added::Known) => known += 1,
-                Err(error) => refused.push(RefusedEntry { net: *net, why: chain(&error) }),
-            }
-        }
-        self.stored(Response::Imported { added, known, refused })
+    fn is_listed(&self, net: IpNet) -> bool {
+        self.lists.covering(canonical_net(net), self.wall()).is_some()
     }
 
     fn allow(&mut self, net: IpNet, note: String) -> Outcome {
@@ -208,7 +209,7 @@ impl Core {
     }
 
     /// Answers once what changed is on the disk.
-    fn stored(&mut self, response: Response) -> Outcome {
+    pub(super) fn stored(&mut self, response: Response) -> Outcome {
         let changes = self.take_changes();
         let durable = self.store.submit_durable(changes);
         Outcome::Stored(response, durable)
@@ -217,13 +218,16 @@ impl Core {
     /// A ban as the operator sees it.
     pub(super) fn shown(&self, net: IpNet, ban: &bans::Ban) -> Ban {
         let wall: Wall = self.wall();
+        let record = self.kernel.0.ban_record(net).unwrap_or_default();
         Ban {
             net,
             reason: ban.reason.name().to_owned(),
             source: ban.source.name().to_owned(),
             since: ban.since.0,
             left: ban.left(wall).map(|left| left.as_secs()),
-            hits: self.kernel.0.ban_hits(net).unwrap_or(0),
+            list: String::new(),
+            hits: record.hits,
+            last_seen: seconds(record),
             note: ban.note.as_ref().to_owned(),
         }
     }
@@ -247,7 +251,7 @@ fn wanted(
     Wanted { net, source, reason, ttl, note: Arc::clone(note) }
 }
 
-fn check_note(note: &str) -> Result<(), Response> {
+pub(super) fn check_note(note: &str) -> Result<(), Response> {
     if note.len() <= NOTE_BYTES {
         return Ok(());
     }

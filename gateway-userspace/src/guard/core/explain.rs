@@ -7,11 +7,12 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{Status, Told, Usage, Why},
+    control::{KernelStatus, ProtectedStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
         kernel::BanSource,
+        protect::Protection,
     },
     ipc::message::{GuardMetric, KernelReport},
 };
@@ -19,7 +20,7 @@ use crate::{
 /// What the filter calls its modes that drop nothing, and what that means for a ban.
 const TOOTHLESS: [(&str, &str); 3] = [
     ("panic pass", "every packet passes by operator's order (`gateway panic restore` ends it)"),
-    ("shadow", "kernel.mode is shadow: what would be dropped is counted and passes"),
+    ("shadow", "the filter is in shadow mode: what would be dropped is counted and passes"),
     ("off", "the packet filter is off: bans drop nothing"),
 ];
 
@@ -30,7 +31,9 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel: self.kernel.0.status(),
+            kernel: self.kernel_status(),
+            policy: self.policy_status(),
+            protected: self.protected_now(),
             proxy: self.keeper.status(),
             bans: Usage {
                 used: count(self.bans.table().len()),
@@ -46,10 +49,28 @@ impl Core {
         }
     }
 
+    /// What no ban may touch because of what was seen lately.
+    fn protected_now(&self) -> Vec<ProtectedStatus> {
+        let protected = self.bans.protected().of_the_moment(clock::now());
+        let status = |(net, why, left): (IpNet, Protection, Option<Duration>)| ProtectedStatus {
+            net,
+            why: why.to_string(),
+            left: left.map(|left| left.as_secs()),
+        };
+        protected.map(status).collect()
+    }
+
+    fn kernel_status(&self) -> KernelStatus {
+        let syn_cookies =
+            self.cookies.status(&self.config.kernel.syn_cookies, self.kernel.0.lacks_for_cookies());
+        KernelStatus { syn_cookies, ..self.kernel.0.status() }
+    }
+
     /// What a scrape of the proxy's metrics shows of kernel and guard.
     pub(super) fn report(&self) -> KernelReport {
         KernelReport {
             reasons: self.kernel.0.counters().unwrap_or_default(),
+            interfaces: self.kernel.0.interface_counters().unwrap_or_default(),
             guard: self.metrics(),
         }
     }
@@ -58,10 +79,11 @@ impl Core {
         let address = canonical(address);
         let (net, now) = (source(address), clock::now());
         let ban = self.bans.table().covering_address(address);
+        let ban = ban.map(|(net, ban)| self.shown(net, ban));
         Why {
             subject: address.to_string(),
             findings: self.findings(address),
-            ban: ban.map(|(net, ban)| self.shown(net, ban)),
+            ban: ban.or_else(|| self.listed(address, self.wall())),
             strikes: self.memory.strikes(net, now),
             drops: self.memory.drops(net, clock::monotonic_ns()),
             proxy: Told::default(),
@@ -88,6 +110,13 @@ impl Core {
             let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
             findings.push(format!("{banned} is banned {how_long} (by {by}: {why})"));
         }
+        if let Some(listed) = self.listed(address, self.wall()) {
+            let left = listed.left.map(Duration::from_secs);
+            let how_long = left.map_or("for ever".to_owned(), |left| format!("for {}", span(left)));
+            let crate::control::Ban { net, list, source, .. } = listed;
+            findings.push(format!("{net} is banned {how_long} (by {source}: list {list})"));
+        }
+        findings.extend(self.held_against(address));
         if let Some((protected, why)) = self.bans.protected().covering(address.into()) {
             findings.push(format!("{protected} is protected from bans, because {why}"));
         }
@@ -137,6 +166,7 @@ impl Core {
         if store.lost > 0 {
             warnings.push(format!("the store lost {} changes for want of room", store.lost));
         }
+        warnings.extend(self.policies.other_file().filter(|_| self.config.kernel.enabled));
         if !self.config.kernel.enabled {
             warnings.push("the packet filter is off: bans drop nothing".to_owned());
         }
@@ -150,6 +180,8 @@ impl Core {
         let single = [
             ("bans", count(self.bans.table().len())),
             ("ban_capacity", count(self.bans.capacity())),
+            ("lists", count(self.lists.named().len())),
+            ("list_entries", self.lists.named().values().map(|list| count(list.nets.len())).sum()),
             ("strike_bans_total", self.counts.strike_bans),
             ("strikes_total", self.counts.strikes),
             ("trusts_total", self.counts.trusts),
@@ -166,8 +198,11 @@ impl Core {
             ("store_errors_total", store.errors),
             ("store_lost_total", store.lost),
             ("store_pending", store.pending),
+            ("policy_rollbacks_total", self.counts.policy_rollbacks),
+            ("policy_trial_seconds_left", self.seconds_left()),
             ("clock_jumps_total", self.counts.clock_jumps),
             ("sweep_failures_total", self.counts.sweep_failures),
+            ("syn_cookies_on", u64::from(self.cookies.is_on())),
             ("proxy_restarts_total", keeper.restarts),
             ("proxy_broken_total", keeper.broken),
             ("proxy_messages_total", keeper.messages),

@@ -3,7 +3,10 @@
 
 mod answers;
 mod explain;
+mod lists;
+mod policy;
 mod proxy;
+mod shadow;
 
 use std::{
     collections::BTreeMap,
@@ -18,15 +21,18 @@ use super::{
     accounts::Accounts,
     address::of_this_machine,
     allows::AllowList,
-    bans::{BanError, BanList, Judge, Offenders},
+    bans::{BanError, BanList, Judge, Lists, Named, Offenders},
     control::Door,
     error::GuardError,
     events::Memory,
     kernel::PacketFilter,
     keys::KeyRing,
     listeners::{self, Listening},
+    policy::Policies,
     protect::Protected,
-    store::{Change, Store, Stored},
+    store::{Change, ListFolder, Store, Stored},
+    surroundings::{Places, Surroundings},
+    sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     worker::{Callers, Keeper, Outfit},
 };
@@ -66,14 +72,18 @@ pub(super) struct Core {
     program: [u8; 32],
     kernel: Kernel,
     bans: BanList,
+    lists: Lists,
     allows: AllowList,
     keys: KeyRing,
     store: Store,
     memory: Memory,
+    places: Places,
+    policies: Policies,
     time: Timekeeper,
     keeper: Keeper,
     listening: Vec<Listening>,
     door: Arc<Door>,
+    cookies: Follower,
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
@@ -108,6 +118,7 @@ struct Counts {
     sweep_failures: u64,
     messages_refused: u64,
     queries_refused: u64,
+    policy_rollbacks: u64,
 }
 
 /// What a core is made of before it serves.
@@ -156,6 +167,19 @@ impl State {
         info!(?reconciled, "bans restored");
         Ok(())
     }
+
+    /// Puts the stored lists in force.
+    pub(super) fn start_lists(
+        &self,
+        config: &Config,
+        stored: (ListFolder, Named),
+        kernel: &dyn PacketFilter,
+    ) -> Result<Lists, GuardError> {
+        let wall = self.time.wall(clock::wall());
+        let bounds = (config.kernel.capacity, config.bans.coverage);
+        Lists::start(stored, bounds, kernel.bulk(), self.bans.protected().all(), wall)
+            .map_err(|source| GuardError::Kernel { source })
+    }
 }
 
 /// What a core is joined from.
@@ -166,12 +190,16 @@ pub(super) struct Parts {
     pub(super) program: [u8; 32],
     pub(super) kernel: Box<dyn PacketFilter>,
     pub(super) state: State,
+    pub(super) lists: Lists,
+    pub(super) policies: Policies,
     pub(super) keeper: Keeper,
+    pub(super) cookies: Follower,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, keeper } = parts;
+        let Parts { config, text, program, kernel, state, lists, policies, keeper, cookies } =
+            parts;
         let now = clock::now();
         Self {
             config,
@@ -179,14 +207,18 @@ impl Core {
             program,
             kernel: Kernel(kernel),
             bans: state.bans,
+            lists,
             allows: state.allows,
             keys: state.keys,
             store: state.store,
             memory: Memory::default(),
+            places: Places::default(),
+            policies,
             time: state.time,
             keeper,
             listening,
             door: Arc::new(Door::new(accounts)),
+            cookies,
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
@@ -257,6 +289,8 @@ impl Core {
         if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
             self.tend(now);
         }
+        self.tick_lists(wall);
+        self.watch_trial();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         let mut changes = self.take_changes();
@@ -266,6 +300,7 @@ impl Core {
             // A clock that is slewed never jumps, and yet moves.
             self.tell_time(clock);
             self.look_at_own_addresses();
+            self.look_around(now);
         }
         self.store.submit(changes);
     }
@@ -283,12 +318,46 @@ impl Core {
     pub(super) fn last_tick(&mut self, clock: Wall, now: Instant) {
         self.minute_at = None;
         self.tick(clock, now);
+        self.cookies.stop();
+    }
+
+    /// Ten times a second: a flood does not wait.
+    pub(super) fn watch_floods(&mut self, now: Instant) {
+        let config = &self.config.kernel.syn_cookies;
+        self.cookies.tick(config, &mut *self.kernel.0, now);
+    }
+
+    /// Before the proxy goes.
+    pub(super) fn prepare_stop(&mut self) {
+        self.cookies.prepare_stop(&mut *self.kernel.0);
     }
 
     fn look_at_own_addresses(&mut self) {
         match of_this_machine() {
-            Ok(own) => self.bans.protect_own(&own),
+            Ok(own) => {
+                self.bans.protect_own(&own);
+                if let Err(error) = self.kernel.0.answer_for(&own) {
+                    self.warn(format!(
+                        "SYNs are answered for the addresses as they were: {}",
+                        super::chain(&error)
+                    ));
+                }
+            }
             Err(error) => warn!(%error, "the addresses of this machine are as they were"),
+        }
+    }
+
+    /// Who is logged in from where, and whom this machine needs: never banned, whatever they do.
+    fn look_around(&mut self, now: Instant) {
+        let around = Surroundings::look(&self.places);
+        let (lifted, standing) = self.bans.look_around(&mut *self.kernel.0, &around, now);
+        for net in lifted {
+            info!(%net, "a ban by strikes is lifted: what it covers is protected for now");
+        }
+        for net in standing {
+            self.warn(format!(
+                "the ban on {net} covers a login, a gateway or a resolver of this machine; `gateway block why` tells more, `gateway block rm {net}` lifts it"
+            ));
         }
     }
 
@@ -300,6 +369,7 @@ impl Core {
         self.tell_time(clock);
         if let Jump::Moved { seconds } = jump {
             self.bans.shift(seconds);
+            self.shift_lists(seconds);
             let wall = self.time.wall(clock);
             self.store.submit(vec![Change::Seen(wall)]);
         }
@@ -326,6 +396,7 @@ impl Core {
         let mut changes = self.bans.take_changes();
         changes.extend(self.allows.take_changes());
         changes.extend(self.keys.take_changes());
+        changes.extend(self.policies.take_change());
         changes
     }
 

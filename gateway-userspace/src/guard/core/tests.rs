@@ -5,10 +5,12 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    config::KernelTable,
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
-        kernel::filter::DropEvent,
+        kernel::{Off, filter::DropEvent},
+        policy::Named,
         testing,
     },
 };
@@ -26,33 +28,59 @@ fn a_command_is_answered_when_the_kernel_holds_it_and_durable_when_the_disk_does
     assert_eq!(stored.bans.len(), 1);
 }
 
-#[test]
-fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
-    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
-    let nets: Vec<IpNet> =
-        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + n).to_be_bytes()).into()).collect();
-    // The longest that JSON makes of a byte.
-    let note = "\u{1}".repeat(256);
-    let import = Request::BlockImport { nets: nets.clone(), ttl: None, note };
-    let Outcome::Stored(Response::Imported { added: 10_000, .. }, _) = ask(&mut core, import)
-    else {
-        panic!("not imported");
+/// Waits for what another thread does.
+fn later(outcome: Outcome) -> Response {
+    let Outcome::Later(answer) = outcome else { panic!("{outcome:?}") };
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+}
+
+fn import(core: &mut Core, name: &str, nets: &[IpNet], skip_invalid: bool) -> Response {
+    let begin = Request::ImportBegin {
+        name: name.to_owned(),
+        ttl: None,
+        // The longest that JSON makes of a byte.
+        note: "\u{1}".repeat(256),
+        skip_invalid,
     };
-    let mut seen = Vec::new();
+    let Outcome::Now(Response::Staged { ticket }) = ask(core, begin) else { panic!("no ticket") };
+    for part in nets.chunks(crate::control::IMPORT_PORTION) {
+        let part = Request::ImportPart { ticket, nets: part.to_vec() };
+        assert!(matches!(ask(core, part), Outcome::Now(Response::Staged { .. })));
+    }
+    later(ask(core, Request::ImportCommit { ticket }))
+}
+
+fn listed(core: &mut Core) -> Vec<crate::control::Ban> {
+    let mut seen: Vec<crate::control::Ban> = Vec::new();
     loop {
-        let after = seen.last().copied();
-        let Outcome::Now(response) = ask(&mut core, Request::BlockList { after }) else {
+        let after = seen.last().map(|ban| ban.net);
+        let Outcome::Now(response) = ask(core, Request::BlockList { after }) else {
             panic!("no list");
         };
         let line = serde_json::to_vec(&response).unwrap();
         assert!(line.len() < crate::control::LINE_BYTES, "{} bytes", line.len());
         let Response::Bans { bans, more } = response else { panic!("no list") };
-        seen.extend(bans.iter().map(|ban| ban.net));
+        seen.extend(bans);
         if !more {
-            break;
+            return seen;
         }
     }
-    assert_eq!(seen, nets);
+}
+
+#[test]
+fn a_long_list_comes_in_portions_that_fit_and_lose_nothing() {
+    let (_folder, mut core) = core_with(|config| config.kernel.capacity.hosts = 20_000);
+    let nets: Vec<IpNet> =
+        (0..10_000_u32).map(|n| IpAddr::from((0xC612_0000 + 2 * n).to_be_bytes()).into()).collect();
+    assert!(matches!(import(&mut core, "a", &nets, false), Response::Imported { .. }));
+    assert!(matches!(import(&mut core, "b", &nets[2000..3000], false), Response::Imported { .. }));
+    ask(&mut core, Request::BlockAdd { net: nets[2500], ttl: None, note: String::new() });
+    let seen = listed(&mut core);
+    let mut expected = [&nets[..], &nets[2000..3000], &nets[2500..2501]].concat();
+    expected.sort();
+    assert_eq!(seen.iter().map(|ban| ban.net).collect::<Vec<_>>(), expected);
+    let of = |list: &str| seen.iter().filter(|ban| ban.list == list).count();
+    assert_eq!((of("a"), of("b"), of("")), (10_000, 1000, 1));
 }
 
 #[test]
@@ -107,17 +135,46 @@ fn fitting(core: &mut Core, request: Request) -> Response {
 }
 
 #[test]
-fn an_import_takes_the_good_and_names_the_bad() {
+fn a_list_is_loaded_whole_or_not_at_all() {
     let (_folder, mut core) = core();
-    let nets = vec![net("192.0.2.1/32"), net("127.0.0.0/8"), net("192.0.2.1/32")];
-    let import = Request::BlockImport { nets, ttl: None, note: String::new() };
-    let Outcome::Stored(Response::Imported { added, known, refused }, _) = ask(&mut core, import)
-    else {
-        panic!("not imported");
+    let good = vec![net("192.0.2.1/32"), net("198.51.100.0/24")];
+    assert!(matches!(
+        import(&mut core, "drop", &good, false),
+        Response::Imported { entries: 2, .. }
+    ));
+    let bad = vec![net("203.0.113.1/32"), net("127.0.0.0/8")];
+    let Response::Unfit { refused, untold: 0 } = import(&mut core, "drop", &bad, false) else {
+        panic!("taken");
     };
-    assert_eq!((added, known), (1, 1));
     assert_eq!(refused[0].net, net("127.0.0.0/8"));
     assert!(refused[0].why.contains("loopback"), "{}", refused[0].why);
+    assert_eq!(listed(&mut core).iter().map(|ban| ban.net).collect::<Vec<_>>(), good);
+    let Response::Imported { given: 2, entries: 1, refused, .. } =
+        import(&mut core, "drop", &bad, true)
+    else {
+        panic!("not taken");
+    };
+    assert_eq!(refused.len(), 1);
+    assert_eq!(listed(&mut core)[0].net, bad[0]);
+}
+
+#[test]
+fn an_address_of_a_list_can_be_lifted_and_the_list_taken_away() {
+    let (folder, mut core) = core();
+    import(&mut core, "drop", &[net("192.0.2.0/30")], false);
+    let lifted = later(ask(&mut core, Request::BlockRemove { net: net("192.0.2.1/32") }));
+    assert!(matches!(&lifted, Response::Done { message } if message.contains("allow add")));
+    let left: Vec<IpNet> = listed(&mut core).iter().map(|ban| ban.net).collect();
+    assert_eq!(left, [net("192.0.2.0/32"), net("192.0.2.2/31")]);
+    let why = core.why_address([192, 0, 2, 2].into());
+    assert_eq!(why.ban.unwrap().list, "drop");
+    assert!(why.findings.iter().any(|finding| finding.contains("list drop")), "{:?}", why.findings);
+    assert_eq!(ListFolder::open(folder.path()).unwrap().1["drop"].nets.len(), 2);
+    later(ask(&mut core, Request::ListRemove { name: "drop".to_owned() }));
+    assert!(listed(&mut core).is_empty());
+    assert!(ListFolder::open(folder.path()).unwrap().1.is_empty());
+    let gone = ask(&mut core, Request::ListRemove { name: "drop".to_owned() });
+    assert!(matches!(gone, Outcome::Now(Response::Refused { .. })));
 }
 
 #[test]
@@ -182,7 +239,7 @@ fn notes_and_portions_have_bounds() {
     let long = Request::BlockAdd { net: net("192.0.2.1/32"), ttl: None, note: "x".repeat(257) };
     assert!(matches!(ask(&mut core, long), Outcome::Now(Response::Refused { .. })));
     let nets = vec![net("192.0.2.1/32"); crate::control::IMPORT_PORTION + 1];
-    let large = Request::BlockImport { nets, ttl: None, note: String::new() };
+    let large = Request::ImportPart { ticket: 1, nets };
     assert!(matches!(ask(&mut core, large), Outcome::Now(Response::Refused { .. })));
 }
 
@@ -268,6 +325,141 @@ fn whoever_bans_or_asks_why_is_told_that_bans_drop_nothing() {
     }
 }
 
+const SLOW: &str =
+    "[kernel]\ninterfaces = [\"eth0\"]\nsyns = \"off\"\nprotect = [\"192.0.2.0/24\"]";
+
+fn apply(core: &mut Core, text: &str) -> Response {
+    let (text, origin) = (text.to_owned(), "/tmp/try.toml".to_owned());
+    match ask(core, Request::PolicyApply { text, origin, confirm: None }) {
+        Outcome::Now(response) | Outcome::Stored(response, _) => response,
+        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+    }
+}
+
+fn message(response: Response) -> (bool, String) {
+    if let Response::Done { message } = response {
+        return (true, message);
+    }
+    let Response::Refused { message } = response else { panic!("{response:?}") };
+    (false, message)
+}
+
+fn order(core: &mut Core, request: Request) -> (bool, String) {
+    match ask(core, request) {
+        Outcome::Now(response) | Outcome::Stored(response, _) => message(response),
+        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+    }
+}
+
+/// With a filter, whose configuration is that of `text` but for what a restart takes.
+fn filtering() -> (tempfile::TempDir, Core) {
+    core_with(|config| {
+        config.kernel = crate::config::load_kernel("[kernel]\ninterfaces = [\"eth0\"]", "t")
+            .unwrap()
+            .table
+            .kernel;
+    })
+}
+
+fn stored_policy(folder: &tempfile::TempDir, core: Core) -> crate::guard::policy::StoredPolicy {
+    drop(core);
+    Store::open(folder.path()).unwrap().1.policy.unwrap()
+}
+
+#[test]
+fn during_a_trial_both_policies_protect_and_confirmed_the_new_one_does() {
+    let (folder, mut core) = filtering();
+    let (done, said) = message(apply(&mut core, SLOW));
+    assert!(done && said.contains("on trial for 60 s"), "{said}");
+    let (banned, why) = order(&mut core, add("192.0.2.9/32", None));
+    assert!(!banned && why.contains("kernel.protect"), "{why}");
+    assert_eq!(core.status().policy.trial.unwrap().origin, "/tmp/try.toml");
+    let (again, why) = message(apply(&mut core, SLOW));
+    assert!(!again && why.contains("gateway policy confirm"), "{why}");
+
+    let (done, said) = order(&mut core, Request::PolicyConfirm);
+    assert!(done && said.contains("has another [kernel]"), "{said}");
+    assert_eq!(core.status().policy.trial, None);
+    assert_eq!(core.config.kernel.syns, None);
+    let policy = stored_policy(&folder, core);
+    assert!(policy.text.contains("syns") && policy.tried.is_none(), "{policy:?}");
+}
+
+#[test]
+fn a_rolled_back_policy_protects_nobody_and_the_store_remembers_that_it_failed() {
+    let (folder, mut core) = filtering();
+    apply(&mut core, SLOW);
+    let (done, said) = order(&mut core, Request::PolicyRollback);
+    assert!(done && said.contains("/tmp/try.toml is rolled back"), "{said}");
+    assert!(order(&mut core, add("192.0.2.9/32", None)).0);
+    assert!(!order(&mut core, Request::PolicyRollback).0, "there is nothing left to end");
+    let policy = stored_policy(&folder, core);
+    assert!(!policy.text.contains("syns") && policy.tried.is_some(), "{policy:?}");
+}
+
+#[test]
+fn a_trial_that_is_over_is_understood_and_told() {
+    let (_folder, mut core) = filtering();
+    apply(&mut core, SLOW);
+    let policy = core.policies.trial().unwrap().table.kernel.clone();
+    let over = testing::FakeKernel { trial: Some((policy, Duration::ZERO)), ..Default::default() };
+    core.kernel = Kernel(Box::new(over));
+    let (late, why) = order(&mut core, Request::PolicyConfirm);
+    assert!(!late && why.contains("the time to confirm is over"), "{why}");
+    assert!(core.status().warnings.iter().any(|warning| warning.contains("not confirmed in time")));
+    assert_eq!(core.status().policy.trial, None);
+    assert!(core.config.kernel.syns.is_some());
+}
+
+#[test]
+fn what_takes_a_restart_and_what_is_faulty_is_refused_by_name() {
+    let (_folder, mut core) = filtering();
+    let more = "[kernel]\ninterfaces = [\"eth0\", \"eth1\"]\ncapacity = { hosts = 5 }";
+    let (done, why) = message(apply(&mut core, more));
+    assert!(!done && why.contains("interfaces, capacity") && why.contains("restart"), "{why}");
+    let (done, why) = message(apply(&mut core, "[kernel]\nsyn = 1"));
+    assert!(!done && why.contains("did you mean \"syns\"?"), "{why}");
+    let (done, said) = message(apply(&mut core, "[kernel]\ninterfaces = [\"eth0\"]"));
+    assert!(done && said.contains("in force already"), "{said}");
+    core.kernel = Kernel(Box::new(testing::FakeKernel { broken: true, ..Default::default() }));
+    assert!(!message(apply(&mut core, SLOW)).0);
+    assert_eq!(core.policies.trial(), None);
+}
+
+#[test]
+fn a_reload_tries_the_changed_file_and_names_what_takes_a_restart() {
+    let (_folder, mut core) = filtering();
+    let file = core.policies.file().to_owned();
+    let text = format!("{}\n{SLOW}\n[bans]\nthreshold = 7\n", crate::config::defaults::EMBEDDED);
+    std::fs::write(&file, text).unwrap();
+    let (done, said) = order(&mut core, Request::Reload);
+    assert!(done && said.contains("on trial") && said.contains("other sections"), "{said}");
+    let (done, said) = order(&mut core, Request::PolicyConfirm);
+    assert!(done && !said.contains("has another"), "{said}");
+    std::fs::remove_file(&file).unwrap();
+    assert!(!order(&mut core, Request::Reload).0);
+}
+
+#[test]
+fn orders_about_shadow_mode_are_exclusive_and_can_be_taken_back() {
+    let (_folder, mut core) = filtering();
+    let shadow = |on, classes: &[&str]| {
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        Request::Shadow { on, classes }
+    };
+    let limits = gateway_common::Class::Limits.bits();
+    assert!(order(&mut core, shadow(true, &["bans", "limits"])).0);
+    assert!(order(&mut core, shadow(false, &["bans"])).0);
+    let orders = core.kernel.0.shadow_orders();
+    assert_eq!((orders.shadow, orders.enforce), (limits, gateway_common::Class::Bans.bits()));
+    let (done, why) = order(&mut core, shadow(true, &["ban"]));
+    assert!(!done && why.contains("there are bans, limits"), "{why}");
+    assert!(order(&mut core, shadow(true, &[])).0);
+    assert_eq!(core.kernel.0.shadow_orders().enforce, 0);
+    assert!(order(&mut core, Request::ShadowReset).0);
+    assert_eq!(core.kernel.0.shadow_orders(), crate::guard::kernel::ShadowOrders::default());
+}
+
 fn strike_until_banned(core: &mut Core, source: IpAddr) {
     let reason = gateway_common::Reason::CredentialUnknown.number();
     for _ in 0..5 {
@@ -297,8 +489,18 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
         sender,
     );
     let kernel = Box::new(testing::FakeKernel::default());
-    let parts = Parts { config, text: String::new(), program: [0; 32], kernel, state, keeper };
-    (folder, Core::new(parts, Vec::new(), &accounts))
+    let lists = ListFolder::open(folder.path()).unwrap();
+    let lists = state.start_lists(&config, lists, &*kernel).unwrap();
+    let table = KernelTable { kernel: config.kernel.clone(), text: String::new() };
+    let file = Named { table, origin: folder.path().join("gateway.toml").display().to_string() };
+    let policies = Policies::start(file, None).policies;
+    let (text, program) = (String::new(), [0; 32]);
+    let cookies =
+        Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
+    let parts = Parts { config, text, program, kernel, state, lists, policies, keeper, cookies };
+    let mut core = Core::new(parts, Vec::new(), &accounts);
+    core.places = Places::nowhere();
+    (folder, core)
 }
 
 fn ask(core: &mut Core, request: Request) -> Outcome {

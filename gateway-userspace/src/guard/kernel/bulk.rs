@@ -197,13 +197,17 @@ impl Generations {
             (key, value(ban.kind, ban.length))
         });
         fill(&self.tables.tail6, tail, &self.met_in_tail(wanted, set)?)?;
-        for ban in &wanted.v4 {
+        self.mark(set, wanted);
+        Ok(())
+    }
+
+    fn mark(&self, set: BanSet, contents: &Bulk) {
+        for ban in &contents.v4 {
             self.tables.sheet4.mark(set, ban.address.to_be_bytes(), ban.length);
         }
-        for ban in &wanted.v6 {
+        for ban in &contents.v6 {
             self.tables.sheet6.mark(set, ban.address.to_be_bytes(), ban.length);
         }
-        Ok(())
     }
 
     /// A trie cannot be walked while another thread takes from it: each entry is asked for.
@@ -286,6 +290,8 @@ impl BulkFilter for Generations {
         let values: Vec<_> = wanted.kinds.iter().map(|ban| value_at(now_ns, ban, 0)).collect();
         let entries = wanted.v4.len() + wanted.v6.len();
         if self.in_force.contents.is_none() && self.is_in_force(&wanted, &values)? {
+            // Marks that a damaged map lost; none is ever cleared while a packet may read it.
+            self.mark(self.in_force.set, &wanted);
             self.in_force.contents = Some(wanted);
             self.tell_used();
             return Ok(Loaded { entries, kept: true });
@@ -314,14 +320,13 @@ impl BulkFilter for Generations {
             }
             stale.unread = true;
         }
-        let contents = match stale.contents.take() {
-            Some(contents) => contents,
-            None => {
-                // Half of it may be marked for entries that never came.
-                self.tables.sheet4.clear(stale.set);
-                self.tables.sheet6.clear(stale.set);
-                Arc::new(self.dump(stale.set)?)
-            }
+        let contents = if let Some(contents) = stale.contents.take() {
+            contents
+        } else {
+            // Half of it may be marked for entries that never came.
+            self.tables.sheet4.clear(stale.set);
+            self.tables.sheet6.clear(stale.set);
+            Arc::new(self.dump(stale.set)?)
         };
         match self.remove_some(stale.set, &contents, stale.removed) {
             Ok(0) => {

@@ -292,6 +292,22 @@ pub trait PacketFilter {
     }
     /// Everything passes (`true`), or back to the rules.
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError>;
+    /// Whether SYNs are being answered with cookies.
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        Ok(false)
+    }
+    /// What the answers to SYNs offer from now on: with a scale, timestamps and what they carry.
+    fn offer(&mut self, _scale: Option<u8>) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// The addresses SYNs are answered for.
+    fn answer_for(&mut self, _own: &[IpAddr]) -> Result<(), KernelError> {
+        Ok(())
+    }
+    /// What this kernel lacks for SYN cookies.
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        None
+    }
     /// Puts the policy of `config` in force for `time`; if it is not confirmed by then, the kernel
     /// itself goes back to the one before.
     fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError>;
@@ -306,6 +322,10 @@ pub trait PacketFilter {
     fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
     fn shadow_orders(&self) -> ShadowOrders;
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
+    /// The same for each interface by name.
+    fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
+        Ok(Vec::new())
+    }
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.
     fn events_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;

@@ -12,20 +12,24 @@ use gateway_common::{
     Reason,
     cover::{self, Group4},
     event::{self, Event},
-    maps::{self, BanSet, PrefixKey, flag},
+    maps::{self, BanSet, Offer, PrefixKey, flag},
     summary,
+    syn::flood,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     attach,
     bulk::{Generations, Used},
+    cookies::Cookies,
+    egress::{self, Seen},
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
         BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
         ShadowOrders, check_width,
     },
     marks::{Sheet4, Sheet6},
+    netlink,
     object::Object,
     pins::{self, Folder},
     preconditions,
@@ -41,12 +45,17 @@ use crate::{
     ipc::message::ReasonCount,
 };
 
+/// Of an interface that cannot be asked.
+const ETHERNET_MTU: u16 = 1500;
+
 /// The filter. Dropping it leaves the program attached: the link is pinned.
 #[derive(Debug)]
 pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
+    egress: OwnedFd,
+    pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
     pub(super) tables: BanTables,
@@ -57,6 +66,7 @@ pub struct Filter {
     pub(super) allows6: Allows<16>,
     events: Events,
     pub(super) gauges: Gauges,
+    cookies: Cookies,
 }
 
 /// aya's ring buffer shows nothing of itself.
@@ -79,6 +89,7 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
+        let egress = object.program(maps::EGRESS_PROGRAM)?;
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -88,6 +99,8 @@ impl Filter {
         let mut filter = Self {
             config: config.clone(),
             program,
+            egress,
+            seen: Vec::new(),
             bans4: Bans4::new(&tables, dynamic),
             bans6: Bans6::new(&tables, dynamic),
             tables,
@@ -100,7 +113,8 @@ impl Filter {
                 flag::ALLOW6_WIDE,
             )?,
             events: Events(object.ring(maps::EVENTS)?),
-            gauges: Gauges::new(&mut object, arrays)?,
+            gauges: Gauges::new(&mut object, &config.interfaces, arrays)?,
+            cookies: Cookies::new(&mut object, config)?,
             folder,
             ticks: Arc::new(ticks),
             settings,
@@ -123,6 +137,14 @@ impl Filter {
         })
     }
 
+    /// Runs the program on a frame once: its answer, and the frame as the program left it.
+    pub fn test_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), KernelError> {
+        sys::test_frame(self.program.as_fd(), frame).map_err(|source| KernelError::System {
+            doing: "test-running the XDP program".to_owned(),
+            source,
+        })
+    }
+
     /// True if a filter of an earlier gateway drops packets still, whatever this one does.
     pub fn is_left_attached(config: &Kernel) -> bool {
         pins::holds_links(&config.pins)
@@ -133,6 +155,11 @@ impl Filter {
         self.ticks.tick_ns()
     }
 
+    /// The slot of policy in force.
+    pub(super) fn policy_slot(&self) -> Result<u32, KernelError> {
+        Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
+    }
+
     /// What would be dropped passes, as bits by reason.
     pub(super) fn shadow(&self) -> Result<u64, KernelError> {
         self.settings.shadow(self.ticks.now_ns()?)
@@ -140,9 +167,8 @@ impl Filter {
 
     fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
         let value = self.tables.find(set, canonical(net))?;
-        Ok(value.map_or(Ok(Record::default()), |value| {
-            self.ticks.now_ns().map(|now_ns| record_at(now_ns, &value))
-        })?)
+        let record = value.map(|value| record_at(self.ticks.about_now_ns(), &value));
+        Ok(record.unwrap_or_default())
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -151,6 +177,16 @@ impl Filter {
         self.allows4.recount()?;
         self.allows6.recount()
     }
+}
+
+/// What every guarded interface takes in one frame: an answer may be for any of them.
+fn smallest_mtu(interfaces: &[String]) -> u16 {
+    let mtu = |name: &String| {
+        let found = netlink::interface(attach::index_of(name).ok()?).ok()?;
+        Some(found.mtu)
+    };
+    let smallest = interfaces.iter().filter_map(mtu).min();
+    smallest.map_or(ETHERNET_MTU, |mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 fn drop_event(event: &Event) -> Option<DropEvent> {
@@ -260,7 +296,7 @@ impl PacketFilter for Filter {
     }
 
     fn met_by(&self, address: IpAddr) -> Result<Vec<Met>, KernelError> {
-        let now_ns = self.ticks.now_ns()?;
+        let now_ns = self.ticks.about_now_ns();
         let mut met = Vec::new();
         for set in [BanSet::Dynamic, self.settings.generation()] {
             for net in around(address.to_canonical()) {
@@ -327,17 +363,46 @@ impl PacketFilter for Filter {
     }
 
     fn attach(&mut self) -> Result<(), KernelError> {
-        let program = self.program.as_fd();
-        attach::attach(&self.folder, &self.config.interfaces, self.config.attach, program)
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        // First what sees the questions, then what judges the answers.
+        self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
     fn tend(&mut self) -> Result<(), KernelError> {
-        let program = self.program.as_fd();
-        attach::tend(&self.folder, &self.config.interfaces, self.config.attach, program)
+        self.gauges.slots.point()?;
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
+        attach::tend(&self.folder, interfaces, self.config.attach, program)?;
+        if egress::is_stale(&self.folder, &self.seen) {
+            self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        }
+        Ok(())
     }
 
     fn set_panic(&mut self, pass: bool) -> Result<(), KernelError> {
         self.settings.switch(flag::PANIC, pass)
+    }
+
+    fn are_cookies_on(&self) -> Result<bool, KernelError> {
+        let Some(until) = self.cookies.until()? else { return Ok(false) };
+        let now_ns = self.ticks.now_ns()?;
+        let hold_ns = self.settings.policy(now_ns)?.cookies.hold_ns;
+        let is_shadow = self.settings.shadow(now_ns)? & (1 << Reason::SynCookie.number()) != 0;
+        Ok(!is_shadow && flood::is_on(until, hold_ns, now_ns))
+    }
+
+    fn offer(&mut self, scale: Option<u8>) -> Result<(), KernelError> {
+        let mtu = smallest_mtu(&self.config.interfaces);
+        let mss = |headers| mtu.saturating_sub(headers);
+        self.cookies.offer(Offer { mss4: mss(40), mss6: mss(60), scale })
+    }
+
+    fn answer_for(&mut self, own: &[IpAddr]) -> Result<(), KernelError> {
+        self.cookies.answer_for(own)
+    }
+
+    fn lacks_for_cookies(&self) -> Option<&str> {
+        self.cookies.missing()
     }
 
     fn try_policy(&mut self, config: &Kernel, time: Duration) -> Result<(), KernelError> {
@@ -383,7 +448,12 @@ impl PacketFilter for Filter {
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
-        self.gauges.counters()
+        self.gauges.slots.total()
+    }
+
+    fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
+        let names = self.config.interfaces.iter();
+        names.map(|name| Ok((name.clone(), self.gauges.slots.of(name)?))).collect()
     }
 
     fn status(&self) -> KernelStatus {

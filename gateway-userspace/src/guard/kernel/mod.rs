@@ -6,7 +6,9 @@
 
 mod attach;
 mod bulk;
+mod cookies;
 mod diagnostics;
+mod egress;
 mod family;
 pub mod filter;
 mod list;
@@ -20,6 +22,7 @@ mod preconditions;
 pub(crate) mod probe;
 mod settings;
 mod share;
+mod slots;
 mod status;
 mod summary;
 mod sys;

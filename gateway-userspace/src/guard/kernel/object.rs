@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned,
     maps::{Map, MapData, RingBuf},
-    programs::{ProgramError, Xdp},
+    programs::{Program, ProgramError, Xdp},
 };
 use gateway_common::maps::{SHAPES, Sizing};
 
@@ -43,10 +43,19 @@ impl Object {
     /// Verifies a program and takes it.
     pub(super) fn program(&mut self, name: &str) -> Result<OwnedFd, KernelError> {
         let program = self.0.program_mut(name).ok_or(ProgramError::NotLoaded);
-        let xdp: Result<&mut Xdp, ProgramError> = program.and_then(TryInto::try_into);
-        let descriptor = xdp.and_then(|xdp| {
-            xdp.load()?;
-            Ok(xdp.fd()?.as_fd().try_clone_to_owned()?)
+        let descriptor = program.and_then(|program| {
+            let descriptor = match program {
+                Program::SchedClassifier(classifier) => {
+                    classifier.load()?;
+                    classifier.fd()?
+                }
+                other => {
+                    let xdp: &mut Xdp = other.try_into()?;
+                    xdp.load()?;
+                    xdp.fd()?
+                }
+            };
+            Ok(descriptor.as_fd().try_clone_to_owned()?)
         });
         descriptor.map_err(|error| failed(error.into()))
     }
@@ -60,7 +69,8 @@ impl Object {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
-        | Map::PerCpuArray(data)) = self.take(name)?
+        | Map::PerCpuArray(data)
+        | Map::ProgramArray(data)) = self.take(name)?
         else {
             return Err(missing(name));
         };

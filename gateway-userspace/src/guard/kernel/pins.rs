@@ -26,6 +26,7 @@ use super::{
 use crate::config::model::Capacity;
 
 const LINK_PREFIX: &str = "link-";
+const EGRESS_PREFIX: &str = "egress-";
 /// Pin of a link between its making and its lasting name. An older guard that finds it takes it
 /// for a map of another layout, and leaves it.
 const NEXT_LINK: &str = "LINK_NEXT";
@@ -170,6 +171,18 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), KernelError> {
     })
 }
 
+/// The pin of the link on the way out of an interface.
+pub(super) fn egress_path(folder: &Path, interface: &str) -> PathBuf {
+    folder.join(format!("{EGRESS_PREFIX}{}", interface.replace('.', ":")))
+}
+
+/// All of those.
+pub(super) fn egress_pins(folder: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let mut pins = list(folder)?;
+    pins.retain(|pin| file_name(pin).starts_with(EGRESS_PREFIX));
+    Ok(pins)
+}
+
 fn is_link_name(name: &str) -> bool {
     name.starts_with(LINK_PREFIX) || name == NEXT_LINK
 }
@@ -262,7 +275,10 @@ fn is_folder_name(name: &str) -> bool {
 
 /// Another layout may have other maps: they are named like ours, in capitals.
 fn is_pin_name(name: &str) -> bool {
-    name.strip_prefix(LINK_PREFIX).is_some_and(|interface| !interface.is_empty())
+    let of_interface =
+        |prefix| name.strip_prefix(prefix).is_some_and(|rest: &str| !rest.is_empty());
+    of_interface(LINK_PREFIX)
+        || of_interface(EGRESS_PREFIX)
         || (!name.is_empty()
             && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
 }

@@ -380,7 +380,7 @@ mod tests {
             flows: 64,
         };
         let (small, large) = (map_bytes(&capacity(1000), 2), map_bytes(&capacity(1_000_000), 2));
-        // Two families, between 64 and 200 octets a host.
-        assert!((128_000_000..400_000_000).contains(&(large - small)), "{}", large - small);
+        // Two families and two generations, between 64 and 200 octets a host.
+        assert!((256_000_000..800_000_000).contains(&(large - small)), "{}", large - small);
     }
 }

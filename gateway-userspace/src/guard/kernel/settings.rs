@@ -10,7 +10,10 @@ use std::{
 
 use gateway_common::{
     limit::{self, Limit, RowKeys},
-    maps::{BanSet, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word, switch},
+    maps::{
+        BanSet, CookiePolicy, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word,
+        switch,
+    },
 };
 
 use super::{
@@ -21,7 +24,7 @@ use super::{
 };
 use crate::config::{
     self,
-    model::{Kernel, Mode, Rate, Service},
+    model::{Kernel, Mode, Rate, Service, SynCookies},
 };
 
 /// What the packets are judged by, written by this process alone: live switches, and two slots of
@@ -154,10 +157,14 @@ impl Live {
 
     /// What passes at a moment that would be dropped otherwise, as bits by reason.
     pub(super) fn shadow(&self, now_ns: u64) -> Result<u64, KernelError> {
+        let Settings { shadow, enforce, .. } = self.now();
+        Ok((self.policy(now_ns)?.shadow & !enforce) | shadow)
+    }
+
+    /// The policy that packets are judged by at a moment.
+    pub(super) fn policy(&self, now_ns: u64) -> Result<Policy, KernelError> {
         let maps = self.lock();
-        let Settings { shadow, enforce, .. } = maps.now;
-        let policy = maps.policies.get(&maps.now.policy_slot(now_ns))?.unwrap_or_default();
-        Ok((policy.shadow & !enforce) | shadow)
+        Ok(maps.policies.get(&maps.now.policy_slot(now_ns))?.unwrap_or_default())
     }
 
     /// The generation of bulk bans in force.
@@ -186,7 +193,7 @@ const fn chosen(settings: &Settings) -> u32 {
 }
 
 const fn with_slot(word: u32, slot: u32) -> u32 {
-    (word & !switch::POLICY_B) | slot * switch::POLICY_B
+    (word & !switch::POLICY_B) | (slot * switch::POLICY_B)
 }
 
 /// Zero multipliers, of a fresh map or a damaged one, would send every source to one cell.
@@ -227,6 +234,7 @@ fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        cookies: cookies(&config.syn_cookies, tick_ns)?,
         protocols: protocols(&config.services),
         flow_ns: nanoseconds(config.flow_timeout),
         closed: u64::from(config.policy == config::model::Policy::Closed),
@@ -269,6 +277,16 @@ fn put_ports(ports: &mut Table<u32, u64>, slot: u32, config: &Kernel) -> Result<
     config.listening.iter().for_each(|port| set(PortSet::Tcp, *port));
     config.amplifiers.iter().for_each(|port| set(PortSet::Amplifiers, *port));
     ports.put_all(&keys, &words).1
+}
+
+/// Never on where they are not enabled.
+fn cookies(config: &SynCookies, tick_ns: u64) -> Result<CookiePolicy, KernelError> {
+    let hold = if config.enabled { config.hold.as_nanos() } else { 0 };
+    Ok(CookiePolicy {
+        above: limit("syn_cookies.above", &config.above, tick_ns)?,
+        most: limit("syn_cookies.most", &config.most, tick_ns)?,
+        hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
+    })
 }
 
 /// All zeroes for a limit that is off.

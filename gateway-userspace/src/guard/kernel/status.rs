@@ -4,8 +4,8 @@ use std::{fs, os::fd::AsRawFd as _};
 
 use aya::Pod;
 use gateway_common::{
-    Class, Plane, Reason,
-    maps::{self, Count, EventTokens, LAYOUT_VERSION, LimitKey, flag},
+    Class, Reason,
+    maps::{self, EventTokens, FlowKey, LAYOUT_VERSION, LimitKey, flag},
 };
 
 use super::{
@@ -15,57 +15,44 @@ use super::{
     live::Filter,
     netlink,
     object::Object,
+    slots::{Slots, packet_reasons},
     table::Table,
 };
 use crate::{
-    control::{Counter, InterfaceStatus, KernelStatus, MapStatus},
+    control::{CookieStatus, Counter, InterfaceStatus, KernelStatus, MapStatus},
     ipc::message::ReasonCount,
 };
 
 /// The maps that are only read.
 #[derive(Debug)]
 pub(super) struct Gauges {
-    counters: Table<u32, Count>,
+    pub(super) slots: Slots,
     tokens: Table<u32, EventTokens>,
     exact: Table<LimitKey, u64>,
+    flows: Table<FlowKey, u64>,
     /// Those of fixed size, which are full from the start.
     arrays: Vec<MapStatus>,
     cpus: usize,
 }
 
 impl Gauges {
-    pub(super) fn new(object: &mut Object, arrays: Vec<MapStatus>) -> Result<Self, KernelError> {
+    pub(super) fn new(
+        object: &mut Object,
+        interfaces: &[String],
+        arrays: Vec<MapStatus>,
+    ) -> Result<Self, KernelError> {
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::System {
             doing: format!("counting processors in {path}"),
             source,
         })?;
         Ok(Self {
-            counters: object.table(maps::COUNTERS)?,
+            slots: Slots::new(object, interfaces, cpus)?,
             tokens: object.table(maps::EVENT_TOKENS)?,
             exact: object.table(maps::EXACT)?,
+            flows: object.table(maps::FLOWS)?,
             arrays,
             cpus,
         })
-    }
-
-    /// Sums over the processors of every packet reason that counted anything.
-    pub(super) fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
-        let mut sums = Vec::new();
-        for reason in packet_reasons() {
-            let index = u32::from(reason.number());
-            let counts = self.counters.get_per_cpu(&index, self.cpus)?;
-            let sum = |field: fn(&Count) -> u64| counts.iter().map(field).sum();
-            let packets: u64 = sum(|count| count.packets);
-            if packets > 0 {
-                sums.push(ReasonCount {
-                    reason: reason.number(),
-                    packets,
-                    bytes: sum(|count| count.bytes),
-                    shadow_packets: sum(|count| count.shadow_packets),
-                });
-            }
-        }
-        Ok(sums)
     }
 
     /// Events the ring had no room for.
@@ -80,24 +67,23 @@ impl Gauges {
     }
 }
 
-fn packet_reasons() -> impl Iterator<Item = Reason> {
-    Reason::ALL.iter().copied().filter(|reason| reason.info().plane == Plane::Packet)
-}
-
 /// The whole picture. What cannot be read is left at zero: a status never fails.
 pub(super) fn of(filter: &Filter) -> KernelStatus {
     let maps = map_statuses(filter);
     KernelStatus {
         enabled: true,
         mode: mode(filter).to_owned(),
+        slot: slot(filter).to_owned(),
         shadow: shadow_classes(filter),
         layout: format!("v{LAYOUT_VERSION}"),
         pins: filter.folder.path.display().to_string(),
-        interfaces: filter.config.interfaces.iter().map(|name| interface(name)).collect(),
+        interfaces: filter.config.interfaces.iter().map(|name| interface(filter, name)).collect(),
         memory_bytes: maps.iter().map(|map| map.bytes).sum(),
         maps,
         counters: filter.counters().unwrap_or_default().iter().filter_map(counter).collect(),
         events_lost: filter.gauges.events_lost().unwrap_or_default(),
+        // Told by who follows them with the kernel's settings.
+        syn_cookies: CookieStatus::default(),
     }
 }
 
@@ -108,6 +94,14 @@ fn mode(filter: &Filter) -> &'static str {
         "shadow"
     } else {
         "enforce"
+    }
+}
+
+fn slot(filter: &Filter) -> &'static str {
+    match filter.policy_slot() {
+        Ok(0) => "A",
+        Ok(_) => "B",
+        Err(_) => "",
     }
 }
 
@@ -124,12 +118,23 @@ fn is_shadow(filter: &Filter) -> bool {
     Class::ALL.iter().all(|class| class.bits() & !in_shadow == 0)
 }
 
-fn interface(name: &str) -> InterfaceStatus {
+fn interface(filter: &Filter, name: &str) -> InterfaceStatus {
     let slot = attach::index_of(name).ok().and_then(|index| netlink::slot(index).ok());
+    let counts = filter.gauges.slots.of(name).unwrap_or_default();
     InterfaceStatus {
         name: name.to_owned(),
         attached: slot.map_or("unknown", |slot| slot.attached.name()).to_owned(),
         program_id: slot.map_or(0, |slot| slot.program),
+        egress: egress(filter, name),
+        counters: counts.iter().filter_map(counter).collect(),
+    }
+}
+
+fn egress(filter: &Filter, name: &str) -> String {
+    match filter.seen.iter().find(|seen| seen.name == name).map(|seen| &seen.why_not) {
+        Some(None) => "seen".to_owned(),
+        Some(Some(why)) => format!("not seen: {why}"),
+        None => "not attached".to_owned(),
     }
 }
 
@@ -144,6 +149,7 @@ fn counter(count: &ReasonCount) -> Option<Counter> {
 
 fn map_statuses(filter: &Filter) -> Vec<MapStatus> {
     let exact = filter.gauges.exact.all().map_or(0, |entries| entries.len());
+    let flows = filter.gauges.flows.all().map_or(0, |entries| entries.len());
     let (bulk4, bulk6, bulk_tail) = filter.bulk_used.counts();
     let hashed6 = filter.bans6.used() - filter.bans6.used_tail();
     let mut maps = vec![
@@ -153,6 +159,7 @@ fn map_statuses(filter: &Filter) -> Vec<MapStatus> {
         map(filter.allows4.prefixes.entries(), filter.allows4.prefixes.used()),
         map(filter.allows6.prefixes.entries(), filter.allows6.prefixes.used()),
         map(&filter.gauges.exact, exact),
+        map(&filter.gauges.flows, flows),
     ];
     maps.extend(filter.gauges.arrays.iter().cloned());
     maps

@@ -30,6 +30,7 @@ const LINK_UPDATE: libc::c_int = 29;
 
 const ATTACH_TYPE_XDP: u32 = 37;
 const LINK_TYPE_XDP: u32 = 6;
+const LINK_TYPE_TCX: u32 = 11;
 
 #[repr(C)]
 struct ElementAttr {
@@ -186,6 +187,17 @@ pub(super) fn update<K: aya::Pod, V: aya::Pod>(
     call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
+/// Writes the values of one key on every processor.
+pub(super) fn update_values<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    values: &[V],
+) -> io::Result<()> {
+    let (key, value) = (address(std::slice::from_ref(key)), address(values));
+    let mut attributes = ElementAttr { map: raw(map), zero: 0, key, value, flags: 0 };
+    call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
+}
+
 /// Removes one entry; false if there was none.
 pub(super) fn delete<K: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool> {
     let key = address(std::slice::from_ref(key));
@@ -329,6 +341,17 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
     Ok((info.kind == LINK_TYPE_XDP).then_some(found))
 }
 
+/// The interface of a TCX link; zero once it is gone.
+pub(super) fn tcx_interface(link: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = RawLinkInfo::default();
+    read_info(link, &mut info)?;
+    if info.kind == LINK_TYPE_TCX {
+        Ok(info.interface)
+    } else {
+        Err(io::Error::other("the pin is no TCX link"))
+    }
+}
+
 /// Whether `program` was compiled to the machine's code.
 pub(super) fn is_compiled(program: BorrowedFd<'_>) -> io::Result<bool> {
     let mut info = RawProgramInfo::default();
@@ -376,6 +399,26 @@ pub(super) fn link_create_as(
 pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attributes = LinkAttr { first: raw(link), second: raw(program), third: 0, fourth: 0 };
     call(LINK_UPDATE, &mut attributes).map(drop)
+}
+
+/// Room for what a program may add to a frame.
+const GROWTH: usize = 256;
+
+/// Runs `program` on `frame` once; its answer and the frame as it left it.
+pub(super) fn test_frame(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+    let mut output = vec![0; frame.len() + GROWTH];
+    let mut attributes = TestRunAttr {
+        program: raw(program),
+        input_length: count_of(frame),
+        input: address(frame),
+        output_length: count_of(&output),
+        output: address_mut(&mut output),
+        repeat: 1,
+        ..TestRunAttr::default()
+    };
+    call(PROG_TEST_RUN, &mut attributes)?;
+    output.truncate(attributes.output_length as usize);
+    Ok((attributes.answer, output))
 }
 
 /// Runs `program` on `frame`, so many times; its last answer and the mean time of a run.

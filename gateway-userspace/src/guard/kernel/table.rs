@@ -105,6 +105,12 @@ impl<K: Pod, V: Pod> Table<K, V> {
         KernelError::System { doing: format!("filling map {}", self.shape.name), source }
     }
 
+    /// Writes the values of a key, one for each CPU there can be.
+    pub(super) fn put_per_cpu(&self, key: &K, values: &[V]) -> Result<(), KernelError> {
+        sys::update_values(self.descriptor(), key, values)
+            .map_err(|source| self.error("writing to", source))
+    }
+
     fn error(&self, doing: &str, source: io::Error) -> KernelError {
         // A hash says E2BIG, a trie ENOSPC.
         if matches!(source.raw_os_error(), Some(libc::E2BIG | libc::ENOSPC)) {

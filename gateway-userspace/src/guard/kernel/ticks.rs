@@ -9,6 +9,7 @@ use std::{
 use gateway_common::maps::Clocks;
 
 use super::{filter::KernelError, list::Entries as _, sys, table::Table};
+use crate::clock;
 
 /// What kernels are built with (`CONFIG_HZ`): those of the distributions, older arm, desktop
 /// patches. A measured tick would differ a little at each start, and with it every end of a ban:
@@ -29,13 +30,16 @@ pub(super) struct Ticks {
     program: OwnedFd,
     table: Table<u32, Clocks>,
     tick_ns: u64,
+    /// Both clocks when the tick was measured.
+    base: Clocks,
 }
 
 impl Ticks {
     /// Measures the tick.
     pub(super) fn new(program: OwnedFd, table: Table<u32, Clocks>) -> Result<Self, KernelError> {
-        let mut ticks = Self { program, table, tick_ns: 0 };
+        let mut ticks = Self { program, table, tick_ns: 0, base: Clocks::default() };
         ticks.tick_ns = measure(|| ticks.read())?;
+        ticks.base = ticks.read()?;
         Ok(ticks)
     }
 
@@ -46,6 +50,12 @@ impl Ticks {
     /// Now on the tick clock.
     pub(super) fn now_ns(&self) -> Result<u64, KernelError> {
         Ok(self.read()?.jiffies.saturating_mul(self.tick_ns))
+    }
+
+    /// About now on the tick clock, for what people read: without a system call into the program.
+    pub(super) fn about_now_ns(&self) -> u64 {
+        let passed = clock::monotonic_ns().saturating_sub(self.base.monotonic_ns);
+        self.base.jiffies.saturating_mul(self.tick_ns).saturating_add(passed)
     }
 
     fn read(&self) -> Result<Clocks, KernelError> {

@@ -26,6 +26,8 @@ const BANS: Bytes = TableDefinition::new("bans.v1");
 const ALLOWS: Bytes = TableDefinition::new("allows.v1");
 const KEYS: Bytes = TableDefinition::new("keys.v1");
 const OFFENDERS: Bytes = TableDefinition::new("offenders.v1");
+/// One row.
+const POLICY: Bytes = TableDefinition::new("policy.v1");
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta.v1");
 
 const SEEN: &str = "seen";
@@ -67,6 +69,7 @@ impl Database {
             allows: self.read(&transaction, ALLOWS, decode_net)?,
             keys: self.read(&transaction, KEYS, decode)?,
             offenders: self.read(&transaction, OFFENDERS, decode_net)?,
+            policy: self.read(&transaction, POLICY, decode::<()>)?.pop().map(|((), policy)| policy),
             seen,
         })
     }
@@ -112,7 +115,7 @@ impl Database {
         if let Some(table) = unknown_table(&transaction).map_err(|error| self.failed(error))? {
             return Err(StoreError::Newer { path: self.path.clone(), table });
         }
-        for table in [BANS, ALLOWS, KEYS, OFFENDERS] {
+        for table in [BANS, ALLOWS, KEYS, OFFENDERS, POLICY] {
             transaction.open_table(table).map(drop).map_err(|error| self.failed(error))?;
         }
         transaction.open_table(META).map(drop).map_err(|error| self.failed(error))?;
@@ -145,9 +148,10 @@ impl Database {
 
 /// A table of a later version, if there is one.
 fn unknown_table(transaction: &WriteTransaction) -> Result<Option<String>, redb::Error> {
-    let ours = [BANS.name(), ALLOWS.name(), KEYS.name(), OFFENDERS.name(), META.name()];
+    let ours = [BANS, ALLOWS, KEYS, OFFENDERS, POLICY].map(|table| table.name().to_owned());
     let mut tables = transaction.list_tables()?;
-    Ok(tables.find(|table| !ours.contains(&table.name())).map(|table| table.name().to_owned()))
+    let known = |name: &str| name == META.name() || ours.iter().any(|table| table == name);
+    Ok(tables.find(|table| !known(table.name())).map(|table| table.name().to_owned()))
 }
 
 fn write<'a>(
@@ -158,6 +162,7 @@ fn write<'a>(
     let mut allows = transaction.open_table(ALLOWS)?;
     let mut keys = transaction.open_table(KEYS)?;
     let mut offenders = transaction.open_table(OFFENDERS)?;
+    let mut policies = transaction.open_table(POLICY)?;
     let mut meta = transaction.open_table(META)?;
     for change in changes {
         match change {
@@ -165,6 +170,7 @@ fn write<'a>(
             Change::Allow(net, allow) => put(&mut allows, net, allow.as_ref())?,
             Change::Key(id, key) => put(&mut keys, id, key.as_ref())?,
             Change::Offender(net, past) => put(&mut offenders, net, past.as_ref())?,
+            Change::Policy(policy) => put(&mut policies, &(), Some(policy))?,
             Change::Seen(at) => drop(meta.insert(SEEN, at.0)?),
         }
     }

@@ -1,8 +1,10 @@
 //! What outlives the guard: bans, allowed prefixes, keys, past offences, and the last time seen.
 //!
-//! One file, one writer: a thread of its own, because each commit waits for the disk.
+//! One file, one writer: a thread of its own, because each commit waits for the disk. Bulk lists
+//! have files of their own.
 
 mod database;
+mod lists;
 mod record;
 mod writer;
 
@@ -10,11 +12,15 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-pub(crate) use self::writer::{Durable, Store};
+pub(crate) use self::{
+    lists::ListFolder,
+    writer::{Durable, Store},
+};
 use super::{
     allows::Allow,
     bans::{Ban, Offender},
     keys::StoredKey,
+    policy::StoredPolicy,
 };
 use crate::clock::Wall;
 
@@ -25,6 +31,7 @@ pub(crate) enum Change {
     Allow(IpNet, Option<Allow>),
     Key(String, Option<StoredKey>),
     Offender(IpNet, Option<Offender>),
+    Policy(StoredPolicy),
     /// The time as of the last write, for a clock that loses its own.
     Seen(Wall),
 }
@@ -36,6 +43,7 @@ pub(crate) struct Stored {
     pub(crate) allows: Vec<(IpNet, Allow)>,
     pub(crate) keys: Vec<(String, StoredKey)>,
     pub(crate) offenders: Vec<(IpNet, Offender)>,
+    pub(crate) policy: Option<StoredPolicy>,
     pub(crate) seen: Option<Wall>,
 }
 
@@ -60,6 +68,12 @@ pub enum StoreError {
     Busy { path: PathBuf },
     #[error("the disk of the store {path} is full; make room, it is tried again every few seconds")]
     DiskFull { path: PathBuf },
+    #[error("reading or writing the list {path}")]
+    List {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("using the store {path}")]
     Database {
         path: PathBuf,

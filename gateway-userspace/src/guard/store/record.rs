@@ -11,6 +11,7 @@ use crate::{
         bans::{Ban, Offender},
         kernel::BanSource,
         keys::StoredKey,
+        policy::StoredPolicy,
     },
 };
 
@@ -138,5 +139,27 @@ impl Record for Offender {
 
     fn read(stored: OffenderV1) -> Option<Self> {
         Some(Self { bans: stored.bans, until: Wall(stored.until) })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PolicyV1 {
+    text: String,
+    origin: String,
+    file: [u8; 32],
+    tried: Option<[u8; 32]>,
+}
+
+impl Record for StoredPolicy {
+    type Stored = PolicyV1;
+
+    fn stored(&self) -> PolicyV1 {
+        let Self { text, origin, file, tried } = self.clone();
+        PolicyV1 { text, origin, file, tried }
+    }
+
+    fn read(stored: PolicyV1) -> Option<Self> {
+        let PolicyV1 { text, origin, file, tried } = stored;
+        Some(Self { text, origin, file, tried })
     }
 }

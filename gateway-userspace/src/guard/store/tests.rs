@@ -16,6 +16,8 @@ fn what_was_written_is_there_after_a_restart() {
         Change::Allow(net("192.0.2.0/24"), Some(Allow { since: Wall(1), note: "n".to_owned() })),
         Change::Key("abc".to_owned(), Some(key())),
         Change::Offender(net("192.0.2.1/32"), Some(Offender { bans: 3, until: Wall(9) })),
+        Change::Policy(StoredPolicy { tried: Some([1; 32]), ..policy() }),
+        Change::Policy(policy()),
         Change::Seen(Wall(77)),
     ]);
     store.submit(vec![Change::Ban(net("192.0.2.1/32"), None)]);
@@ -26,6 +28,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(stored.allows.len(), 1);
     assert_eq!(stored.keys, [("abc".to_owned(), key())]);
     assert_eq!(stored.offenders, [(net("192.0.2.1/32"), Offender { bans: 3, until: Wall(9) })]);
+    assert_eq!(stored.policy, Some(policy()));
     assert_eq!(stored.seen, Some(Wall(77)));
 }
 
@@ -138,4 +141,13 @@ fn key() -> StoredKey {
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
+}
+
+fn policy() -> StoredPolicy {
+    StoredPolicy {
+        text: "[kernel]\n".to_owned(),
+        origin: "/etc/gateway.toml".to_owned(),
+        file: [9; 32],
+        tried: None,
+    }
 }

@@ -169,6 +169,7 @@ enum Subject {
     Allow(IpNet),
     Key(String),
     Offender(IpNet),
+    Policy,
     Seen,
 }
 
@@ -179,6 +180,7 @@ impl Subject {
             Change::Allow(net, _) => Self::Allow(*net),
             Change::Key(id, _) => Self::Key(id.clone()),
             Change::Offender(net, _) => Self::Offender(*net),
+            Change::Policy(_) => Self::Policy,
             Change::Seen(_) => Self::Seen,
         }
     }

@@ -155,7 +155,7 @@ async fn the_admin_listener_shows_metrics_with_and_without_a_guard() {
     assert!(alone.contains("gateway_requests_total{"), "{alone}");
     assert!(alone.contains("gateway_kernel_up 0"), "{alone}");
     let reasons = vec![ReasonCount { reason: 0, packets: 42, bytes: 4200, shadow_packets: 0 }];
-    let report = KernelReport { reasons, guard: Vec::new() };
+    let report = KernelReport { reasons, ..KernelReport::default() };
     while lab.outbox.asks.try_recv().is_ok() {}
     let (text, ()) = tokio::join!(scrape(&lab), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

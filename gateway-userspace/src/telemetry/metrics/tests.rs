@@ -30,6 +30,10 @@ fn report() -> KernelReport {
             ReasonCount { reason: 10, packets: 7, bytes: 420, shadow_packets: 2 },
             ReasonCount { reason: 63, packets: 1, bytes: 60, shadow_packets: 0 },
         ],
+        interfaces: vec![(
+            "eth0".to_owned(),
+            vec![ReasonCount { reason: 10, packets: 7, bytes: 420, shadow_packets: 2 }],
+        )],
         guard: vec![guard_metric("bans", "strike", 3), guard_metric("ban_refusals_total", "", 1)],
     }
 }
@@ -251,6 +255,7 @@ proptest! {
                 .iter()
                 .map(|reason| ReasonCount { reason: *reason, packets: 1, bytes: 1, shadow_packets: 1 })
                 .collect(),
+            interfaces: report().interfaces,
             guard: guard.iter().map(|(name, label, value)| guard_metric(name, label, *value)).collect(),
         };
         let text = metrics.expose(Some(&report));

@@ -42,7 +42,7 @@ const WATCHED: usize = 50_000;
 pub(crate) const ROOM: &str = "attach = \"native\"\n\
     packets = { rate = \"1000000/s\", burst = 1000000 }\n\
     packets_neighbourhood = { rate = \"1000000/s\", burst = 1000000 }\n\
-    capacity = { hosts = 1100000, prefixes = 200000, allow = 100, limits = 100000 }";
+    capacity = { hosts = 1100000, dynamic = 1200000, prefixes = 200000, allow = 100, limits = 100000 }";
 
 /// Times of one operation, shortest first.
 #[derive(Debug, Clone)]
@@ -77,7 +77,9 @@ impl Times {
 
 /// All of it.
 pub(crate) fn measure() -> Result<Vec<Times>> {
+    eprintln!("lists: loading, swapping …");
     let mut times = in_process()?;
+    eprintln!("lists: through the command line …");
     times.extend(through_the_command_line()?);
     Ok(times)
 }

@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wall::Nothing, Wall::Gateway, Wall::Nftables, Wall::Ipset])]
     walls: Vec<Wall>,
     /// Packets a second of each flood.
-    #[arg(long, value_delimiter = ',', default_values_t = [0, 125_000, 250_000, 500_000, 1_000_000, 2_000_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 62_500, 125_000, 250_000, 500_000, 1_000_000, 2_000_000])]
     rates: Vec<u64>,
 }
 

@@ -1,15 +1,15 @@
 //! The filter under test, through the guard's own interface: the one file that knows it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aya::programs::{ProgramFd, loaded_programs};
 use gateway_common::{Reason, maps::PROGRAM};
 use gateway_tests::netns::{remove, unique};
 use gateway_userspace::{
     clock,
     config::{self, defaults, model::Kernel},
-    guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
+    guard::kernel::{BanSource, Bulk, BulkFilter, Filter, KernelBan, PacketFilter as _},
 };
 use ipnet::IpNet;
 
@@ -20,34 +20,56 @@ const ALLOWED: [&str; 4] =
     ["192.0.2.0/24", "203.0.113.7/32", "2001:db8:a::/48", "2001:db8:b::7/128"];
 
 /// What the filter was built with, for the report.
-pub(crate) const FEATURES: &str = "allow list, bans of hosts and prefixes, answers, packet limit (sketch and exact table), shadow \
+pub(crate) const FEATURES: &str = "allow list, single bans and a generation of listed hosts and prefixes, answers, packet limits of \
+     host and neighbourhood (sketch and exact table), shadow \
      switch, panic switch, counters, sampled events";
 
 /// A loaded filter with pins of its own, attached nowhere.
 pub(crate) struct Ours {
     filter: Filter,
+    bulk: Box<dyn BulkFilter>,
     pins: PathBuf,
 }
 
 impl Ours {
     pub(crate) fn open() -> Result<Self> {
         let config = config()?;
-        let mut ours = Self { filter: Filter::open(&config)?, pins: config.pins };
+        let filter = Filter::open(&config)?;
+        let mut ours = Self { bulk: filter.bulk(), filter, pins: config.pins };
         for net in ALLOWED {
             ours.filter.put_allow(net.parse()?)?;
         }
         Ok(ours)
     }
 
-    /// Puts this list in the place of the one before; how long that took.
+    /// Puts this list in the place of the one before; how long that took, from an ordered list to
+    /// one in force. What it replaced is cleared behind it, as the guard does at leisure.
     pub(crate) fn set(&mut self, nets: &[IpNet]) -> Result<Duration> {
-        let ban = KernelBan { left: None, reason: Reason::Operator, source: BanSource::Feed };
-        let bans: Vec<_> = nets.iter().map(|net| (*net, ban)).collect();
-        let allows = ALLOWED.map(str::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let wanted = Arc::new(generation(nets));
         let start = clock::now();
-        self.filter.reconcile(&bans, &allows)?;
-        Ok(start.elapsed())
+        let loaded = self.bulk.replace(wanted)?;
+        let took = start.elapsed();
+        if loaded.entries != nets.len() {
+            bail!("{} of {} entries are in force", loaded.entries, nets.len());
+        }
+        while self.bulk.clear_some()? {}
+        Ok(took)
     }
+}
+
+/// The list as the guard keeps it.
+fn generation(nets: &[IpNet]) -> Bulk {
+    let kind = KernelBan { left: None, reason: Reason::Import, source: BanSource::Import };
+    let mut bulk = Bulk { kinds: vec![kind], ..Bulk::default() };
+    for net in nets {
+        match net {
+            IpNet::V4(net) => bulk.push4(net.addr().into(), net.prefix_len(), 0),
+            IpNet::V6(net) => bulk.push6(net.addr().into(), net.prefix_len(), 0),
+        }
+    }
+    bulk.v4.sort_unstable();
+    bulk.v6.sort_unstable();
+    bulk
 }
 
 impl Subject for Ours {

@@ -95,6 +95,7 @@ pub(crate) fn measure(object: &Path, effort: Effort) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for hosts in SIZES {
         let prefixes = if hosts == HOSTS { PREFIXES } else { 0 };
+        eprintln!("packets: {hosts} hosts, {prefixes} prefixes …");
         bed.fill(hosts, prefixes)?;
         for family in [Family::V4, Family::V6] {
             for kind in kinds(hosts, prefixes) {

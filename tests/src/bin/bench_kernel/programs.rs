@@ -50,7 +50,7 @@ impl Bench {
 
     /// When and how fast the generator sends; it begins to count anew.
     pub(crate) fn pace(&mut self, pace: Pace) -> Result<()> {
-        self.array::<[u64; 2]>("PROGRESS")?.set(0, [0; 2], 0)?;
+        self.array::<[u64; 3]>("PROGRESS")?.set(0, [0; 3], 0)?;
         let Pace { start_ns, end_ns, per_second } = pace;
         self.array::<[u64; 3]>("PACE")?.set(0, [start_ns, end_ns, per_second], 0)?;
         Ok(())
@@ -58,8 +58,8 @@ impl Bench {
 
     /// What the generator did.
     pub(crate) fn progress(&mut self) -> Result<Progress> {
-        let [sent, missed] = self.array::<[u64; 2]>("PROGRESS")?.get(&0, 0)?;
-        Ok(Progress { sent, missed })
+        let [sent, missed, left] = self.array("PROGRESS")?.get(&0, 0)?;
+        Ok(Progress { sent, missed, left })
     }
 
     fn array<V: Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, V>> {

@@ -53,8 +53,8 @@ pub(crate) const fn sources(rotating: bool) -> &'static str {
     if rotating { "rotating" } else { "hot" }
 }
 
-/// What the honest client has behind the gateway's filter and behind the others, at the highest
-/// rate nftables survives and at the next.
+/// What the honest client has behind the gateway's filter and behind the others, at each rate, and
+/// which is the highest that nftables survives.
 pub(crate) fn floods(outcomes: &[Outcome]) -> Vec<String> {
     [Mix::Banned, Mix::Half].into_iter().flat_map(|mix| flood(outcomes, mix)).collect()
 }
@@ -62,23 +62,19 @@ pub(crate) fn floods(outcomes: &[Outcome]) -> Vec<String> {
 fn flood(outcomes: &[Outcome], mix: Mix) -> Vec<String> {
     let find =
         |wall, rate| outcomes.iter().find(|one| (one.wall, one.mix, one.rate) == (wall, mix, rate));
-    let mut rates: Vec<u64> = outcomes.iter().map(|one| one.rate).collect();
-    rates.sort_unstable();
-    rates.dedup();
     let served = |wall, rate| find(wall, rate).map(|one: &Outcome| one.served.per_second);
-    let survived = rates.iter().rposition(|rate| {
-        let (now, idle) = (served(Wall::Nftables, *rate), served(Wall::Nftables, 0));
-        now.zip(idle).is_some_and(|(now, idle)| *rate > 0 && now >= SURVIVAL * idle)
-    });
-    let Some(survived) = survived else { return Vec::new() };
-    let chosen = rates.iter().skip(survived).take(2).enumerate();
-    chosen
-        .filter_map(|(step, rate)| {
-            let note = if step == 0 { "the highest that nftables survives" } else { "the next" };
-            let ours = find(Wall::Gateway, *rate)?;
-            let beside = [Wall::Nftables, Wall::Ipset].map(|wall| beside(ours, find(wall, *rate)));
+    let survives = |rate| {
+        let (now, idle) = (served(Wall::Nftables, rate), served(Wall::Nftables, 0));
+        now.zip(idle).is_some_and(|(now, idle)| now >= SURVIVAL * idle)
+    };
+    let ours = outcomes.iter().filter(|one| (one.wall, one.mix) == (Wall::Gateway, mix));
+    ours.filter(|ours| ours.rate > 0)
+        .map(|ours| {
+            let note = if survives(ours.rate) { " (nftables survives)" } else { "" };
+            let beside =
+                [Wall::Nftables, Wall::Ipset].map(|wall| beside(ours, find(wall, ours.rate)));
             let beside: Vec<_> = beside.into_iter().flatten().collect();
-            Some(format!("{}, {rate}/s ({note}): {}", mix.name(), beside.join("; ")))
+            format!("{}, {}/s{note}: {}", mix.name(), ours.rate, beside.join("; "))
         })
         .collect()
 }

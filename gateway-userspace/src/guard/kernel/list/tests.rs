@@ -1,6 +1,9 @@
 //! "A clear mark ⇒ no entry covers it", checked at every single write by a twin of the kernel.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use gateway_common::{
     cover::{self, Detail4, Place6},
@@ -13,7 +16,7 @@ use crate::guard::kernel::marks::{Cells, Counted4, Counted6, Sheet4, Sheet6};
 
 const CAPACITY: usize = 12;
 
-/// What the kernel would see. Every write that clears checks the invariant.
+/// What the kernel would see. Every write checks the invariant.
 #[derive(Debug, Default)]
 struct World {
     v4: HashMap<BanKey<4>, BanValue>,
@@ -36,39 +39,46 @@ impl World {
     }
 
     fn check(&self) {
-        self.v4.keys().for_each(|key| self.check4(key));
-        self.v6.keys().for_each(|key| self.check6(key.address, key.length));
-        self.tail.keys().for_each(|key| {
-            self.check6(key.path.address, u8::try_from(key.length()).unwrap());
-        });
+        assert_eq!(self.missed(), HashSet::new());
+    }
+
+    /// Entries that packets are not sent to.
+    fn missed(&self) -> HashSet<String> {
+        let v4 = self.v4.keys().filter(|key| !self.is_met4(**key)).map(|key| format!("{key:?}"));
+        let v6 = self.v6.keys().filter(|key| !self.is_met6(key.address, key.length));
+        let tail = self
+            .tail
+            .keys()
+            .filter(|key| !self.is_met6(key.path.address, u8::try_from(key.length()).unwrap()));
+        v4.chain(v6.map(|key| format!("{key:?}")))
+            .chain(tail.map(|key| format!("{key:?}")))
+            .collect()
     }
 
     /// Every packet of the prefix is sent on to a look-up that finds it.
-    fn check4(&self, key: &BanKey<4>) {
+    fn is_met4(&self, key: BanKey<4>) -> bool {
         let (first, count) = cover::range4(key.address, key.length);
-        for bucket in first..first + count {
+        (first..first + count).all(|bucket| {
             let (group, bit) = cover::summary4(bucket);
-            assert!(self.word(SUMMARY, group * 4) & bit != 0, "{key:?}: its summary is clear");
             let (word, shift) = cover::detail4(BanSet::Dynamic, bucket);
-            let detail = Detail4((self.word(DETAIL, word) >> shift) as u16);
+            let detail = Detail4(u16::try_from(self.word(DETAIL, word) >> shift & 0xffff).unwrap());
             let is_sent = match key.length {
                 32 => detail.has_hosts(),
                 25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
                 _ => detail.cover() >= u32::from(key.length),
             };
-            assert!(is_sent, "{key:?}: its detail is {detail:?}");
-        }
+            self.word(SUMMARY, group * 4) & bit != 0 && is_sent
+        })
     }
 
-    fn check6(&self, address: [u8; 16], length: u8) {
+    fn is_met6(&self, address: [u8; 16], length: u8) -> bool {
         let (table, bucket, kind) = match cover::place6(length) {
             Place6::Fine(kind) => (FINE, cover::fine6(address), kind),
             Place6::Coarse(kind) => (COARSE, cover::coarse6(address), kind),
             Place6::Wide(_) => (COARSE, cover::coarse6(address), cover::Kinds6::OTHER),
         };
         let (word, shift) = cover::kinds6(BanSet::Dynamic, bucket);
-        let kinds = self.word(table, word) >> shift & 0xff;
-        assert!(kinds & u64::from(kind) != 0, "{address:?}/{length}: its kinds are {kinds:b}");
+        self.word(table, word) >> shift & u64::from(kind) != 0
     }
 
     fn burn(&mut self) -> Result<(), KernelError> {
@@ -120,15 +130,14 @@ impl Cells for TwinCells {
     }
 
     fn change(&self, word: u32, mask: u64, bits: u64) {
-        let mut world = self.twin.world();
-        let old = world.word(self.table, word);
-        let new = (old & !mask) | (bits & mask);
-        world.words.insert((self.table, word), new);
-        // An entry that is there without its mark yet does not hold yet; but a mark that goes must
-        // find its entry gone.
-        if old & !new != 0 {
-            world.check();
-        }
+        let mut seen = self.twin.world();
+        let new = (seen.word(self.table, word) & !mask) | (bits & mask);
+        // An entry may be there and not marked yet: it does not hold yet. But none that held may
+        // be lost by a write.
+        let before = seen.missed();
+        seen.words.insert((self.table, word), new);
+        let lost: Vec<String> = seen.missed().difference(&before).cloned().collect();
+        assert!(lost.is_empty(), "lost by a write: {lost:?}");
     }
 }
 
@@ -214,13 +223,9 @@ impl<K: In> Entries<K, BanValue> for Twin {
 
 /// A few prefixes that nest and share neighbourhoods.
 fn key4((site, length): (u8, u8)) -> BanKey<4> {
-    let length = [15, 18, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
+    let length = [19_u8, 21, 23, 24, 25, 27, 31, 32][usize::from(length % 8)];
     let address = 0x0a00_0000 | u32::from(site & 3) << 8 | u32::from(site & 0xf0);
-    BanKey::new(
-        BanSet::Dynamic,
-        (address & (u32::MAX << (32 - length))).to_be_bytes(),
-        length as u8,
-    )
+    BanKey::new(BanSet::Dynamic, (address & (u32::MAX << (32 - length))).to_be_bytes(), length)
 }
 
 fn address6(site: u8, length: u8) -> [u8; 16] {
@@ -264,7 +269,7 @@ fn wanted<K: Key>(make: impl Fn((u8, u8)) -> K, seeds: &[(u8, u8)]) -> HashMap<K
 }
 
 /// Runs the steps on one list, checking after each.
-fn walk<K: In, M: Marks<K>>(
+fn walk<K: In + std::fmt::Debug, M: Marks<K>>(
     steps: Vec<Step>,
     twin: &Twin,
     make: impl Fn((u8, u8)) -> K,
@@ -310,9 +315,11 @@ fn walk<K: In, M: Marks<K>>(
     assert!(twin.world().words.values().all(|word| *word == 0), "a mark was left over");
 }
 
+type Seeds<'a> = &'a [(u8, u8)];
+
 /// Breaks every write after `fuse`, then mends and goes on.
 fn break_off<K: In, M: Marks<K>>(
-    (before, after): (&[(u8, u8)], &[(u8, u8)]),
+    (before, after): (Seeds<'_>, Seeds<'_>),
     fuse: usize,
     twin: &Twin,
     make: impl Fn((u8, u8)) -> K,
@@ -332,7 +339,7 @@ fn break_off<K: In, M: Marks<K>>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn a_clear_mark_means_no_ban_at_every_step(

@@ -1,7 +1,7 @@
 //! Marks of the dynamic bans, which go one by one: counted, so that a mark is cleared with the
 //! last ban that needs it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use gateway_common::{
     cover::{self, Detail4},
@@ -32,21 +32,22 @@ impl<C: Cells> Counted4<C> {
     /// Takes back marks that a guard who died half-way left for nothing. A filter is at work on
     /// them: each is written as it shall be, never cleared first.
     pub(in crate::guard::kernel) fn settle(&self) {
+        let lengths: BTreeSet<u8> = self.covers.iter().map(|(_, length)| *length).collect();
         self.sheet.each_marked(BanSet::Dynamic, |bucket| {
-            let expected = self.expected(bucket);
+            let expected = self.expected(bucket, &lengths);
             self.sheet.write(BanSet::Dynamic, bucket, expected);
         });
     }
 
-    fn expected(&self, bucket: u32) -> Detail4 {
+    fn expected(&self, bucket: u32, lengths: &BTreeSet<u8>) -> Detail4 {
         let address = (bucket << 8).to_be_bytes();
         let inside = self.inside.get(&bucket).copied().unwrap_or_default();
-        let lengths = (COVER + 1..=32).zip(inside).filter(|(_, count)| *count > 0);
-        let bits = lengths.fold(0, |bits, (length, _)| bits | Detail4::inside(length));
-        Detail4(bits).covered_by(self.around(address, COVER + 1))
+        let present = (COVER + 1..=32).zip(inside).filter(|(_, count)| *count > 0);
+        let bits = present.fold(0, |bits, (length, _)| bits | Detail4::inside(length));
+        Detail4(bits).covered_by(self.around(address, lengths.iter().copied()))
     }
 
-    fn count(&mut self, key: &BanKey<4>, step: impl Fn(u16) -> u16) {
+    fn count(&mut self, key: BanKey<4>, step: impl Fn(u16) -> u16) {
         let bucket = cover::bucket4(key.address);
         let counts = self.inside.entry(bucket).or_default();
         let Some(count) = counts.get_mut(usize::from(key.length.saturating_sub(COVER + 1))) else {
@@ -63,9 +64,9 @@ impl<C: Cells> Counted4<C> {
         self.sheet.write(BanSet::Dynamic, bucket, new);
     }
 
-    fn uncover_range(&mut self, key: &BanKey<4>) {
+    fn uncover_range(&mut self, key: BanKey<4>) {
         self.covers.remove(&(key.address, key.length));
-        let parent = self.around(key.address, key.length);
+        let parent = self.around(key.address, 1..key.length);
         let (first, count) = cover::range4(key.address, key.length);
         for bucket in first..first + count {
             let old = self.sheet.detail(BanSet::Dynamic, bucket);
@@ -76,22 +77,22 @@ impl<C: Cells> Counted4<C> {
         }
     }
 
-    /// Length of the longest prefix around this address that is shorter than `length`; zero for
+    /// The longest of these lengths, ordered, of which a prefix is around this address; zero for
     /// none.
-    fn around(&self, address: [u8; 4], length: u8) -> u8 {
+    fn around(&self, address: [u8; 4], lengths: impl DoubleEndedIterator<Item = u8>) -> u8 {
         let address = u32::from_be_bytes(address);
         let covers = |length: &u8| {
             let masked = address & u32::MAX.checked_shl(32 - u32::from(*length)).unwrap_or(0);
             self.covers.contains(&(masked.to_be_bytes(), *length))
         };
-        (1..length).rev().find(covers).unwrap_or(0)
+        lengths.rev().find(covers).unwrap_or(0)
     }
 }
 
 impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
     fn cover(&mut self, key: &BanKey<4>) {
         if key.length > COVER {
-            self.count(key, |count| count.saturating_add(1));
+            self.count(*key, |count| count.saturating_add(1));
             return;
         }
         self.covers.insert((key.address, key.length));
@@ -104,9 +105,9 @@ impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
 
     fn uncover(&mut self, key: &BanKey<4>) {
         if key.length > COVER {
-            self.count(key, |count| count.saturating_sub(1));
+            self.count(*key, |count| count.saturating_sub(1));
         } else {
-            self.uncover_range(key);
+            self.uncover_range(*key);
         }
     }
 

@@ -21,9 +21,9 @@ use crate::{
 /// The generator's own; everything else is on the other.
 pub(crate) const PROCESSOR: usize = 0;
 
-/// Turns of the program in one call. Most of them only wait, so a call lasts a fraction of a
-/// second; a call costs milliseconds to begin.
-const TURNS: u32 = 5_000_000;
+/// Turns of the program in one call. Most of them only wait, so a call lasts about a
+/// second; to begin one costs milliseconds, in which nothing is sent.
+const TURNS: u32 = 20_000_000;
 
 /// From the order to the first frame: the thread has to get ready.
 pub(crate) const LEAD: Duration = Duration::from_millis(100);

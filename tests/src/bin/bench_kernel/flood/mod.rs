@@ -147,6 +147,7 @@ pub(crate) fn measure(object: &Path, plan: &Plan) -> Result<Vec<Outcome>> {
     machine::pin(SERVER)?;
     let mut outcomes = Vec::new();
     for wall in &plan.walls {
+        eprintln!("flood: {} …", wall.name());
         outcomes.extend(behind(*wall, object, plan).context(wall.name())?);
     }
     Ok(outcomes)
