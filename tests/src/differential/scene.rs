@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Durat
 
 use gateway_common::{Class, Reason};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, Service},
+    config::model::{
+        Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies,
+    },
     guard::kernel::{BanSource, Bulk, KernelBan, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -110,6 +112,15 @@ pub(super) fn plain(pins: &Path) -> Kernel {
         packets_neighbourhood: None,
         syns: None,
         syns_neighbourhood: None,
+        // Answered SYNs are for xdp/syn.rs: whether one is depends on how many came before.
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: PLENTY,
+            hold: Duration::from_secs(1),
+            most: PLENTY,
+            timestamps: false,
+            veth: false,
+        },
         limit_inserts: 100_000,
         capacity: Capacity {
             hosts: 256,
