@@ -112,6 +112,15 @@ pub(super) fn plain(pins: &Path) -> Kernel {
         packets_neighbourhood: None,
         syns: None,
         syns_neighbourhood: None,
+        // Answered SYNs are for xdp/syn.rs: whether one is depends on how many came before.
+        syn_cookies: SynCookies {
+            enabled: false,
+            above: PLENTY,
+            hold: Duration::from_secs(1),
+            most: PLENTY,
+            timestamps: false,
+            veth: false,
+        },
         limit_inserts: 100_000,
         // What they do to a SYN depends on all before it.
         syn_cookies: SynCookies {
