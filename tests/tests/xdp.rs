@@ -7,6 +7,7 @@
 mod xdp {
     mod bans;
     mod bulk;
+    mod events;
     mod fixture;
     mod frames;
     mod framing;

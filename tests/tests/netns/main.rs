@@ -2,6 +2,7 @@
 //! by a packet socket of the lab, on numbered frames, never by the gateway's own counters.
 
 mod ban;
+mod events;
 mod limit;
 mod lists;
 mod protect;
