@@ -113,6 +113,7 @@ impl Event {
     /// Writes every field, in place: the ring's memory holds an earlier event, and a stack of 512
     /// bytes has no room for this one.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a frame is far below 64 KiB")]
     pub fn fill<P>(&mut self, frame: &P, packet: &Packet, circumstance: &Circumstance)
     where
         P: PacketBytes + ?Sized,
@@ -193,6 +194,7 @@ impl Event {
 /// One check for each portion, all at offsets the verifier knows: `bpf_xdp_load_bytes` is of
 /// Linux 5.18.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "four")]
 fn copy<P: PacketBytes + ?Sized>(frame: &P, snippet: &mut [Word; WORDS]) -> u16 {
     let mut captured = 0;
     for (index, word) in snippet.iter_mut().enumerate() {

@@ -8,6 +8,7 @@ mod xdp {
     mod bans;
     mod bulk;
     mod disagreed;
+    mod events;
     mod fixture;
     mod frames;
     mod framing;

@@ -3,6 +3,7 @@
 
 mod ban;
 mod closed;
+mod events;
 mod limit;
 mod lists;
 mod policy;

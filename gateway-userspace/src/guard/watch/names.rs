@@ -30,7 +30,8 @@ impl Names {
 
 fn ask(index: u32) -> Option<String> {
     let name = nix::net::if_::if_indextoname(index).ok()?;
-    Some(name.to_string_lossy().into_owned())
+    // An index that cannot be one has an empty name in place of an error.
+    Some(name.to_string_lossy().into_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
