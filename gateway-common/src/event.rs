@@ -40,7 +40,7 @@ impl Event {
     /// The event of `packet`, dropped for the [`Reason`] of this number.
     #[inline(always)]
     pub fn new(packet: &Packet, reason: u16, shadow: bool, at_ns: u64) -> Self {
-        let (family, source) = match packet.source {
+        let (family, source) = match packet.source() {
             Source::Unknown => (0, [0; 16]),
             Source::V4([a, b, c, d]) => (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             Source::V6(address) => (6, address),
