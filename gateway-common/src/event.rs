@@ -5,7 +5,7 @@ use core::mem::{align_of, offset_of, size_of};
 
 #[cfg(doc)]
 use crate::Reason;
-use crate::packet::{Packet, PacketBytes, Source, headers_end};
+use crate::packet::{self, Packet, PacketBytes, Source, headers_end};
 
 /// Bytes of a frame that an event carries at most: Ethernet with two tags, IPv6 and a TCP header
 /// full of options fit.
@@ -119,12 +119,12 @@ impl Event {
         P: PacketBytes + ?Sized,
     {
         self.at_ns = circumstance.at_ns;
-        (self.family, self.source) = match packet.source {
+        (self.family, self.source) = match packet.source() {
             Source::Unknown => (0, [0; 16]),
             Source::V4([a, b, c, d]) => (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             Source::V6(address) => (6, address),
         };
-        self.destination = packet.destination;
+        self.destination = packet::bytes(packet.to);
         self.interface = circumstance.interface;
         self.frame_length = frame.length() as u32;
         self.reason = circumstance.reason;

@@ -63,16 +63,13 @@ impl PacketBytes for Frame {
     }
 
     #[inline(always)]
-    fn address4(&self, offset: usize) -> Option<[u8; 4]> {
-        Some(word(self.inside(offset, 4)?).to_ne_bytes())
-    }
-
-    #[inline(always)]
-    fn address6(&self, offset: usize) -> Option<[u8; 16]> {
-        let first = self.inside(offset, 16)?;
-        let words = [word(first), word(first + 4), word(first + 8), word(first + 12)];
-        let [a, b, c, d] = words.map(u128::from);
-        Some((a | b << 32 | c << 64 | d << 96).to_ne_bytes())
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let first = self.inside(offset, N * 4)?;
+        let mut words = [0; N];
+        for (number, place) in words.iter_mut().enumerate() {
+            *place = word(first + number * 4);
+        }
+        Some(words)
     }
 
     #[inline(always)]

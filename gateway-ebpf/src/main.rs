@@ -49,7 +49,7 @@ fn gateway(context: XdpContext) -> u32 {
     let slot = settings.policy_slot(now);
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
-    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let Some(desk) = scratch::clear_desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
     let mut verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
     if verdict.action == Action::Transmit {
         syn::hand_over(&context);

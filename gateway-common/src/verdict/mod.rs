@@ -104,8 +104,9 @@ impl Verdict {
     }
 }
 
-/// Where a packet is taken apart and what is noted about it on the way.
+/// Where a packet is taken apart and what is noted about it on the way. All zeroes is empty.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Desk {
     /// What was read.
     pub packet: Packet,
@@ -116,18 +117,17 @@ impl Desk {
     /// Nothing is known yet.
     #[inline(always)]
     pub const fn empty() -> Self {
-        Self { packet: Packet::of(packet::Source::Unknown), notes: Notes::NONE }
+        Self { packet: Packet::unknown(), notes: Notes::NONE }
     }
 }
 
-/// Reads a frame and decides. `now` is the tick clock.
+/// Reads a frame onto an empty desk and decides. `now` is the tick clock.
 #[inline(always)]
 pub fn judge<P, T>(frame: &P, desk: &mut Desk, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict
 where
     P: PacketBytes + ?Sized,
     T: Tables,
 {
-    *desk = Desk::empty();
     if rules.settings.has(flag::PANIC) {
         return Verdict::pass(Reason::PanicPass.number());
     }
@@ -143,6 +143,7 @@ pub fn decide<T: Tables>(packet: &Packet, rules: &Rules<'_>, tables: &T, now: u6
 /// Numbers rather than reasons, and in memory: the verifier would follow what is left to do once
 /// for each reason there can be, see [`PacketBytes::settle`].
 #[derive(Debug, Clone)]
+#[repr(C)]
 struct Notes {
     /// The reason to pass.
     passed: u16,
@@ -222,10 +223,11 @@ fn ask<T: Tables>(
     tables: &T,
     now: u64,
 ) -> Result<(), Reason> {
-    if allow::is_allowed(packet.source, rules, tables) {
+    let source = packet.source();
+    if allow::is_allowed(source, rules, tables) {
         return notes.take(allow::within_allow_limit(rules, tables, now), rules);
     }
-    if let Some(reason) = bans::ban_on(packet.source, rules, tables, now) {
+    if let Some(reason) = bans::ban_on(source, rules, tables, now) {
         notes.refuse(reason, rules)?;
     }
     let findings = rows::of(packet, rules);

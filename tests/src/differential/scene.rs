@@ -122,15 +122,6 @@ pub(super) fn plain(pins: &Path) -> Kernel {
             veth: false,
         },
         limit_inserts: 100_000,
-        // What they do to a SYN depends on all before it.
-        syn_cookies: SynCookies {
-            enabled: false,
-            above: PLENTY,
-            hold: Duration::from_secs(10),
-            most: PLENTY,
-            timestamps: false,
-            veth: false,
-        },
         capacity: Capacity {
             hosts: 256,
             prefixes: 256,

@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Target> {
 pub(super) fn write(mut target: Target, mut live: Live) -> anyhow::Result<()> {
     let mut capture = Capture::default();
     let (mut losses, mut count) = (Losses(0), 0);
-    let mut blocks = capture.begin();
+    let mut blocks = Capture::begin();
     loop {
         let put = target.to.write_all(&blocks).and_then(|()| target.to.flush());
         match put {

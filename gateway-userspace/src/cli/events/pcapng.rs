@@ -31,7 +31,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// The beginning of the file.
-    pub(super) fn begin(&self) -> Vec<u8> {
+    pub(super) fn begin() -> Vec<u8> {
         let mut body = Vec::new();
         body.extend(MAGIC.to_le_bytes());
         body.extend(1_u16.to_le_bytes());
