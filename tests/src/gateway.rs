@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A loaded machine compiles nothing at start, but it does fork, load and attach.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(20);
 
 /// Folders and configuration of a gateway that may run, end and run again.

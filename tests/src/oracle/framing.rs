@@ -141,7 +141,6 @@ fn impossible_when_read(reason: u8, network: Network) -> Option<&'static str> {
         // An IGMP report with its router alert has options and meets no row.
         0 if network == Network::V4Options => None,
         0 | 5..=8 if network.always_meets_a_row() => Some(LOWER_ROW),
-        0 | 5 | 7 | 8 => None,
         6 | 25 | 26 | 37 | 38 | 44 if !is_v6 => Some(OTHER_VERSION),
         25 | 26 | 38 if network == Network::V6 => Some(BEHIND_EXTENSIONS),
         25 | 26 if network.is_later() => Some("parsing ended at the fragment header"),
@@ -151,8 +150,7 @@ fn impossible_when_read(reason: u8, network: Network) -> Option<&'static str> {
         34 | 35 => (network == Network::V6Mapped).then_some("mapped addresses are row 32's alone"),
         36 if is_v6 => Some(OTHER_VERSION),
         36 => (network == Network::V4).then_some("has no options"),
-        39 => has_fragment(reason, network),
-        40 => has_fragment(reason, network),
+        39 | 40 => has_fragment(reason, network),
         14 | 16 | 28 | 37 | 42..=49 => later,
         _ => None,
     }
@@ -160,11 +158,10 @@ fn impossible_when_read(reason: u8, network: Network) -> Option<&'static str> {
 
 /// A later fragment of IPv6 may follow a first one's header in the same chain; of IPv4 it cannot.
 fn has_fragment(reason: u8, network: Network) -> Option<&'static str> {
-    let lawful = match network {
-        Network::V4First | Network::V6First | Network::V6Later | Network::V6Mapped => true,
-        Network::V4Later => reason == 40,
-        _ => false,
-    };
+    let lawful = matches!(
+        network,
+        Network::V4First | Network::V6First | Network::V6Later | Network::V6Mapped
+    ) || (network == Network::V4Later && reason == 40);
     (!lawful).then_some("is no such fragment")
 }
 

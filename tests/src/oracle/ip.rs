@@ -220,7 +220,7 @@ impl Fragment {
             (0, true) => Numbers::default().with(39),
             _ => Numbers::default().with(27),
         };
-        let leaves_gap = self.more && (self.length == 0 || self.length % 8 != 0);
+        let leaves_gap = self.more && (self.length == 0 || !self.length.is_multiple_of(8));
         let overwrites = (1..20).contains(&self.offset) && self.protocol == TCP;
         let overruns = self.offset + self.length > 65_535;
         if leaves_gap || overwrites || overruns { rows.with(40) } else { rows }

@@ -153,9 +153,8 @@ fn closed(world: &World, packet: &Packet) -> Course {
             _ => Course::Refuse(48),
         },
         (Transport::Icmp { kind, .. }, ICMPV6) if !is_v4 => icmpv6(packet, kind),
-        (Transport::Icmp { .. }, _) => Course::Refuse(49),
         (Transport::Other, protocol) if world.protocols.contains(&protocol) => Course::On(None),
-        (Transport::Other, _) => Course::Refuse(49),
+        (Transport::Icmp { .. } | Transport::Other, _) => Course::Refuse(49),
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn config() -> Kernel {
         services: Vec::new(),
         listening: Vec::new(),
         amplifiers: vec![53, 123],
-        flow_timeout: Duration::from_secs(60),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),

@@ -222,9 +222,9 @@ fn options_come_back_in_the_timestamp() {
             for from in [IpAddr::from(CLIENT4), CLIENT6.into()] {
                 let tcp = answer(&fixture, &Wanted { options: offered.clone(), ..wanted(from) });
                 let found = options(&tcp);
-                let value = found.iter().find_map(|option| match option {
-                    Element::Timestamp(value, 0x0102_0304) => Some(*value),
-                    _ => None,
+                let value = found.iter().find_map(|option| {
+                    let Element::Timestamp(value, 0x0102_0304) = option else { return None };
+                    Some(*value)
                 });
                 // The layout of Linux's `cookie_init_timestamp`.
                 let value = value.expect("a timestamp with the client's echoed");

@@ -125,7 +125,7 @@ fn blocks(file: &[u8]) -> Vec<(u32, Vec<u8>)> {
 #[test]
 fn a_capture_has_an_interface_block_before_the_first_packet_of_each() {
     let mut capture = pcapng::Capture::default();
-    let mut file = Capture::begin();
+    let mut file = pcapng::Capture::begin();
     let other = Sampled { interface: "eth1".to_owned(), ..sampled(0) };
     for drop in [sampled(0), other.clone(), sampled(1), other] {
         file.extend(capture.packet(&drop));
