@@ -61,7 +61,7 @@ fn try_all(arguments: &Arguments) -> Result<()> {
 }
 
 fn show(report: &Report) {
-    if report.worlds % 20 == 0 {
+    if report.worlds.is_multiple_of(20) {
         let Report { packets, worlds, differences, .. } = report;
         println!("{packets} packets in {worlds} worlds, {differences} differences");
     }
