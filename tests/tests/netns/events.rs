@@ -28,7 +28,7 @@ use super::{BANNED, SOON};
 const ROUND: Duration = Duration::from_millis(50);
 
 /// A gateway that bans two prefixes and samples all that they send.
-fn banning<'a>(lab: &'a Lab) -> Result<Gateway<'a>> {
+fn banning(lab: &Lab) -> Result<Gateway<'_>> {
     let mut settings = lab.settings();
     settings.kernel.push_str("\nevents = 10000");
     let mut gateway = lab.gateway(&settings)?;
