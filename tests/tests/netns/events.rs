@@ -46,7 +46,7 @@ fn under_fire(lab: &Lab, gateway: &Gateway<'_>, arguments: &[&str]) -> Result<Ou
             lab.send_each_framing(BANNED)?;
             pause(ROUND);
         }
-        watching.join().map_err(|_| anyhow::anyhow!("the command's thread ended"))?
+        watching.join().map_err(|_panic| anyhow::anyhow!("the command's thread ended"))?
     })
 }
 

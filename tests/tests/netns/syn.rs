@@ -1,5 +1,5 @@
 //! SYN cookies on a real wire: clients connect through a flood, by both TCP stacks and the real
-//! SO_REUSEPORT listeners; a banned source hears nothing; the kernel's settings are put back.
+//! `SO_REUSEPORT` listeners; a banned source hears nothing; the kernel's settings are put back.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -41,7 +41,7 @@ fn settings(lab: &Lab, timestamps: bool) -> Settings {
          capacity = {{ hosts = 1000, prefixes = 100, allow = 100, limits = 4096 }}\n\
          syn_cookies = {{ above = \"500/s\", hold = \"2s\", timestamps = {timestamps}, veth = true }}"
     );
-    settings.proxy = "workers = 4".to_owned();
+    "workers = 4".clone_into(&mut settings.proxy);
     settings
 }
 
