@@ -22,8 +22,9 @@ impl Frame {
     #[expect(unsafe_code, reason = "read of the context")]
     pub(crate) fn new(context: &XdpContext) -> Self {
         // SAFETY: the context is this run's.
-        let (start, end) =
-            unsafe { (&raw const (*context.ctx).data, &raw const (*context.ctx).data_end) };
+        let start = unsafe { &raw const (*context.ctx).data };
+        // SAFETY: the same.
+        let end = unsafe { &raw const (*context.ctx).data_end };
         // SAFETY: the same; the verifier makes pointers of these words.
         let start = unsafe { start.read_volatile() };
         // SAFETY: the same.

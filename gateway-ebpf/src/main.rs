@@ -5,6 +5,12 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "helpers take and give words of other widths; what is in them fits"
+)]
+#![allow(
     clippy::inline_always,
     clippy::needless_pass_by_value,
     reason = "the verifier judges each function that is left over by itself; entry points take the context by value"
