@@ -55,7 +55,8 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
-    egress: OwnedFd,
+    /// `None` where the kernel has no place for it: before Linux 6.6.
+    egress: Option<OwnedFd>,
     pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
@@ -90,7 +91,8 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
-        let egress = object.program(maps::EGRESS_PROGRAM)?;
+        // What cannot be attached need not be loaded: `status` says what is not seen.
+        let egress = object.program(maps::EGRESS_PROGRAM).ok();
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -348,7 +350,11 @@ impl PacketFilter for Filter {
     fn attach(&mut self) -> Result<(), KernelError> {
         let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         // First what sees the questions, then what judges the answers.
-        self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        self.seen = egress::attach(
+            &self.folder,
+            interfaces,
+            self.egress.as_ref().map(|program| program.as_fd()),
+        )?;
         attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
@@ -357,7 +363,11 @@ impl PacketFilter for Filter {
         let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         attach::tend(&self.folder, interfaces, self.config.attach, program)?;
         if egress::is_stale(&self.folder, &self.seen) {
-            self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+            self.seen = egress::attach(
+                &self.folder,
+                interfaces,
+                self.egress.as_ref().map(|program| program.as_fd()),
+            )?;
         }
         Ok(())
     }
