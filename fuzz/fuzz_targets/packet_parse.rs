@@ -21,7 +21,7 @@ fuzz_target!(|frame: &[u8]| {
         Some(NetSlice::Ipv6(packet)) => unmapped(packet.header().source()),
         Some(NetSlice::Arp(_)) | None => return,
     };
-    assert_eq!(ours.source, source, "{theirs:?}");
+    assert_eq!(ours.source(), source, "{theirs:?}");
 });
 
 /// One ban meets both forms of an IPv4 address.

@@ -6,6 +6,10 @@
 //! [`maps`] and [`event`] are the contract between kernel and userspace.
 #![no_std]
 #![warn(missing_docs)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "fields of headers are cut out of wider words, and sizes of small structs out of usize"
+)]
 #![expect(
     clippy::inline_always,
     reason = "the verifier follows one function better than calls, and a call costs a good packet 1 ns"

@@ -80,11 +80,11 @@ pub(crate) struct Twin {
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
     insert: TwinCell,
     allow: TwinCell,
+    syns: [TwinCell; 4],
     pub(crate) ports: HashMap<u32, u64>,
     pub(crate) flows: RefCell<HashMap<FlowKey, u64>>,
     /// Flows the socket table vouches for.
     pub(crate) sockets: Vec<FlowKey>,
-    syns: [TwinCell; 4],
 }
 
 const V4: usize = 0;

@@ -22,8 +22,9 @@ impl Frame {
     #[expect(unsafe_code, reason = "read of the context")]
     pub(crate) fn new(context: &XdpContext) -> Self {
         // SAFETY: the context is this run's.
-        let (start, end) =
-            unsafe { (&raw const (*context.ctx).data, &raw const (*context.ctx).data_end) };
+        let start = unsafe { &raw const (*context.ctx).data };
+        // SAFETY: the same.
+        let end = unsafe { &raw const (*context.ctx).data_end };
         // SAFETY: the same; the verifier makes pointers of these words.
         let start = unsafe { start.read_volatile() };
         // SAFETY: the same.
@@ -63,16 +64,13 @@ impl PacketBytes for Frame {
     }
 
     #[inline(always)]
-    fn address4(&self, offset: usize) -> Option<[u8; 4]> {
-        Some(word(self.inside(offset, 4)?).to_ne_bytes())
-    }
-
-    #[inline(always)]
-    fn address6(&self, offset: usize) -> Option<[u8; 16]> {
-        let first = self.inside(offset, 16)?;
-        let words = [word(first), word(first + 4), word(first + 8), word(first + 12)];
-        let [a, b, c, d] = words.map(u128::from);
-        Some((a | b << 32 | c << 64 | d << 96).to_ne_bytes())
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let first = self.inside(offset, N * 4)?;
+        let mut words = [0; N];
+        for (number, place) in words.iter_mut().enumerate() {
+            *place = word(first + number * 4);
+        }
+        Some(words)
     }
 
     #[inline(always)]
@@ -121,13 +119,7 @@ impl PacketSpace for Frame {
     #[inline(always)]
     #[expect(unsafe_code, reason = "the one write of packet memory")]
     fn write<const N: usize>(&mut self, offset: usize, bytes: &[u8; N]) -> bool {
-        if offset > MAX_OFFSET {
-            return false;
-        }
-        let first = self.start + offset;
-        if first + N > self.end {
-            return false;
-        }
+        let Some(first) = self.inside(offset, N) else { return false };
         // SAFETY: `first..first + N` lies inside the frame, as the verifier proves once more; bytes
         // have no alignment.
         unsafe { *(first as *mut [u8; N]) = *bytes };

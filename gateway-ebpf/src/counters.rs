@@ -25,7 +25,7 @@ pub(crate) fn count(context: &XdpContext, length: usize, verdict: &Verdict, sett
 /// Index of the interface the packet came in by.
 #[inline(always)]
 #[expect(unsafe_code, reason = "read of a field of the context")]
-fn interface(context: &XdpContext) -> u32 {
+pub(crate) fn interface(context: &XdpContext) -> u32 {
     let context = context.as_ptr().cast::<xdp_md>();
     // SAFETY: the kernel's own context, valid for the whole run.
     unsafe { (*context).ingress_ifindex }

@@ -3,7 +3,7 @@
 use aya_ebpf::programs::TcContext;
 use gateway_common::{
     packet::{self, PacketBytes},
-    verdict::{self, Desk, Rules},
+    verdict::{self, Rules},
 };
 
 use crate::{access::Frame, maps, scratch, tables::KernelTables, time};
@@ -41,8 +41,7 @@ pub(crate) fn depart(context: &TcContext) {
     let length = context.len() as usize;
     let headers = Frame::between(context.data(), context.data_end());
     let frame = Outgoing { headers, length };
-    let Some(desk) = scratch::desk(scratch::EGRESS) else { return };
-    *desk = Desk::empty();
+    let Some(desk) = scratch::clear_desk(scratch::EGRESS) else { return };
     packet::parse_into(&frame, &mut desk.packet);
     verdict::depart(&desk.packet, &rules, &KernelTables::new(context), now);
 }

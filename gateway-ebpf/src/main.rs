@@ -5,6 +5,12 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "helpers take and give words of other widths; what is in them fits"
+)]
+#![allow(
     clippy::inline_always,
     clippy::needless_pass_by_value,
     reason = "the verifier judges each function that is left over by itself; entry points take the context by value"
@@ -30,9 +36,9 @@ use aya_log_ebpf::debug;
 use gateway_common::{
     Reason,
     maps::{LAYOUT_VERSION, Settings},
-    packet::{Packet, PacketBytes as _},
+    packet::{self, Packet, PacketBytes as _},
     syn as cookies,
-    verdict::{self, Action, Rules, Verdict},
+    verdict::{self, Action, Desk, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -49,20 +55,18 @@ fn gateway(context: XdpContext) -> u32 {
     let slot = settings.policy_slot(now);
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
-    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
-    let verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
-    let verdict = match verdict.action {
-        Action::Transmit => {
-            syn::hand_over(&context);
-            cookies::unanswered(Reason::SynStack, &rules)
-        }
-        Action::Pass | Action::Drop => verdict,
-    };
-    finish(&context, &desk.packet, &verdict, frame.length(), settings, now)
+    let Some(desk) = scratch::clear_desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let mut verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
+    if verdict.action == Action::Transmit {
+        syn::hand_over(&context);
+        verdict = cookies::unanswered(Reason::SynStack, &rules);
+    }
+    finish(&context, (&desk.packet, frame.length()), &verdict, settings, now)
 }
 
-/// Answers the SYN that the filter read and handed over. A program of its own: the verifier gives
-/// both half a kilobyte of stack, and a kernel without cookies need not load this one.
+/// Answers the SYN that the filter handed over. A program of its own: the verifier gives both half
+/// a kilobyte of stack, and a kernel without cookies need not load this one. It reads the packet
+/// anew: the filter before it may be that of an earlier gateway, whose desk is another.
 #[xdp]
 fn syn_cookies(context: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
@@ -71,21 +75,24 @@ fn syn_cookies(context: XdpContext) -> u32 {
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
     let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
-    let (packet, length) = (&desk.packet, Frame::new(&context).length());
-    let verdict = match syn::answer(&context, (packet.network, packet.transport), &rules, now) {
+    *desk = Desk::empty();
+    let frame = Frame::new(&context);
+    let length = frame.length();
+    packet::parse_into(&frame, &mut desk.packet);
+    let verdict = match syn::answer(&context, &desk.packet, &rules, now) {
         Ok(()) => cookies::answered(),
         Err(reason) => cookies::unanswered(reason, &rules),
     };
-    finish(&context, packet, &verdict, length, settings, now)
+    finish(&context, (&desk.packet, length), &verdict, settings, now)
 }
 
-/// Counts, reports, and tells the kernel.
+/// Counts, reports, and tells the kernel. The frame may be another by now: its length is that of
+/// what came.
 #[inline(always)]
 fn finish(
     context: &XdpContext,
-    packet: &Packet,
+    (packet, length): (&Packet, usize),
     verdict: &Verdict,
-    length: usize,
     settings: &Settings,
     now: u64,
 ) -> u32 {
@@ -96,7 +103,7 @@ fn finish(
         Action::Transmit => xdp_action::XDP_TX,
     };
     if verdict.shadow || action == xdp_action::XDP_DROP {
-        events::report(packet, verdict, settings, now);
+        events::report(context, packet, verdict, settings, now);
     }
     action
 }

@@ -14,7 +14,6 @@ use gateway_common::{
         POLICY_SLOTS, PORT_WORDS, Policy, REASONS, Settings, TailPath,
     },
     summary::ALLOW,
-    syn::Exchange,
 };
 
 #[map]
@@ -53,8 +52,6 @@ pub(crate) static CELLS: Array<u64> = Array::pinned(CELL_WORDS, 0);
 pub(crate) static COOKIES: Array<u64> = Array::pinned(COOKIE_WORDS, 0);
 #[map]
 pub(crate) static OWN: HashMap<[u8; 16], u64> = HashMap::pinned(OWN_ADDRESSES, 0);
-#[map]
-pub(crate) static SYN_EXCHANGE: PerCpuArray<Exchange> = PerCpuArray::pinned(1, 0);
 #[map]
 pub(crate) static SYN_PROGRAM: ProgramArray = ProgramArray::pinned(1, 0);
 #[map]

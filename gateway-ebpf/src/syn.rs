@@ -9,26 +9,23 @@ use aya_ebpf::{
         bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2, xdp_md,
     },
     helpers::{bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_gen_syncookie, bpf_xdp_adjust_tail},
+    macros::map,
+    maps::PerCpuArray,
     programs::XdpContext,
 };
 use gateway_common::{
     Reason,
     limit::Cell,
     maps::{OFFER_CELL, Offer},
-    packet::PacketBytes,
+    packet::{Packet, PacketBytes as _},
     syn::{
-        Exchange, Family, Options, Stamp, Syn, SynAck, is_cap_free,
+        Exchange, Family, Options, Stamp, Syn, SynAck, SynTables, is_cap_free,
         request::{self, Words},
     },
     verdict::Rules,
 };
 
-use crate::{
-    access::Frame,
-    maps,
-    tables::{KernelTables, syn_cell},
-    time,
-};
+use crate::{access::Frame, maps, tables::KernelTables, time};
 
 /// `BPF_F_CURRENT_NETNS`
 const CURRENT_NETNS: u64 = u64::MAX;
@@ -49,17 +46,18 @@ pub(crate) fn hand_over(context: &XdpContext) {
 #[inline(always)]
 pub(crate) fn answer(
     context: &XdpContext,
-    (network, transport): (usize, usize),
+    packet: &Packet,
     rules: &Rules<'_>,
     now: u64,
 ) -> Result<(), Reason> {
     let Exchange { syn, options, answer } = exchange().ok_or(Reason::SynStack)?;
-    read(context.ctx, network, transport, syn)?;
+    read(context.ctx, packet.network, packet.transport, syn)?;
     if maps::OWN.get_ptr(syn.own_key()).is_none() {
         return Err(Reason::SynStack);
     }
     let cookie = cookie(context.ctx, syn, rules, now)?;
-    compose(syn, options, answer, cookie);
+    let offer = KernelTables::new(context).syn_cell(OFFER_CELL).map_or(0, |cell| cell.load());
+    compose(syn, options, answer, cookie, Offer::of(offer));
     send(context.ctx, syn, answer)
 }
 
@@ -74,11 +72,15 @@ fn read(
     request::read(&Frame::new(&XdpContext::new(context)), (network, transport), syn)
 }
 
-/// This processor's room for a SYN and its answer.
+/// Room for a SYN and its answer, not pinned: nothing in it outlives a packet.
+#[map]
+static EXCHANGE: PerCpuArray<Exchange> = PerCpuArray::with_max_entries(1, 0);
+
+/// This processor's room.
 #[inline(always)]
 #[expect(unsafe_code, reason = "write to a per-CPU map value")]
 fn exchange<'a>() -> Option<&'a mut Exchange> {
-    let exchange = maps::SYN_EXCHANGE.get_ptr_mut(0)?;
+    let exchange = EXCHANGE.get_ptr_mut(0)?;
     // SAFETY: the value belongs to this CPU, and nothing else on it runs this program meanwhile.
     Some(unsafe { &mut *exchange })
 }
@@ -159,8 +161,7 @@ fn native(words: &Words<4>) -> [u32; 4] {
 }
 
 #[inline(never)]
-fn compose(syn: &Syn, options: &mut Options, answer: &mut SynAck, cookie: u32) {
-    let offer = Offer::of(syn_cell(OFFER_CELL).map_or(0, |cell| cell.load()));
+fn compose(syn: &Syn, options: &mut Options, answer: &mut SynAck, cookie: u32, offer: Offer) {
     let mss = match syn.family() {
         Family::V4 => offer.mss4,
         Family::V6 => offer.mss6,

@@ -55,6 +55,13 @@ pub fn wall_ms() -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds since 1970, for what is told of a moment. Never for arithmetic with another reading.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall_ns() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`: the same clock as `bpf_ktime_get_ns`, comparable between
 /// processes and with the kernel's drop events.
 pub fn monotonic_ns() -> u64 {

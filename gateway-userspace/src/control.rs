@@ -6,6 +6,8 @@ use std::{net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::sampled::{Icmp, Portion, Query};
+
 /// Bytes of one line, at most. Imports are sent in portions.
 pub const LINE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -91,6 +93,8 @@ pub enum Request {
     KeyRevoke {
         id: String,
     },
+    /// Answered by one `Events`; to follow, by one after the other until either side hangs up.
+    Events(Query),
     PanicPass,
     PanicRestore,
     PolicyShow,
@@ -158,6 +162,7 @@ pub enum Response {
         #[serde(default)]
         more: bool,
     },
+    Events(Portion),
     Why(Box<Why>),
     /// The only time the key is seen.
     KeyCreated {
@@ -457,6 +462,13 @@ pub struct StrikeRecord {
 pub struct DropRecord {
     pub reason: String,
     pub protocol: u8,
-    pub destination_port: u16,
+    /// Where to, of TCP and UDP.
+    #[serde(default)]
+    pub destination_port: Option<u16>,
+    #[serde(default)]
+    pub icmp: Option<Icmp>,
+    /// Counted and passed.
+    #[serde(default)]
+    pub shadow: bool,
     pub seconds_ago: u64,
 }

@@ -8,6 +8,7 @@
 //! - [`proxy`]: the unprivileged process: every byte from the network is parsed here
 //! - [`telemetry`]: metrics and access log
 //! - [`control`]: what the command line and the guard say to each other
+//! - [`sampled`]: of sampled drops
 //! - `doctor`: what keeps the packet filter from running, or from running at its best
 //! - [`cli`]: one subcommand a file
 //! - [`app`]: joins the parts
@@ -22,4 +23,5 @@ pub(crate) mod doctor;
 pub mod guard;
 pub mod ipc;
 pub mod proxy;
+pub mod sampled;
 pub mod telemetry;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A loaded machine compiles nothing at start, but it does fork, load and attach.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(20);
 
 /// Folders and configuration of a gateway that may run, end and run again.
@@ -190,6 +190,11 @@ impl<'a> Gateway<'a> {
         let stat = self.guard_pid().map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")));
         // Ended but not yet waited for is state Z.
         !matches!(stat, Some(Ok(stat)) if !stat.contains(") Z "))
+    }
+
+    /// Where commands ask.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Runs a command that talks to this gateway.

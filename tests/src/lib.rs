@@ -4,23 +4,28 @@
 //! - [`netns`], [`veth`]: a private network, taken down with what runs in it
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
+//! - [`syns`]: SYN floods, and who is answered
 //! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
+//! - [`oracle`], [`differential`]: a second reading of the packet policy, and random packets for both
 //! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
 
 pub mod certs;
 pub mod client;
+pub mod differential;
 pub mod foreign;
 pub mod gateway;
 pub mod inject;
 pub mod lab;
 pub mod load;
 pub mod netns;
+pub mod oracle;
 pub mod origin;
 pub mod packet;
 pub mod receiver;
 pub mod settings;
 pub mod skip;
+pub mod syns;
 pub mod veth;
 pub mod wait;

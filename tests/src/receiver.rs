@@ -105,7 +105,7 @@ impl Arrived {
     }
 }
 
-fn listen(interface: &str) -> Result<OwnedFd> {
+pub(crate) fn listen(interface: &str) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)
         .context("opening a packet socket")?;

@@ -7,6 +7,8 @@
 mod xdp {
     mod bans;
     mod bulk;
+    mod disagreed;
+    mod events;
     mod fixture;
     mod frames;
     mod framing;

@@ -63,7 +63,7 @@ fn config(pins: &Pins) -> Kernel {
         services: Vec::new(),
         listening: Vec::new(),
         amplifiers: Vec::new(),
-        flow_timeout: Duration::from_secs(60),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),
@@ -81,6 +81,7 @@ fn config(pins: &Pins) -> Kernel {
             hold: Duration::from_secs(10),
             most: plenty,
             timestamps: false,
+            veth: false,
         },
         capacity: Capacity {
             hosts: 1000,

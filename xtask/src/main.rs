@@ -10,6 +10,7 @@ mod build;
 mod ci;
 mod command;
 mod demo;
+mod differential;
 mod fuzz;
 mod kernels;
 mod setup;
@@ -77,6 +78,12 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Try a million random packets on the packet filter and on an oracle beside it (root, minutes).
+    Differential {
+        /// Passed on, such as `--packets 5000000 --seed 7`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run each fuzz target for a while (needs nightly and cargo-fuzz).
     Fuzz {
         /// Seconds a target.
@@ -110,6 +117,7 @@ fn run(task: Task) -> Result<()> {
             kernels::run(scope, renew, kernel.as_deref())
         }
         Task::Bench { bench } => bench::run(&bench),
+        Task::Differential { arguments } => differential::run(&arguments),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

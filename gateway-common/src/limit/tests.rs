@@ -287,14 +287,15 @@ fn a_neighbourhood_has_its_limits_however_its_hosts_take_turns() {
         let twin = Twin::new();
         let passed: u32 = (0..=255)
             .map(|host| {
-                let packet = Packet { source: Source::V4([198, 51, 100, host]), ..packet };
+                let packet =
+                    Packet { from: Packet::of(Source::V4([198, 51, 100, host])).from, ..packet };
                 let counts = burst(&twin, &sample, &packet, 4);
                 assert_eq!(count(&counts, reason) + count(&counts, Reason::Passed), 4);
                 count(&counts, Reason::Passed)
             })
             .sum();
         assert!((200..=212).contains(&passed), "{reason}: {passed}");
-        let next = Packet { source: Source::V4([198, 51, 101, 1]), ..packet };
+        let next = Packet { from: Packet::of(Source::V4([198, 51, 101, 1])).from, ..packet };
         assert_eq!(burst(&twin, &sample, &next, 50), [(Reason::Passed, 50)]);
     }
 }
@@ -306,7 +307,7 @@ fn ipv6_neighbourhoods_are_48s() {
     let twin = Twin::new();
     let of = |site: u8, subnet: u8| {
         let source = [0x20, 1, 0xd, 0xb8, 0, site, 0, subnet, 0, 0, 0, 0, 0, 0, 0, 1];
-        Packet { source: Source::V6(source), ..from([0; 4]) }
+        Packet { protocol: 17, destination_port: 53, ..Packet::of(Source::V6(source)) }
     };
     for subnet in 0..10 {
         burst(&twin, &sample, &of(1, subnet), 4);
@@ -326,7 +327,7 @@ fn a_link_is_no_neighbourhood_and_each_address_on_it_is_a_host() {
     let twin = Twin::new();
     let of = |last: u8| {
         let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, last];
-        Packet { source: Source::V6(source), ..from([0; 4]) }
+        Packet { protocol: 17, destination_port: 53, ..Packet::of(Source::V6(source)) }
     };
     assert!(count(&burst(&twin, &sample, &of(66), 500), Reason::PacketLimit) > 400);
     assert_eq!(burst(&twin, &sample, &of(1), 10), [(Reason::Passed, 10)]);

@@ -47,8 +47,8 @@ pub struct Offer {
     pub scale: Option<u8>,
 }
 
-/// Bit of the word: [`Offer::scale`] is there.
-const TIMESTAMPS: u64 = 1 << 40;
+/// Bit in the sixth byte of the word: [`Offer::scale`] is there.
+const TIMESTAMPS: u8 = 1;
 
 /// Smallest segment every host takes (RFC 9293 section 3.7.1, RFC 8200 section 5).
 const LEAST_MSS: (u16, u16) = (536, 1220);
@@ -57,7 +57,7 @@ impl Offer {
     /// The offer as the word in the map.
     pub const fn word(self) -> u64 {
         let scale = match self.scale {
-            Some(scale) => TIMESTAMPS | ((scale as u64) << 32),
+            Some(scale) => ((TIMESTAMPS as u64) << 40) | ((scale as u64) << 32),
             None => 0,
         };
         scale | ((self.mss6 as u64) << 16) | self.mss4 as u64
@@ -66,11 +66,12 @@ impl Offer {
     /// The offer in a word. One that nobody wrote offers what every host takes.
     #[inline(always)]
     pub const fn of(word: u64) -> Self {
-        let (mss4, mss6) = (word as u16, (word >> 16) as u16);
+        let [_, _, bits, scale, s1, s0, f1, f0] = word.to_be_bytes();
+        let (mss4, mss6) = (u16::from_be_bytes([f1, f0]), u16::from_be_bytes([s1, s0]));
         Self {
             mss4: if mss4 < LEAST_MSS.0 { LEAST_MSS.0 } else { mss4 },
             mss6: if mss6 < LEAST_MSS.1 { LEAST_MSS.1 } else { mss6 },
-            scale: if word & TIMESTAMPS == 0 { None } else { Some((word >> 32) as u8 & 0xf) },
+            scale: if bits & TIMESTAMPS == 0 { None } else { Some(scale & 0xf) },
         }
     }
 }

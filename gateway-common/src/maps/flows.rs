@@ -2,14 +2,15 @@
 
 use core::mem::size_of;
 
-/// A flow, as seen from here. An IPv4 address stands in the first four bytes.
+/// A flow, as seen from here. Addresses are words as they stand in memory; one of IPv4 is the
+/// first of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[repr(C)]
 pub struct FlowKey {
     /// The peer.
-    pub remote: [u8; 16],
+    pub remote: [u32; 4],
     /// This host.
-    pub local: [u8; 16],
+    pub local: [u32; 4],
     /// Zero for ICMP.
     pub remote_port: u16,
     /// For ICMP the identifier of the echo.

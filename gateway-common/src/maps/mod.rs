@@ -28,7 +28,7 @@ pub use self::{
     settings::{POLICY_SLOTS, Policy, Settings, flag, switch},
     shape::{Kind, MMAPABLE, NO_PREALLOC, Room, Shape, Sizing},
 };
-use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW, syn::Exchange};
+use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW};
 
 /// Version of everything in this folder; part of the pins' folder name.
 pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
@@ -78,20 +78,18 @@ pub const SKETCH: &str = "SKETCH";
 pub const EXACT: &str = "EXACT";
 /// Single words: [`ALLOW_CELL`], [`INSERT_CELL`].
 pub const CELLS: &str = "CELLS";
+/// Words of the SYN cookies: [`SYN_CELL`], [`UNTIL_CELL`], [`SENT_CELL`], [`OFFER_CELL`].
+pub const COOKIES: &str = "COOKIES";
+/// Addresses of this machine; an IPv4 address stands in the first four bytes.
+pub const OWN: &str = "OWN";
+/// One slot: the program that answers SYNs, or none.
+pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
 /// Bitmaps of ports ([`PortSet`]), [`PORT_WORDS`] a slot of policy.
 pub const PORTS: &str = "PORTS";
 /// Flows this host asked for: [`FlowKey`] → when that was last seen, on the tick clock.
 pub const FLOWS: &str = "FLOWS";
 /// Slot in [`COUNTERS`] by interface index.
 pub const INTERFACES: &str = "INTERFACES";
-/// Words of the SYN cookies: [`SYN_CELL`], [`UNTIL_CELL`], [`SENT_CELL`], [`OFFER_CELL`].
-pub const COOKIES: &str = "COOKIES";
-/// Addresses of this machine; an IPv4 address stands in the first four bytes.
-pub const OWN: &str = "OWN";
-/// One [`Exchange`], per CPU.
-pub const SYN_EXCHANGE: &str = "SYN_EXCHANGE";
-/// One slot: the program that answers SYNs, or none.
-pub const SYN_PROGRAM: &str = "SYN_PROGRAM";
 /// [`Count`] by [`counter_index`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// [`EventTokens`] by number of [`Reason`], per CPU.
@@ -116,7 +114,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 27] = [
+pub const SHAPES: [Shape; 26] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -135,7 +133,6 @@ pub const SHAPES: [Shape; 27] = [
     array(CELLS, 8, CELL_WORDS),
     array(COOKIES, 8, COOKIE_WORDS),
     shape(OWN, Kind::Hash, 16, 8, Sizing::Fixed(OWN_ADDRESSES), 0),
-    shape(SYN_EXCHANGE, Kind::PerCpuArray, 4, size_of::<Exchange>(), Sizing::Fixed(1), 0),
     shape(SYN_PROGRAM, Kind::ProgArray, 4, 4, Sizing::Fixed(1), 0),
     array(PORTS, 8, POLICY_SLOTS * PORT_WORDS),
     shape(FLOWS, Kind::LruHash, size_of::<FlowKey>(), 8, Sizing::Flows, 0),

@@ -28,9 +28,11 @@ pub struct EventTokens {
     pub zero: u32,
     /// Events lost since load because the ring was full.
     pub lost: u64,
+    /// Drops since load that were not sampled, because so many were already in their second.
+    pub unsampled: u64,
 }
 
-const _: () = assert!(size_of::<EventTokens>() == 24);
+const _: () = assert!(size_of::<EventTokens>() == 32);
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

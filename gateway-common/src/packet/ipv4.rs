@@ -1,14 +1,12 @@
 //! IPv4 (RFC 791): version, lengths, options, fragments.
 
-use super::{Packet, PacketBytes, Source, protocol, transport};
+use super::{Packet, PacketBytes, protocol, transport};
 use crate::Reason;
 
 /// Bytes of the header without options.
 const LENGTH: usize = 20;
 /// Where the source stands.
 const SOURCE: usize = 12;
-/// Where the destination stands.
-const DESTINATION: usize = 16;
 /// Bits of the fragment offset.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// "More fragments".
@@ -35,16 +33,19 @@ pub(super) fn parse<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> 
 /// can be read: a ban still meets it.
 #[inline(always)]
 fn header<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet) -> Option<u16> {
-    let [first] = frame.read(offset)?;
-    if first >> 4 != 4 {
+    let Some([first, second, third, source, destination]) = frame.words(offset) else {
+        keep_source_of_a_cut(frame, offset, packet);
+        return None;
+    };
+    let [first, second, third] = [first, second, third].map(u32::from_be);
+    if first >> 28 != 4 {
         return None;
     }
-    packet.source = Source::V4(frame.address4(offset + SOURCE)?);
-    let [d3, d2, d1, d0] = frame.address4(offset + DESTINATION)?;
-    let [_, _, l1, l0, _, _, f1, f0, _, protocol] = frame.read(offset)?;
-    packet.protocol = protocol;
-    let header_length = usize::from(first & 0xf) * 4;
-    let total_length = usize::from(u16::from_be_bytes([l1, l0]));
+    packet.from = [source, 0, 0, 0];
+    packet.family = 4;
+    packet.protocol = (third >> 16) as u8;
+    let header_length = (first >> 24 & 0xf) as usize * 4;
+    let total_length = (first & 0xffff) as usize;
     let fits = header_length >= LENGTH
         && total_length >= header_length
         && total_length <= frame.length().saturating_sub(offset);
@@ -52,13 +53,24 @@ fn header<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet
         return None;
     }
     packet.version = 4;
-    packet.destination = [d3, d2, d1, d0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    packet.to = [destination, 0, 0, 0];
     packet.payload = offset + header_length;
     packet.payload_length = total_length - header_length;
-    let options =
-        header_length > LENGTH && !is_router_alert(frame, offset, header_length, protocol);
-    packet.findings.meet_if(options, Reason::Ipv4Options);
-    Some(u16::from_be_bytes([f1, f0]))
+    if header_length > LENGTH && !is_router_alert(frame, offset, header_length, packet.protocol) {
+        packet.findings.meet(Reason::Ipv4Options);
+    }
+    Some(second as u16)
+}
+
+/// Not a whole header, but the address may be there.
+#[inline(always)]
+fn keep_source_of_a_cut<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet) {
+    if let (Some([first]), Some([source])) = (frame.read(offset), frame.words(offset + SOURCE))
+        && first >> 4 == 4
+    {
+        packet.from = [source, 0, 0, 0];
+        packet.family = 4;
+    }
 }
 
 #[inline(always)]

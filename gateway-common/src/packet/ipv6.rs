@@ -1,14 +1,12 @@
 //! IPv6 (RFC 8200) and its extension headers, walked to a bounded depth.
 
-use super::{Packet, PacketBytes, Source, transport};
+use super::{Address, Packet, PacketBytes, transport};
 use crate::Reason;
 
 /// Bytes of the fixed header.
 const LENGTH: usize = 40;
 /// Where the source stands.
 const SOURCE: usize = 8;
-/// Where the destination stands.
-const DESTINATION: usize = 24;
 /// Extension headers that are read through. Lawful packets carry one or two; each further one is
 /// work an attacker orders.
 pub const DEPTH: usize = 8;
@@ -38,38 +36,54 @@ pub(super) fn parse<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> 
     true
 }
 
-/// The fixed header; `None` if it is malformed.
+/// The fixed header; `None` if it is malformed. The source is kept as soon as it can be read.
 #[inline(always)]
 fn fixed<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet) -> Option<()> {
-    let [first, _, _, _, l1, l0, next, hop_limit] = frame.read(offset)?;
-    if first >> 4 != 6 {
+    let Some([first, second, s0, s1, s2, s3, d0, d1, d2, d3]) = frame.words(offset) else {
+        keep_source_of_a_cut(frame, offset, packet);
+        return None;
+    };
+    let [first, second] = [first, second].map(u32::from_be);
+    if first >> 28 != 6 {
         return None;
     }
-    packet.source = canonical(frame.address6(offset + SOURCE)?);
+    keep_source([s0, s1, s2, s3], packet);
+    let (length, next) = ((second >> 16) as usize, (second >> 8) as u8);
     packet.protocol = next;
-    let destination = frame.address6(offset + DESTINATION)?;
     let available = frame.length().checked_sub(offset + LENGTH)?;
-    let length = usize::from(u16::from_be_bytes([l1, l0]));
     // Zero before hop-by-hop options announces a jumbogram (RFC 2675): the frame is the bound.
     let length = if length == 0 && next == HOP_BY_HOP { available } else { length };
     if length > available {
         return None;
     }
     packet.version = 6;
-    packet.hop_limit = hop_limit;
-    packet.destination = destination;
+    packet.hop_limit = second as u8;
+    packet.to = [d0, d1, d2, d3];
     packet.payload = offset + LENGTH;
     packet.payload_length = length;
     Some(())
 }
 
+#[inline(always)]
+fn keep_source_of_a_cut<P: PacketBytes + ?Sized>(frame: &P, offset: usize, packet: &mut Packet) {
+    if let (Some([first]), Some(source)) = (frame.read(offset), frame.words(offset + SOURCE))
+        && first >> 4 == 6
+    {
+        keep_source(source, packet);
+    }
+}
+
 /// `::ffff:0:0/96` has no business on a wire (RFC 4942 section 2.2), but stacks read it as IPv4:
 /// so do bans.
 #[inline(always)]
-fn canonical(address: [u8; 16]) -> Source {
-    match address {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Source::V4([a, b, c, d]),
-        _ => Source::V6(address),
+fn keep_source(address: Address, packet: &mut Packet) {
+    let [a, b, c, d] = address;
+    if a | b == 0 && c == 0xffff_u32.to_be() {
+        packet.from = [d, 0, 0, 0];
+        packet.family = 4;
+    } else {
+        packet.from = address;
+        packet.family = 6;
     }
 }
 
@@ -93,10 +107,11 @@ fn walk<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) -> bool {
 /// Over one extension header; false if what follows cannot be read.
 #[inline(always)]
 fn step<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet, is_first: bool) -> bool {
-    let Some([next, length, b2, b3]) = frame.read(packet.payload) else {
+    let Some([word]) = frame.words(packet.payload) else {
         packet.findings.meet(Reason::ExtensionMalformed);
         return false;
     };
+    let [next, length, b2, b3] = word.to_ne_bytes();
     let protocol = packet.protocol;
     let size = extension_size(protocol, length);
     // RFC 8200 section 4.1: hop-by-hop options stand first or not at all.

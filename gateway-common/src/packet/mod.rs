@@ -7,6 +7,7 @@
 pub mod address;
 pub mod arp;
 pub mod eth;
+mod extent;
 mod findings;
 pub mod ipv4;
 pub mod ipv6;
@@ -14,8 +15,8 @@ mod neighbour;
 pub mod transport;
 pub mod vlan;
 
-pub use self::findings::Findings;
-pub(crate) use self::neighbour::is_link_local as link_local;
+pub(crate) use self::neighbour::{is_link_local as link_local, is_unspecified as unspecified};
+pub use self::{extent::headers_end, findings::Findings};
 use crate::Reason;
 
 /// Bounds-checked reads of a frame: the only way in to its bytes.
@@ -24,15 +25,14 @@ pub trait PacketBytes {
     fn length(&self) -> usize;
     /// `N` bytes from `offset`; `None` if the frame ends before.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
-    /// An IPv4 address; may be faster than reading its bytes.
+    /// So many words, as they stand in memory: in one check, and an instruction each.
     #[inline(always)]
-    fn address4(&self, offset: usize) -> Option<[u8; 4]> {
-        self.read(offset)
-    }
-    /// An IPv6 address.
-    #[inline(always)]
-    fn address6(&self, offset: usize) -> Option<[u8; 16]> {
-        self.read(offset)
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        for (at, word) in (offset..).step_by(4).zip(&mut words) {
+            *word = u32::from_ne_bytes(self.read(at)?);
+        }
+        Some(words)
     }
     /// Does nothing. In the kernel the verifier forgets here what it knew of the packet: the many
     /// ways there are then one for all that follows, or it would walk each to its end.
@@ -75,13 +75,30 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
 }
 
-/// What the verdict needs to know of a frame.
+/// An address, in words as they stand in memory; one of IPv4 is the first of them.
+pub type Address = [u32; 4];
+
+/// What the verdict needs to know of a frame. All zeroes is a packet of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct Packet {
-    /// Who sent it.
-    pub source: Source,
-    /// To whom; an IPv4 address stands in the first four bytes. Zeros where it could not be read.
-    pub destination: [u8; 16],
+    /// Where it says it comes from: what of it [`Packet::family`] says.
+    pub from: Address,
+    /// To whom. Zeroes where it could not be read.
+    pub to: Address,
+    /// The rows it meets.
+    pub findings: Findings,
+    /// Where what the type names begins; zero where that is not known.
+    pub network: usize,
+    /// Where the transport header begins; zero where none was read whole.
+    pub transport: usize,
+    /// Where the payload of the IP headers begins.
+    pub payload: usize,
+    /// Its bytes by the IP header; padding of the frame is not among them.
+    pub payload_length: usize,
+    /// Family of the source, 4 or 6, or zero where none could be read. An IPv4-mapped IPv6 source
+    /// is one of IPv4.
+    pub family: u8,
     /// 4 or 6 where a whole IP header was read, else zero.
     pub version: u8,
     /// Protocol of the payload; zero where it could not be read.
@@ -96,29 +113,25 @@ pub struct Packet {
     pub destination_port: u16,
     /// Type behind the VLAN tags.
     pub ether_type: u16,
-    /// Where what the type names begins; zero where that is not known.
-    pub network: usize,
-    /// Where the transport header begins; zero where none was read whole.
-    pub transport: usize,
-    /// Where the payload of the IP headers begins.
-    pub payload: usize,
-    /// Its bytes by the IP header; padding of the frame is not among them.
-    pub payload_length: usize,
-    /// 1 if it can be read.
-    pub has_payload: u64,
+    /// 1 if the payload can be read.
+    pub has_payload: u8,
     /// 1 if it came behind a fragment header, whole or not.
-    pub fragmented: u64,
-    /// The rows it meets.
-    pub findings: Findings,
+    pub fragmented: u8,
 }
 
 impl Packet {
-    /// A packet of which nothing but the source is known.
+    /// A packet of which nothing is known.
     #[inline(always)]
-    pub const fn of(source: Source) -> Self {
+    pub const fn unknown() -> Self {
         Self {
-            source,
-            destination: [0; 16],
+            from: [0; 4],
+            to: [0; 4],
+            findings: Findings::NONE,
+            network: 0,
+            transport: 0,
+            payload: 0,
+            payload_length: 0,
+            family: 0,
             version: 0,
             protocol: 0,
             tcp_flags: 0,
@@ -126,13 +139,31 @@ impl Packet {
             source_port: 0,
             destination_port: 0,
             ether_type: 0,
-            network: 0,
-            transport: 0,
-            payload: 0,
-            payload_length: 0,
             has_payload: 0,
             fragmented: 0,
-            findings: Findings::NONE,
+        }
+    }
+
+    /// A packet of which nothing but the source is known.
+    pub fn of(source: Source) -> Self {
+        let (family, bytes) = match source {
+            Source::Unknown => (0, [0; 16]),
+            Source::V4([a, b, c, d]) => (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            Source::V6(address) => (6, address),
+        };
+        let words = u128::from_be_bytes(bytes);
+        let from = [96, 64, 32, 0].map(|shift| ((words >> shift) as u32).to_be());
+        Self { from, family, ..Self::unknown() }
+    }
+
+    /// Who sent it.
+    #[inline(always)]
+    pub fn source(&self) -> Source {
+        let [first, ..] = self.from;
+        match self.family {
+            4 => Source::V4(first.to_ne_bytes()),
+            6 => Source::V6(bytes(self.from)),
+            _ => Source::Unknown,
         }
     }
 
@@ -149,10 +180,17 @@ impl Packet {
     }
 }
 
+/// The bytes of an address.
+#[inline(always)]
+pub(crate) fn bytes(address: Address) -> [u8; 16] {
+    let [a, b, c, d] = address.map(|word| u128::from(u32::from_be(word)));
+    (a << 96 | b << 64 | c << 32 | d).to_be_bytes()
+}
+
 /// Reads a frame.
 #[inline(always)]
 pub fn parse<P: PacketBytes + ?Sized>(frame: &P) -> Packet {
-    let mut packet = Packet::of(Source::Unknown);
+    let mut packet = Packet::unknown();
     parse_into(frame, &mut packet);
     packet
 }
@@ -161,7 +199,7 @@ pub fn parse<P: PacketBytes + ?Sized>(frame: &P) -> Packet {
 #[inline(always)]
 pub fn parse_into<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) {
     let has_payload = network(frame, packet);
-    packet.has_payload = u64::from(has_payload);
+    packet.has_payload = u8::from(has_payload);
     frame.settle();
     if packet.has_payload != 0 {
         transport::parse(frame, packet);

@@ -1,7 +1,7 @@
 //! Neighbour discovery (RFC 4861): what is sent on the link alone, and may be trusted only as far
 //! as it was.
 
-use super::{Packet, Source};
+use super::{Address, Packet};
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -34,23 +34,35 @@ const fn least_length(kind: u8) -> Option<usize> {
 
 #[inline(always)]
 fn is_lawful_source(packet: &Packet) -> bool {
-    let Source::V6(source) = packet.source else { return true };
+    if packet.family != 6 {
+        // A mapped address is no link-local one, however it is written.
+        return !matches!(packet.icmp_type(), ROUTER_ADVERTISEMENT | REDIRECT);
+    }
     match packet.icmp_type() {
-        ROUTER_ADVERTISEMENT | REDIRECT => is_link_local(source),
-        NEIGHBOUR_ADVERTISEMENT => source != [0; 16],
-        NEIGHBOUR_SOLICITATION => source != [0; 16] || is_solicited_node(packet.destination),
+        ROUTER_ADVERTISEMENT | REDIRECT => is_link_local(packet.from),
+        NEIGHBOUR_ADVERTISEMENT => !is_unspecified(packet.from),
+        NEIGHBOUR_SOLICITATION => !is_unspecified(packet.from) || is_solicited_node(packet.to),
         _ => true,
     }
 }
 
+/// `::`
+#[inline(always)]
+pub(crate) const fn is_unspecified([a, b, c, d]: Address) -> bool {
+    a | b | c | d == 0
+}
+
 /// `fe80::/10`
 #[inline(always)]
-pub(crate) const fn is_link_local([a, b, ..]: [u8; 16]) -> bool {
-    a == 0xfe && b & 0xc0 == 0x80
+pub(crate) const fn is_link_local([first, ..]: Address) -> bool {
+    u32::from_be(first) >> 22 == 0xfe80 >> 6
 }
 
 /// `ff02::1:ff00:0/104` (RFC 4291 section 2.7.1): whom duplicate address detection asks.
 #[inline(always)]
-const fn is_solicited_node(address: [u8; 16]) -> bool {
-    matches!(address, [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, _, _, _])
+const fn is_solicited_node([a, b, c, d]: Address) -> bool {
+    u32::from_be(a) == 0xff02_0000
+        && b == 0
+        && u32::from_be(c) == 1
+        && u32::from_be(d) >> 24 == 0xff
 }

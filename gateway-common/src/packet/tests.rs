@@ -67,7 +67,7 @@ fn reads_udp_through_two_tags_of_any_kind() {
     let packet = ipv4(0, 0, 17, &udp(53));
     for tags in [&[][..], &[0x8100], &[0x88a8, 0x8100], &[0x9100, 0x88a8]] {
         let parsed = parse(frame(tags, eth::IPV4, &packet).as_slice());
-        assert_eq!(parsed.source, Source::V4([192, 0, 2, 1]), "{tags:?}");
+        assert_eq!(parsed.source(), Source::V4([192, 0, 2, 1]), "{tags:?}");
         assert_eq!((parsed.destination_port, parsed.findings.first()), (53, None), "{tags:?}");
     }
     let three = frame(&[0x88a8, 0x8100, 0x8100], eth::IPV4, &packet);
@@ -88,18 +88,18 @@ fn skips_ipv4_options_and_refuses_impossible_lengths() {
     for broken in [short_header, long_total, small_total] {
         let parsed = parse(broken.as_slice());
         assert_eq!(parsed.findings.first(), Some(Reason::Ipv4Malformed));
-        assert_eq!(parsed.source, Source::V4([192, 0, 2, 1]), "a ban still meets it");
+        assert_eq!(parsed.source(), Source::V4([192, 0, 2, 1]), "a ban still meets it");
     }
 }
 
 #[test]
 fn reads_the_source_of_a_header_cut_behind_it() {
     let whole = frame(&[], eth::IPV4, &ipv4(0, 0, 17, &udp(53)));
-    assert_eq!(parse(&whole[..30]).source, Source::V4([192, 0, 2, 1]));
-    assert_eq!(parse(&whole[..29]).source, Source::Unknown);
+    assert_eq!(parse(&whole[..30]).source(), Source::V4([192, 0, 2, 1]));
+    assert_eq!(parse(&whole[..29]).source(), Source::Unknown);
     let whole = frame(&[], eth::IPV6, &ipv6(V6_SOURCE, 17, &udp(53)));
-    assert_eq!(parse(&whole[..38]).source, Source::V6(V6_SOURCE));
-    assert_eq!(parse(&whole[..37]).source, Source::Unknown);
+    assert_eq!(parse(&whole[..38]).source(), Source::V6(V6_SOURCE));
+    assert_eq!(parse(&whole[..37]).source(), Source::Unknown);
     for length in 14..54 {
         assert_eq!(finding(&whole[..length]), Some(Reason::Ipv6Malformed));
     }
@@ -134,7 +134,7 @@ fn walks_every_extension_header_by_its_own_length() {
     chain.extend(fragment_header(17, 0));
     chain.extend(udp(5353));
     let parsed = parse(frame(&[0x8100], eth::IPV6, &ipv6(V6_SOURCE, 0, &chain)).as_slice());
-    assert_eq!(parsed.source, Source::V6(V6_SOURCE));
+    assert_eq!(parsed.source(), Source::V6(V6_SOURCE));
     assert_eq!(
         (parsed.protocol, parsed.destination_port, parsed.findings.first()),
         (17, 5353, None)
@@ -168,7 +168,7 @@ fn bounds_the_walk() {
         let payload = [destination_options(count, 17), udp(53)].concat();
         let parsed = parse(frame(&[], eth::IPV6, &ipv6(V6_SOURCE, 60, &payload)).as_slice());
         assert_eq!(parsed.findings.first(), expected, "{count} headers");
-        assert_eq!(parsed.source, Source::V6(V6_SOURCE));
+        assert_eq!(parsed.source(), Source::V6(V6_SOURCE));
     }
 }
 
@@ -196,7 +196,7 @@ fn a_mapped_source_is_its_ipv4() {
     mapped[10..12].copy_from_slice(&[0xff, 0xff]);
     mapped[12..].copy_from_slice(&[192, 0, 2, 1]);
     let parsed = parse(frame(&[], eth::IPV6, &ipv6(mapped, 17, &udp(53))).as_slice());
-    assert_eq!(parsed.source, Source::V4([192, 0, 2, 1]));
+    assert_eq!(parsed.source(), Source::V4([192, 0, 2, 1]));
 }
 
 #[test]
@@ -250,7 +250,7 @@ proptest! {
             bytes[14] = [0x45, 0x60, 0, 0][kind];
         }
         let packet = parse(bytes.as_slice());
-        prop_assert!(packet.source != Source::Unknown || packet.findings.first().is_some());
+        prop_assert!(packet.source() != Source::Unknown || packet.findings.first().is_some());
     }
 
     /// No cut of a lawful packet shows another source than its own, and no cut inside its headers
@@ -262,7 +262,7 @@ proptest! {
         let tags: Vec<u16> = [0x88a8, 0x8100].into_iter().take(tags).collect();
         let whole = frame(&tags, eth::IPV6, &ipv6(V6_SOURCE, next, &payload));
         let packet = parse(&whole[..cut.min(whole.len())]);
-        prop_assert!(matches!(packet.source, Source::Unknown) || packet.source == Source::V6(V6_SOURCE));
+        prop_assert!(matches!(packet.source(), Source::Unknown) || packet.source() == Source::V6(V6_SOURCE));
         prop_assert_eq!(packet.findings.first().is_none(), cut >= whole.len());
     }
 }

@@ -107,22 +107,24 @@ struct Header {
     flags: u8,
 }
 
+impl Header {
+    /// Of a word with both ports.
+    #[inline(always)]
+    const fn new(ports: u32, flags: u8) -> Self {
+        Self { source_port: (ports >> 16) as u16, destination_port: ports as u16, flags }
+    }
+}
+
 /// RFC 9293 section 3.1: the header has 20 bytes at least and ends inside the segment.
 #[inline(always)]
 fn tcp<P: PacketBytes + ?Sized>(frame: &P, packet: &Packet) -> Option<Header> {
     if packet.payload_length < TCP_LENGTH {
         return None;
     }
-    // One read for all fields: the verifier follows one bounds check an offset.
-    let [s1, s0, d1, d0, _, _, _, _, _, _, _, _, data_offset, flags] =
-        frame.read(packet.payload)?;
-    let header_length = usize::from(data_offset >> 4) * 4;
+    let [ports, _, _, last] = frame.words(packet.payload)?.map(u32::from_be);
+    let header_length = (last >> 28) as usize * 4;
     let fits = header_length >= TCP_LENGTH && header_length <= packet.payload_length;
-    fits.then_some(Header {
-        source_port: u16::from_be_bytes([s1, s0]),
-        destination_port: u16::from_be_bytes([d1, d0]),
-        flags,
-    })
+    fits.then_some(Header::new(ports, (last >> 16) as u8))
 }
 
 /// RFC 768: the length counts the header and ends inside the packet. Zero is lawful in a
@@ -132,15 +134,11 @@ fn udp<P: PacketBytes + ?Sized>(frame: &P, packet: &Packet) -> Option<Header> {
     if packet.payload_length < 8 {
         return None;
     }
-    let [s1, s0, d1, d0, l1, l0] = frame.read(packet.payload)?;
-    let length = usize::from(u16::from_be_bytes([l1, l0]));
+    let [ports, second] = frame.words(packet.payload)?.map(u32::from_be);
+    let length = (second >> 16) as usize;
     let whole = !packet.findings.has(Reason::FirstFragment);
     let fits = length >= 8 && (length <= packet.payload_length || !whole);
-    fits.then_some(Header {
-        source_port: u16::from_be_bytes([s1, s0]),
-        destination_port: u16::from_be_bytes([d1, d0]),
-        flags: 0,
-    })
+    fits.then_some(Header::new(ports, 0))
 }
 
 /// RFC 792 and RFC 4443: type and code come first; every message has eight bytes. Bytes 4 and 5
@@ -150,10 +148,6 @@ fn icmp<P: PacketBytes + ?Sized>(frame: &P, packet: &Packet) -> Option<Header> {
     if packet.payload_length < 8 {
         return None;
     }
-    let [kind, code, _, _, i1, i0] = frame.read(packet.payload)?;
-    Some(Header {
-        source_port: u16::from_be_bytes([i1, i0]),
-        destination_port: u16::from_be_bytes([kind, code]),
-        flags: 0,
-    })
+    let [first, second] = frame.words(packet.payload)?.map(u32::from_be);
+    Some(Header::new((second & 0xffff_0000) | first >> 16, 0))
 }

@@ -45,8 +45,8 @@ pub const fn is_syn(packet: &Packet) -> bool {
     packet.tcp_flags & (FIN | SYN | RST | ACK) == SYN
 }
 
-/// What becomes of a packet that passed every rule for `passed`: a SYN in a flood of them is to be
-/// answered in place. Allowed sources neither count nor are answered for.
+/// What becomes of a packet that every rule lets pass, by reason number `passed`: a SYN in a flood
+/// of them is to be answered in place. Allowed sources neither count nor are answered for.
 #[inline(always)]
 pub fn decide<T: SynTables>(
     packet: &Packet,
@@ -54,15 +54,16 @@ pub fn decide<T: SynTables>(
     rules: &Rules<'_>,
     tables: &T,
     now: u64,
-) -> Verdict {
-    let pass = Verdict::pass(passed);
-    if !is_syn(packet) || passed == Reason::Allowed.number() || !is_flood(rules, tables, now) {
-        return pass;
+) -> Option<Verdict> {
+    let is_exempt = passed == Reason::Allowed.number();
+    if !is_syn(packet) || is_exempt || !is_flood(rules, tables, now) {
+        return None;
     }
     if rules.shadows(Reason::SynCookie) {
-        return Verdict { shadow: true, ..Verdict::pass(Reason::SynCookie.number()) };
+        let number = Reason::SynCookie.number();
+        return Some(Verdict { action: Action::Pass, number, shadow: true });
     }
-    answered()
+    Some(answered())
 }
 
 /// The verdict on a SYN whose answer stands in its place.

@@ -12,7 +12,7 @@ const SACK_PERMITTED: u8 = 4;
 const TIMESTAMPS: u8 = 8;
 
 /// Where they begin.
-const FIRST: u32 = 20;
+const FIRST: usize = 20;
 
 /// Options that are read; systems send five to nine, alignment counted.
 const STEPS: usize = 12;
@@ -25,12 +25,12 @@ const LARGEST_SCALE: u8 = 14;
 #[repr(C)]
 pub struct Options {
     /// Where the next one begins.
-    at: u32,
+    at: usize,
     timestamp: u32,
-    has_timestamp: u32,
+    has_timestamp: u8,
     /// One more than the scale; zero if there is none.
-    scale: u32,
-    sack: u32,
+    scale: u8,
+    sack: u8,
 }
 
 impl Options {
@@ -45,7 +45,7 @@ impl Options {
     pub const fn scale(&self) -> Option<u8> {
         match self.scale {
             0 => None,
-            more => Some((more - 1) as u8),
+            more => Some(more - 1),
         }
     }
 
@@ -71,7 +71,7 @@ impl Options {
     /// Reads one; false at the end.
     #[inline(always)]
     fn step(&mut self, syn: &Syn) -> bool {
-        let at = self.at as usize;
+        let at = self.at;
         let Some(kind @ 1..) = syn.byte(at) else { return false };
         if kind == NO_OPERATION {
             self.at += 1;
@@ -83,12 +83,12 @@ impl Options {
             return false;
         }
         match (kind, length) {
-            (WINDOW_SCALE, 3) => self.scale = u32::from(scale(syn, at + 2)) + 1,
+            (WINDOW_SCALE, 3) => self.scale = scale(syn, at + 2) + 1,
             (SACK_PERMITTED, 2) => self.sack = 1,
             (TIMESTAMPS, 10) => (self.timestamp, self.has_timestamp) = (word(syn, at + 2), 1),
             _ => {}
         }
-        self.at = next as u32;
+        self.at = next;
         true
     }
 }
@@ -137,6 +137,8 @@ impl Stamp {
             value = value.wrapping_sub(1 << OPTION_BITS);
         }
         let scale = options.scale().map(|_| scale);
-        Some(Self { value: value as u32, echo, scale, sack: options.sack() })
+        let [.., v3, v2, v1, v0] = value.to_be_bytes();
+        let value = u32::from_be_bytes([v3, v2, v1, v0]);
+        Some(Self { value, echo, scale, sack: options.sack() })
     }
 }

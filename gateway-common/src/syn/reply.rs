@@ -1,8 +1,6 @@
 //! The SYN-ACK: the SYN's frame turned round, VLAN tags and all, with a cookie for a sequence
 //! number. It is one frame for one, and at most 20 bytes longer.
 
-use core::mem::size_of;
-
 use super::{
     checksum,
     options::Stamp,
@@ -39,25 +37,23 @@ const STAMPED: usize = 40;
 pub struct SynAck {
     ip: Words<10>,
     tcp: Words<10>,
-    tcp_length: u32,
+    tcp_length: usize,
 }
-
-const _: () = assert!(size_of::<SynAck>() == 84);
 
 impl SynAck {
     /// Answers `syn` with `cookie`, taking segments of up to `mss` bytes.
     #[inline(always)]
     pub fn answer(&mut self, syn: &Syn, cookie: u32, mss: u16, stamp: Option<&Stamp>) {
         self.tcp = tcp(syn, cookie, mss, stamp);
-        self.tcp_length = if stamp.is_some() { STAMPED } else { BARE } as u32;
+        self.tcp_length = if stamp.is_some() { STAMPED } else { BARE };
         // Options that are not sent are zero, and sum to nothing.
-        let sum = checksum::pseudo(&syn.source, &syn.destination, self.tcp_length());
+        let sum = checksum::pseudo(&syn.source, &syn.destination, self.tcp_length);
         let [high, low] = checksum::complement(checksum::add(sum, &self.tcp)).to_be_bytes();
         let [_, _, _, _, checksum, ..] = &mut self.tcp;
         *checksum = [high, low, 0, 0];
         self.ip = match syn.family() {
-            Family::V4 => ipv4(syn, self.tcp_length()),
-            Family::V6 => ipv6(syn, self.tcp_length()),
+            Family::V4 => ipv4(syn, self.tcp_length),
+            Family::V6 => ipv6(syn, self.tcp_length),
         };
     }
 
@@ -65,7 +61,7 @@ impl SynAck {
     /// shortest, unless it was.
     #[inline(always)]
     pub fn frame_length(&self, syn: &Syn, length: usize) -> usize {
-        let needed = syn.network as usize + syn.ip_length() + self.tcp_length();
+        let needed = syn.network + syn.ip_length() + self.tcp_length;
         needed.max(length.min(SHORTEST))
     }
 
@@ -73,7 +69,7 @@ impl SynAck {
     /// room. VLAN tags and the type stay as they are.
     #[inline(always)]
     pub fn write<P: PacketSpace + ?Sized>(&self, syn: &Syn, frame: &mut P) -> bool {
-        let network = syn.network as usize;
+        let network = syn.network;
         let transport = network + syn.ip_length();
         let [t5, t4, t3, t2, t1, t0, f5, f4, f3, f2, f1, f0] = syn.link;
         let link = [f5, f4, f3, f2, f1, f0, t5, t4, t3, t2, t1, t0];
@@ -81,17 +77,12 @@ impl SynAck {
             Family::V4 => write_first::<20, P>(frame, network, &self.ip),
             Family::V6 => write_first::<40, P>(frame, network, &self.ip),
         };
-        let wrote_tcp = if self.tcp_length() == STAMPED {
+        let wrote_tcp = if self.tcp_length == STAMPED {
             write_first::<STAMPED, P>(frame, transport, &self.tcp)
         } else {
             write_first::<BARE, P>(frame, transport, &self.tcp)
         };
         wrote_ip && wrote_tcp && frame.write(0, &link)
-    }
-
-    #[inline(always)]
-    const fn tcp_length(&self) -> usize {
-        self.tcp_length as usize
     }
 }
 
@@ -110,6 +101,8 @@ fn write_first<const N: usize, P: PacketSpace + ?Sized>(
 fn tcp(syn: &Syn, cookie: u32, mss: u16, stamp: Option<&Stamp>) -> Words<10> {
     let ([s1, s0], [d1, d0]) = syn.ports();
     let length = if stamp.is_some() { STAMPED } else { BARE };
+    // In words of four bytes, in the upper half.
+    let [.., offset] = ((length / 4) << 4).to_be_bytes();
     let [window1, window0] = WINDOW.to_be_bytes();
     let [mss1, mss0] = mss.to_be_bytes();
     let [first, value, echo, scale] = stamp.map_or([[0; 4]; 4], options);
@@ -117,7 +110,7 @@ fn tcp(syn: &Syn, cookie: u32, mss: u16, stamp: Option<&Stamp>) -> Words<10> {
         [d1, d0, s1, s0],
         cookie.to_be_bytes(),
         syn.sequence().wrapping_add(1).to_be_bytes(),
-        [(length as u8 / 4) << 4, SYN_ACK, window1, window0],
+        [offset, SYN_ACK, window1, window0],
         [0; 4],
         [2, 4, mss1, mss0],
         first,
@@ -145,7 +138,7 @@ fn options(stamp: &Stamp) -> Words<4> {
 #[inline(always)]
 fn ipv4(syn: &Syn, tcp_length: usize) -> Words<10> {
     let ([destination, ..], [source, ..]) = (syn.source, syn.destination);
-    let [l1, l0] = (20 + tcp_length as u16).to_be_bytes();
+    let [.., l1, l0] = (20 + tcp_length).to_be_bytes();
     let (first, second) = ([0x45, 0, l1, l0], [0, 0, DONT_FRAGMENT, 0]);
     let sum = checksum::add(0, &[first, second, [HOPS, TCP, 0, 0], source, destination]);
     let [c1, c0] = checksum::complement(sum).to_be_bytes();
@@ -155,7 +148,7 @@ fn ipv4(syn: &Syn, tcp_length: usize) -> Words<10> {
 
 #[inline(always)]
 fn ipv6(syn: &Syn, tcp_length: usize) -> Words<10> {
-    let [l1, l0] = (tcp_length as u16).to_be_bytes();
+    let [.., l1, l0] = tcp_length.to_be_bytes();
     let ([d3, d2, d1, d0], [s3, s2, s1, s0]) = (syn.source, syn.destination);
     [[0x60, 0, 0, 0], [l1, l0, TCP, HOPS], s3, s2, s1, s0, d3, d2, d1, d0]
 }

@@ -1,6 +1,6 @@
 //! A SYN that can be answered: plain enough to be read in one pass, with right checksums.
 
-use core::{hint::black_box, mem::size_of};
+use core::hint::black_box;
 
 use super::checksum;
 use crate::{Reason, packet::PacketBytes};
@@ -21,14 +21,14 @@ pub type Words<const N: usize> = [[u8; 4]; N];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Syn {
+    /// Where the IP header begins.
+    pub network: usize,
+    /// Bytes of the IP header: 20 or 40.
+    ip_length: usize,
+    /// Bytes of the TCP header, options among them: 20 to 60.
+    tcp_length: usize,
     /// Both Ethernet addresses, as they stand in the frame.
     pub link: [u8; 12],
-    /// Where the IP header begins.
-    pub network: u32,
-    /// Bytes of the IP header: 20 or 40.
-    ip_length: u32,
-    /// Bytes of the TCP header, options among them: 20 to 60.
-    tcp_length: u32,
     /// The IP header.
     pub ip: Words<10>,
     /// Of an IPv4 address the first word, zeros behind it.
@@ -38,8 +38,6 @@ pub struct Syn {
     /// The TCP header, zeros behind its end; one word more than the longest, for [`Self::byte`].
     pub tcp: Words<16>,
 }
-
-const _: () = assert!(size_of::<Syn>() == 160);
 
 impl Syn {
     /// One byte of the TCP header.
@@ -56,7 +54,7 @@ impl Syn {
     /// Bytes of the TCP header.
     #[inline(always)]
     pub const fn tcp_length(&self) -> usize {
-        self.tcp_length as usize
+        self.tcp_length
     }
 
     /// Source and destination port, each in network order.
@@ -76,7 +74,7 @@ impl Syn {
     /// Its IP version.
     #[inline(always)]
     pub const fn family(&self) -> Family {
-        if self.ip_length as usize == IPV6 { Family::V6 } else { Family::V4 }
+        if self.ip_length == IPV6 { Family::V6 } else { Family::V4 }
     }
 
     /// Bytes of the IP header, before the SYN and before its answer.
@@ -96,10 +94,10 @@ impl Syn {
                 let [address, ..] = self.destination;
                 mapped(address)
             }
-            Family::V6 => {
-                let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = self.destination;
-                [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
-            }
+            Family::V6 => match self.destination.as_flattened().first_chunk() {
+                Some(address) => *address,
+                None => [0; 16],
+            },
         }
     }
 }
@@ -110,6 +108,9 @@ pub const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
 }
 
 const TCP: u8 = 6;
+/// "More fragments", and the bits of the offset.
+const MORE_FRAGMENTS: u16 = 0x2000;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Bytes of an IPv4 header without options.
 const IPV4: usize = 20;
 /// Bytes of an IPv6 header.
@@ -131,7 +132,7 @@ pub fn read<P: PacketBytes + ?Sized>(
     let [first, _] = frame.read(network).ok_or(Reason::SynStack)?;
     let length =
         if first >> 4 == 4 { ipv4(frame, network, syn)? } else { ipv6(frame, network, syn)? };
-    syn.network = network as u32;
+    syn.network = network;
     if transport != network + syn.ip_length() || !is_host(syn) {
         return Err(Reason::SynStack);
     }
@@ -154,14 +155,14 @@ fn ipv4<P: PacketBytes + ?Sized>(
 ) -> Result<usize, Reason> {
     let sum = fill(frame, network, IPV4, &mut syn.ip).ok_or(Reason::SynStack)?;
     let [[first, _, l1, l0], [_, _, f1, f0], [_, protocol, _, _], source, destination, ..] = syn.ip;
-    let is_whole = u16::from_be_bytes([f1, f0]) & 0x3fff == 0;
+    let is_whole = u16::from_be_bytes([f1, f0]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) == 0;
     if first != 0x45 || !is_whole || protocol != TCP {
         return Err(Reason::SynStack);
     }
     if checksum::fold(sum) != 0xffff {
         return Err(Reason::SynChecksum);
     }
-    syn.ip_length = IPV4 as u32;
+    syn.ip_length = IPV4;
     syn.source = [source, [0; 4], [0; 4], [0; 4]];
     syn.destination = [destination, [0; 4], [0; 4], [0; 4]];
     Ok(usize::from(u16::from_be_bytes([l1, l0])).saturating_sub(IPV4))
@@ -178,7 +179,7 @@ fn ipv6<P: PacketBytes + ?Sized>(
     if first >> 4 != 6 || next != TCP {
         return Err(Reason::SynStack);
     }
-    syn.ip_length = IPV6 as u32;
+    syn.ip_length = IPV6;
     syn.source = [s3, s2, s1, s0];
     syn.destination = [d3, d2, d1, d0];
     Ok(usize::from(u16::from_be_bytes([l1, l0])))
@@ -190,7 +191,7 @@ fn tcp<P: PacketBytes + ?Sized>(frame: &P, transport: usize, syn: &mut Syn) -> O
     // Two bytes: of a single one the verifier learns no bound (`find_good_pkt_pointers`).
     let [offset, _] = frame.read(transport + 12)?;
     let length = usize::from(offset >> 4) * 4;
-    syn.tcp_length = length as u32;
+    syn.tcp_length = length;
     fill(frame, transport, length, &mut syn.tcp)
 }
 

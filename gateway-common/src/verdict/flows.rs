@@ -4,7 +4,7 @@
 use super::Rules;
 use crate::{
     maps::{FlowKey, PortSet},
-    packet::{Packet, Source, protocol},
+    packet::{Address, Packet, protocol},
     verdict::policy,
 };
 
@@ -61,15 +61,9 @@ fn incoming(packet: &Packet) -> Option<FlowKey> {
         protocol::ICMP | protocol::ICMPV6 => (0, packet.source_port),
         _ => return None,
     };
-    let remote = match packet.source {
-        Source::V4([a, b, c, d]) if packet.version == 4 => {
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        Source::V6(address) => address,
-        Source::V4(_) | Source::Unknown => return None,
-    };
+    let remote = known(packet)?;
     let (protocol, version) = (packet.protocol, packet.version);
-    let local = packet.destination;
+    let local = packet.to;
     Some(FlowKey { remote, local, remote_port, local_port, protocol, version, zero: 0 })
 }
 
@@ -100,14 +94,8 @@ pub fn depart<T: FlowTables + policy::PolicyTables>(
     if packet.protocol == protocol::UDP && policy::is_in(PortSet::Udp, local_port, rules, tables) {
         return;
     }
-    let local = match packet.source {
-        Source::V4([a, b, c, d]) if packet.version == 4 => {
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        Source::V6(address) => address,
-        Source::V4(_) | Source::Unknown => return,
-    };
-    let (protocol, version, remote) = (packet.protocol, packet.version, packet.destination);
+    let Some(local) = known(packet) else { return };
+    let (protocol, version, remote) = (packet.protocol, packet.version, packet.to);
     let key = FlowKey { remote, local, remote_port, local_port, protocol, version, zero: 0 };
     let is_fresh = tables
         .flow(&key)
@@ -117,9 +105,16 @@ pub fn depart<T: FlowTables + policy::PolicyTables>(
     }
 }
 
+/// The source, if it is of the packet's own version.
+#[inline(always)]
+const fn known(packet: &Packet) -> Option<Address> {
+    if packet.family != 0 && packet.family == packet.version { Some(packet.from) } else { None }
+}
+
 /// Answers to these come from another address, so a flow would match none.
 #[inline(always)]
 const fn is_multicast(packet: &Packet) -> bool {
-    let [first, ..] = packet.destination;
+    let [first, ..] = packet.to;
+    let first = u32::from_be(first) >> 24;
     if packet.version == 6 { first == 0xff } else { first >= 224 }
 }

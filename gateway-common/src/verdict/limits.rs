@@ -47,7 +47,7 @@ pub(super) fn within_limits<T: LimitTables>(
     tables: &T,
     now: u64,
 ) -> Result<Reason, Reason> {
-    let Some(sender) = Sender::of(packet.source) else { return Ok(passed) };
+    let Some(sender) = Sender::of(packet.source()) else { return Ok(passed) };
     let limiter = Limiter { rules, tables, now };
     let (policy, rows) = (rules.policy, &rules.settings.rows);
     let (host, neighbours) = (sender.host(rows), sender.neighbourhood(rows));

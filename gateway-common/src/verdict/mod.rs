@@ -1,5 +1,5 @@
-//! The rules: allow → ban → rows → policy → limits → SYN cookies → pass. `docs/packet-policy.md`
-//! is the norm.
+//! The rules: allow → ban → rows → policy → limits → SYN cookies → pass. `docs/packet-policy.md` is
+//! the norm.
 //!
 //! Pure: the packet, the settings and the time come in, the tables are behind a trait; the kernel
 //! program and the tests run this same source. No early drop: every way out is a [`Verdict`].
@@ -94,7 +94,7 @@ impl Verdict {
     }
 
     #[inline(always)]
-    pub(crate) const fn pass(number: u16) -> Self {
+    const fn pass(number: u16) -> Self {
         Self { action: Action::Pass, number, shadow: false }
     }
 
@@ -104,8 +104,9 @@ impl Verdict {
     }
 }
 
-/// Where a packet is taken apart and what is noted about it on the way.
+/// Where a packet is taken apart and what is noted about it on the way. All zeroes is empty.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Desk {
     /// What was read.
     pub packet: Packet,
@@ -116,18 +117,17 @@ impl Desk {
     /// Nothing is known yet.
     #[inline(always)]
     pub const fn empty() -> Self {
-        Self { packet: Packet::of(packet::Source::Unknown), notes: Notes::NONE }
+        Self { packet: Packet::unknown(), notes: Notes::NONE }
     }
 }
 
-/// Reads a frame and decides. `now` is the tick clock.
+/// Reads a frame onto an empty desk and decides. `now` is the tick clock.
 #[inline(always)]
 pub fn judge<P, T>(frame: &P, desk: &mut Desk, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict
 where
     P: PacketBytes + ?Sized,
     T: Tables,
 {
-    *desk = Desk::empty();
     if rules.settings.has(flag::PANIC) {
         return Verdict::pass(Reason::PanicPass.number());
     }
@@ -143,6 +143,7 @@ pub fn decide<T: Tables>(packet: &Packet, rules: &Rules<'_>, tables: &T, now: u6
 /// Numbers rather than reasons, and in memory: the verifier would follow what is left to do once
 /// for each reason there can be, see [`PacketBytes::settle`].
 #[derive(Debug, Clone)]
+#[repr(C)]
 struct Notes {
     /// The reason to pass.
     passed: u16,
@@ -204,10 +205,13 @@ fn settle<T: Tables>(
         return Verdict::drop(reason);
     }
     tables.settle();
+    if let Some(verdict) = syn::decide(packet, notes.passed, rules, tables, now) {
+        return verdict;
+    }
     if notes.shadowed != 0 {
         return Verdict { shadow: true, ..Verdict::pass(notes.shadowed) };
     }
-    syn::decide(packet, notes.passed, rules, tables, now)
+    Verdict::pass(notes.passed)
 }
 
 /// `Err` to drop.
@@ -219,10 +223,11 @@ fn ask<T: Tables>(
     tables: &T,
     now: u64,
 ) -> Result<(), Reason> {
-    if allow::is_allowed(packet.source, rules, tables) {
+    let source = packet.source();
+    if allow::is_allowed(source, rules, tables) {
         return notes.take(allow::within_allow_limit(rules, tables, now), rules);
     }
-    if let Some(reason) = bans::ban_on(packet.source, rules, tables, now) {
+    if let Some(reason) = bans::ban_on(source, rules, tables, now) {
         notes.refuse(reason, rules)?;
     }
     let findings = rows::of(packet, rules);

@@ -5,7 +5,7 @@ use super::{Notes, Rules, flows};
 use crate::{
     Reason,
     maps::{PortSet, port_bit, port_word},
-    packet::{Packet, Source, address, link_local, protocol},
+    packet::{Packet, address, link_local, protocol, unspecified},
 };
 
 /// What the rules of this file look up.
@@ -140,10 +140,8 @@ fn icmpv6<T: flows::FlowTables>(
 /// RFC 3810 section 5: hop limit 1, from the link or from a host without address.
 #[inline(always)]
 fn is_from_link(packet: &Packet) -> bool {
-    match packet.source {
-        Source::V6(source) => packet.hop_limit == 1 && (link_local(source) || source == [0; 16]),
-        Source::V4(_) | Source::Unknown => false,
-    }
+    let source = packet.from;
+    packet.family == 6 && packet.hop_limit == 1 && (link_local(source) || unspecified(source))
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@ use std::{vec, vec::Vec};
 
 use crate::{
     limit::Limit,
-    maps::BanSet,
+    maps::{BanSet, FlowKey, PortSet},
     packet::Source,
     twin::{Twin, sample},
 };
@@ -216,4 +216,98 @@ fn panic_passes_even_what_cannot_be_read() {
     let mut desk = Desk::empty();
     let verdict = judge([0_u8; 3].as_slice(), &mut desk, &sample.rules(), &Twin::new(), NOW);
     assert_eq!((verdict.action, verdict.reason()), (Action::Pass, Reason::PanicPass));
+}
+
+/// Closed, with TCP 443 served and answers to datagrams valid for a second.
+fn closed() -> (Twin, crate::twin::Sample) {
+    let mut twin = Twin::new();
+    twin.put_port(PortSet::Tcp, 443);
+    twin.put_port(PortSet::Udp, 53);
+    twin.put_port(PortSet::Amplifiers, 123);
+    let sample = sample().with(|policy| {
+        policy.closed = 1;
+        policy.flow_ns = 1_000_000_000;
+    });
+    (twin, sample)
+}
+
+/// A datagram between this host and a peer, on its way out or in.
+fn datagram(out: bool, local_port: u16, remote_port: u16) -> Packet {
+    let (local, remote) =
+        (Packet::of(Source::V4([203, 0, 113, 1])).from, from(Source::V4(V4)).from);
+    let (from, to) = if out { (local, remote) } else { (remote, local) };
+    let (source_port, destination_port) =
+        if out { (local_port, remote_port) } else { (remote_port, local_port) };
+    let (family, version, protocol) = (4, 4, 17);
+    Packet {
+        from,
+        to,
+        family,
+        version,
+        protocol,
+        source_port,
+        destination_port,
+        ..Packet::unknown()
+    }
+}
+
+#[test]
+fn an_answer_passes_for_as_long_as_the_host_asked_lately() {
+    let (twin, sample) = closed();
+    let judge = |at| decide(&datagram(false, 5000, 5353), &sample.rules(), &twin, at).reason();
+    assert_eq!(judge(NOW), Reason::PortClosed);
+    depart(&datagram(true, 5000, 5353), &sample.rules(), &twin, NOW);
+    assert_eq!(judge(NOW), Reason::ReturnTraffic);
+    assert_eq!(judge(NOW + 1_000_000_000), Reason::ReturnTraffic);
+    assert_eq!(judge(NOW + 1_000_000_001), Reason::PortClosed, "answers do not keep it alive");
+    depart(&datagram(true, 5000, 5353), &sample.rules(), &twin, NOW + 900_000_000);
+    assert_eq!(judge(NOW + 1_800_000_000), Reason::ReturnTraffic);
+    let other = decide(&datagram(false, 5001, 5353), &sample.rules(), &twin, NOW).reason();
+    assert_eq!(other, Reason::PortClosed);
+}
+
+#[test]
+fn what_a_served_port_sends_is_no_question() {
+    let (twin, sample) = closed();
+    depart(&datagram(true, 53, 5000), &sample.rules(), &twin, NOW);
+    assert!(twin.flows.borrow().is_empty());
+}
+
+#[test]
+fn only_what_a_socket_vouches_for_enters_the_cache() {
+    let (mut twin, sample) = closed();
+    for port in 0..100 {
+        decide(&datagram(false, port, 5353), &sample.rules(), &twin, NOW);
+    }
+    assert!(twin.flows.borrow().is_empty());
+    let answer = datagram(false, 5000, 5353);
+    let (remote, local) = (answer.from, answer.to);
+    twin.sockets.push(FlowKey {
+        remote,
+        local,
+        remote_port: 5353,
+        local_port: 5000,
+        protocol: 17,
+        version: 4,
+        zero: 0,
+    });
+    assert_eq!(decide(&answer, &sample.rules(), &twin, NOW).reason(), Reason::ReturnTraffic);
+    assert_eq!(twin.flows.borrow().len(), 1);
+}
+
+#[test]
+fn amplified_answers_are_dropped_unless_asked_for_under_both_policies() {
+    let (twin, sample) = closed();
+    for closed in [0, 1] {
+        let sample = sample.with(|policy| {
+            policy.closed = closed;
+            policy.drops = 1 << Reason::UdpAmplification.number();
+        });
+        let judge = |packet| decide(&packet, &sample.rules(), &twin, NOW).reason();
+        assert_eq!(judge(datagram(false, 5000, 123)), Reason::UdpAmplification);
+        assert_eq!(judge(datagram(false, 53, 123)), Reason::Passed, "the port is served");
+        depart(&datagram(true, 6000, 123), &sample.rules(), &twin, NOW);
+        let asked = if closed == 1 { Reason::ReturnTraffic } else { Reason::Passed };
+        assert_eq!(judge(datagram(false, 6000, 123)), asked);
+    }
 }

@@ -14,7 +14,6 @@ use gateway_common::{
     verdict::{Bitmap, BitmapTables},
 };
 
-pub(crate) use self::syn::syn_cell;
 use crate::{access, atomic, maps};
 
 /// The maps of this object, and the context by which helpers know the network namespace.

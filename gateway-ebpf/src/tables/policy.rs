@@ -94,31 +94,14 @@ fn state_of(socket: *const bpf_sock) -> u32 {
     unsafe { state.read_volatile() }
 }
 
-/// The larger form of `struct bpf_sock_tuple`; the smaller is its beginning.
-#[repr(C, align(4))]
-struct Tuple([u8; TUPLE6 as usize]);
-
+/// The larger form of `struct bpf_sock_tuple`, in words; the smaller is its beginning.
 #[inline(always)]
-fn tuple(key: &FlowKey) -> (Tuple, u32) {
-    let mut tuple = Tuple([0; TUPLE6 as usize]);
-    let bytes = &mut tuple.0;
-    let ports = [key.remote_port.to_be_bytes(), key.local_port.to_be_bytes()];
+fn tuple(key: &FlowKey) -> ([u32; 9], u32) {
+    let ports = u32::from(key.remote_port.to_be()) | u32::from(key.local_port.to_be()) << 16;
+    let ([r0, r1, r2, r3], [l0, l1, l2, l3]) = (key.remote, key.local);
     if key.version == 4 {
-        fill(bytes, 0, key.remote.first_chunk::<4>());
-        fill(bytes, 4, key.local.first_chunk::<4>());
-        fill(bytes, 8, ports.as_flattened().first_chunk::<4>());
-        (tuple, TUPLE4)
+        ([r0, l0, ports, 0, 0, 0, 0, 0, 0], TUPLE4)
     } else {
-        fill(bytes, 0, Some(&key.remote));
-        fill(bytes, 16, Some(&key.local));
-        fill(bytes, 32, ports.as_flattened().first_chunk::<4>());
-        (tuple, TUPLE6)
-    }
-}
-
-#[inline(always)]
-fn fill<const N: usize>(bytes: &mut [u8], offset: usize, part: Option<&[u8; N]>) {
-    if let (Some(target), Some(part)) = (bytes.get_mut(offset..offset + N), part) {
-        target.copy_from_slice(part);
+        ([r0, r1, r2, r3, l0, l1, l2, l3, ports], TUPLE6)
     }
 }

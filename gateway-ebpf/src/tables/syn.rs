@@ -10,12 +10,6 @@ impl SynTables for KernelTables {
 
     #[inline(always)]
     fn syn_cell(&self, index: u32) -> Option<KernelCell> {
-        syn_cell(index)
+        maps::COOKIES.get_ptr_mut(index).map(KernelCell)
     }
-}
-
-/// A word of the SYN cookies.
-#[inline(always)]
-pub(crate) fn syn_cell(index: u32) -> Option<KernelCell> {
-    maps::COOKIES.get_ptr_mut(index).map(KernelCell)
 }

@@ -47,6 +47,17 @@ impl Client {
         Ok(answer)
     }
 
+    /// The next line of an answer that has several; `None` if none comes within `patience`.
+    pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Option<Response>> {
+        let bounded = self.stream.get_ref().set_read_timeout(Some(patience));
+        bounded.context("setting the socket's timeout")?;
+        match self.stream.fill_buf() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(None),
+            Err(error) => Err(explain(&self.path, &error)),
+            Ok(_) => self.read().map(Some),
+        }
+    }
+
     fn read(&mut self) -> anyhow::Result<Response> {
         let mut line = Vec::new();
         let limit = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
@@ -106,6 +117,11 @@ pub(super) fn pages<T, K: PartialOrd>(
 pub(super) fn order(path: &Path, request: &Request) -> anyhow::Result<()> {
     let Response::Done { message } = ask(path, request)? else { return Err(unexpected()) };
     print(&escape(&message))
+}
+
+/// A guard that says nothing more.
+pub(super) fn silent() -> anyhow::Error {
+    anyhow!("the guard gives no sign of life; see its log")
 }
 
 /// An answer to another question.

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod completions;
 mod doctor;
+mod events;
 mod key;
 mod man;
 mod output;
@@ -71,6 +72,8 @@ enum Command {
     Allow(allow::Command),
     /// Explain what happened to an address or a request.
     Why(why::Args),
+    /// Show packets that the filter dropped, as they come or as a capture file.
+    Events(events::Args),
     /// Make and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
@@ -130,6 +133,7 @@ fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<()
         Command::Block(command) => command.run(context),
         Command::Allow(command) => command.run(context),
         Command::Why(args) => args.run(context),
+        Command::Events(args) => args.run(context),
         Command::Key(command) => command.run(context),
         Command::Panic(command) => command.run(context),
         Command::Policy(command) => command.run(context),

@@ -26,6 +26,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether people read it.
+    pub(super) fn is_table(self) -> bool {
+        self.output == Format::Table
+    }
+
     /// Prints `value` as JSON, or what `table` makes of it.
     pub(super) fn print<T: Serialize + ?Sized>(
         self,
@@ -41,7 +46,15 @@ impl Output {
 
 /// Prints text and a line end. A reader that has gone away (`gateway … | head`) is no failure.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    write(text.as_bytes()).and_then(|()| write(b"\n")).or_else(unless_gone)
+    print_on(text).map(drop)
+}
+
+/// The same; false if the reader has gone away, and there is no use in more.
+pub(super) fn print_on(text: &str) -> anyhow::Result<bool> {
+    match write(text.as_bytes()).and_then(|()| write(b"\n")) {
+        Ok(()) => Ok(true),
+        Err(error) => unless_gone(error).map(|()| false),
+    }
 }
 
 /// Prints bytes as they are.
@@ -117,7 +130,15 @@ fn steers(c: char) -> bool {
 
 /// Indented JSON. What steers a terminal and JSON lets stand is escaped as well.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
+    safe(&serde_json::to_string_pretty(value)?)
+}
+
+/// JSON in one line.
+pub(super) fn json_line<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
+    safe(&serde_json::to_string(value)?)
+}
+
+fn safe(text: &str) -> anyhow::Result<String> {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) && c != '\n' {

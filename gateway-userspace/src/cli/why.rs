@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     clock::{self, Wall},
-    control::{Request, Response, Why},
+    control::{DropRecord, Request, Response, Why},
+    sampled::Icmp,
 };
 
 /// Characters of a request id, at most; ours have 32.
@@ -98,10 +99,14 @@ pub(crate) fn show(why: &Why, now: Wall) -> String {
     }
     if !why.drops.is_empty() {
         let rows = why.drops.iter().map(|drop| {
-            let port = drop.destination_port.to_string();
-            [span(drop.seconds_ago), drop.reason.clone(), protocol(drop.protocol), port]
+            let reason = if drop.shadow {
+                format!("{} (in shadow)", drop.reason)
+            } else {
+                drop.reason.clone()
+            };
+            [span(drop.seconds_ago), reason, protocol(drop.protocol), target(drop)]
         });
-        let heads = ["AGO", "REASON", "PROTOCOL", "PORT"];
+        let heads = ["AGO", "REASON", "PROTOCOL", "PORT OR TYPE"];
         parts.push(format!("\ndrops sampled in the kernel\n{}", table(heads, rows)));
     }
     if !why.proxy.is_nothing() {
@@ -111,7 +116,15 @@ pub(crate) fn show(why: &Why, now: Wall) -> String {
     parts.join("\n")
 }
 
-fn protocol(number: u8) -> String {
+/// Where to, or what for.
+fn target(drop: &DropRecord) -> String {
+    let port = drop.destination_port.map(|port| port.to_string());
+    let icmp = drop.icmp.map(|Icmp { kind, code }| format!("type {kind} code {code}"));
+    port.or(icmp).unwrap_or_default()
+}
+
+/// The name of a protocol that is read, else its number.
+pub(super) fn protocol(number: u8) -> String {
     match number {
         1 => "icmp".to_owned(),
         6 => "tcp".to_owned(),

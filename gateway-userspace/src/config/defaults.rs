@@ -73,6 +73,7 @@ fn syn_cookies() -> SynCookies {
         hold: Duration::from_secs(10),
         most: Rate { count: 500_000, per: SECOND, burst: 500_000 },
         timestamps: false,
+        veth: false,
     }
 }
 
@@ -94,7 +95,7 @@ fn answers() -> Answers {
 }
 
 /// Services that answer a small datagram with a large one, or many, to whoever it claims to come
-/// from: quotd, chargen, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, XDMCP, CLDAP, SLP, RIP, IPMI, SQL
+/// from: quotd, chargen, DNS, TFTP, portmap, NTP, `NetBIOS`, SNMP, XDMCP, CLDAP, SLP, RIP, IPMI, SQL
 /// Server, SSDP, WS-Discovery, mDNS, memcached. Higher ports are honest clients' too.
 const AMPLIFIERS: [u16; 18] =
     [17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623, 1434, 1900, 3702, 5353, 11_211];

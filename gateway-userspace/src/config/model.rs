@@ -171,6 +171,8 @@ pub struct SynCookies {
     /// Sets `net.ipv4.tcp_timestamps` to 2 while they are on, so that window scale and SACK outlive
     /// a cookie.
     pub timestamps: bool,
+    /// Also on veth interfaces: their other ends run an XDP program.
+    pub veth: bool,
 }
 
 /// Map sizes, in entries per address family.

@@ -10,8 +10,16 @@ use gateway_common::Reason;
 use ipnet::IpNet;
 use tracing::info;
 
-use super::{address::source, bans::Sentence, kernel::filter::DropEvent, recent::Recent};
-use crate::control::{DropRecord, StrikeRecord};
+use super::{
+    address::source,
+    bans::Sentence,
+    kernel::{DropEvent, Transport},
+    recent::Recent,
+};
+use crate::{
+    control::{DropRecord, StrikeRecord},
+    sampled::Icmp,
+};
 
 /// Sources remembered, those that struck and those whose packets were dropped each.
 const SOURCES: u32 = 8192;
@@ -27,7 +35,7 @@ const AWAITED: u32 = 1024;
 pub(super) struct Memory {
     /// Apart from the drops: a flood from forged sources may not wash away who struck.
     strikes: Recent<IpNet, VecDeque<Strike>>,
-    dropped: Recent<IpNet, VecDeque<DropEvent>>,
+    dropped: Recent<IpNet, VecDeque<Drop>>,
     awaited: Recent<IpNet, u64>,
     drops: u64,
     to_map: Latency,
@@ -39,6 +47,16 @@ struct Strike {
     at: Instant,
     reason: Reason,
     weight: u32,
+}
+
+/// What is remembered of a drop: not the frame's bytes, of which there would be too many.
+#[derive(Debug)]
+struct Drop {
+    at_ns: u64,
+    reason: Reason,
+    shadow: bool,
+    protocol: u8,
+    transport: Transport,
 }
 
 /// Microseconds, summed up.
@@ -85,10 +103,12 @@ impl Memory {
     }
 
     /// The kernel dropped a packet and sampled it.
-    pub(super) fn dropped(&mut self, event: DropEvent) {
+    pub(super) fn dropped(&mut self, event: &DropEvent) {
         self.drops += 1;
-        let net = source(event.source);
-        push(self.dropped.entry(net, VecDeque::new), event);
+        let Some(net) = event.source.map(source) else { return };
+        let DropEvent { at_ns, reason, shadow, protocol, transport, .. } = *event;
+        let drop = Drop { at_ns, reason, shadow, protocol, transport };
+        push(self.dropped.entry(net, VecDeque::new), drop);
         if !matches!(event.reason, Reason::BanHost | Reason::BanPrefix) {
             return;
         }
@@ -112,13 +132,8 @@ impl Memory {
 
     /// The last sampled drops of a source, newest first. `now_ns` is `CLOCK_MONOTONIC`.
     pub(super) fn drops(&self, net: IpNet, now_ns: u64) -> Vec<DropRecord> {
-        let record = |event: &DropEvent| DropRecord {
-            reason: event.reason.name().to_owned(),
-            protocol: event.protocol,
-            destination_port: event.destination_port,
-            seconds_ago: Duration::from_nanos(now_ns.saturating_sub(event.at_ns)).as_secs(),
-        };
         let drops = self.dropped.get(net);
+        let record = |drop: &Drop| drop.record(now_ns);
         drops.map_or_else(Vec::new, |drops| drops.iter().rev().map(record).collect())
     }
 
@@ -137,6 +152,26 @@ impl Memory {
 
     pub(super) fn evicted(&self) -> u64 {
         self.strikes.evicted() + self.dropped.evicted() + self.awaited.evicted()
+    }
+}
+
+impl Drop {
+    fn record(&self, now_ns: u64) -> DropRecord {
+        let (port, icmp) = match self.transport {
+            Transport::Tcp { destination, .. } | Transport::Udp { destination, .. } => {
+                (Some(destination), None)
+            }
+            Transport::Icmp { kind, code } => (None, Some(Icmp { kind, code })),
+            Transport::Unknown => (None, None),
+        };
+        DropRecord {
+            reason: self.reason.name().to_owned(),
+            protocol: self.protocol,
+            destination_port: port,
+            icmp,
+            shadow: self.shadow,
+            seconds_ago: Duration::from_nanos(now_ns.saturating_sub(self.at_ns)).as_secs(),
+        }
     }
 }
 
@@ -163,15 +198,15 @@ fn micros(from_ns: u64, to_ns: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::{clock, guard::testing};
 
     #[test]
     fn measures_from_the_strike_to_the_map_and_to_the_first_drop_only() {
         let mut memory = Memory::default();
         memory.banned(&sentence(), 1_000_000, 1_250_000);
-        memory.dropped(drop_at(3_000_000, Reason::PacketLimit));
-        memory.dropped(drop_at(4_000_000, Reason::BanHost));
-        memory.dropped(drop_at(9_000_000, Reason::BanHost));
+        memory.dropped(&drop_at(3_000_000, Reason::PacketLimit));
+        memory.dropped(&drop_at(4_000_000, Reason::BanHost));
+        memory.dropped(&drop_at(9_000_000, Reason::BanHost));
 
         assert_eq!((memory.to_map().count, memory.to_map().last), (1, 250));
         assert_eq!((memory.to_drop().count, memory.to_drop().last), (1, 3000));
@@ -196,8 +231,8 @@ mod tests {
         let net = "192.0.2.1/32".parse().unwrap();
         memory.struck(net, Reason::CredentialUnknown, 20, now);
         for forged in 0..=SOURCES {
-            let source = std::net::Ipv4Addr::from(0xC612_0000 + forged).into();
-            memory.dropped(DropEvent { source, ..drop_at(1, Reason::PacketLimit) });
+            let source = Some(std::net::Ipv4Addr::from(0xC612_0000 + forged).into());
+            memory.dropped(&DropEvent { source, ..drop_at(1, Reason::PacketLimit) });
         }
         assert_eq!(memory.strikes(net, now).len(), 1);
         assert_eq!(memory.evicted(), 1);
@@ -213,13 +248,6 @@ mod tests {
     }
 
     fn drop_at(at_ns: u64, reason: Reason) -> DropEvent {
-        DropEvent {
-            at_ns,
-            reason,
-            source: "192.0.2.1".parse().unwrap(),
-            protocol: 6,
-            destination_port: 443,
-            shadow: false,
-        }
+        DropEvent { at_ns, reason, ..testing::drop_event() }
     }
 }

@@ -23,6 +23,7 @@ mod store;
 mod surroundings;
 mod sysctl;
 mod timekeeper;
+mod watch;
 mod worker;
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use gateway_common::Reason;
 use ipnet::IpNet;
 
 use super::kernel::{
-    Bulk, BulkFilter, KernelBan, KernelError, Loaded, PacketFilter, Record, ShadowOrders,
-    filter::{DropEvent, Met, Reconciled},
+    Bulk, BulkFilter, DropEvent, KernelBan, KernelError, Loaded, PacketFilter, Record,
+    ShadowOrders, Snippet, Transport,
+    filter::{Met, Reconciled},
 };
 use crate::{
     config::{
@@ -56,6 +58,24 @@ pub(crate) fn config() -> Config {
     let mut config = sample(SETTINGS);
     config.suppliers.clear();
     config
+}
+
+/// A UDP packet of a banned source, eight bytes of payload in it.
+pub(crate) fn drop_event() -> DropEvent {
+    DropEvent {
+        at_ns: 1,
+        reason: Reason::BanHost,
+        shadow: false,
+        interface: 1,
+        source: Some([192, 0, 2, 1].into()),
+        destination: Some([10, 0, 0, 1].into()),
+        protocol: 17,
+        transport: Transport::Udp { source: 4096, destination: 53 },
+        ether_type: 0x0800,
+        frame_length: 50,
+        header_length: 42,
+        snippet: Snippet::new(&[0x55; 50]),
+    }
 }
 
 /// Holds what it is given, up to a capacity, and fails when told to.

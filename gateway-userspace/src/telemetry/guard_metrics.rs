@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 36] = [
+const MEANINGS: [(&str, &str); 41] = [
     ("allows", "Allowed prefixes"),
     ("ban_capacity", "Single bans that the filter has room for, both families together"),
     ("ban_refusals_total", "Bans that were not made"),
@@ -11,7 +11,12 @@ const MEANINGS: [(&str, &str); 36] = [
     ("clock_jumps_total", "Jumps of the wall clock that expiries were set right for"),
     ("control_refused_total", "Connections to the control socket that were refused"),
     ("control_requests_total", "Commands served on the control socket"),
+    ("drop_events_lost_total", "Sampled drops that the ring had no room for"),
     ("drop_events_total", "Drops that the kernel sampled"),
+    ("drop_events_unsampled_total", "Drops beyond those sampled in their second"),
+    ("event_subscribers", "Commands that follow the drops"),
+    ("event_subscribers_refused_total", "Commands not let follow because too many did"),
+    ("events_unread_total", "Sampled drops that a command following them was too slow for"),
     ("keys", "API keys, revoked ones included"),
     ("list_entries", "Bans in force by lists, merged"),
     ("lists", "Lists of bans"),

@@ -8,7 +8,7 @@ const MS_PER_DAY: u64 = 86_400_000;
 
 /// A point of wall-clock time that displays as `2026-11-23T12:54:00.123Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Timestamp(pub(super) u64);
+pub(crate) struct Timestamp(pub(crate) u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

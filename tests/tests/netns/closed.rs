@@ -53,7 +53,7 @@ impl Echo {
             let mut buffer = [0; 512];
             while !stopped.load(Ordering::Acquire) {
                 if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                    socket.send_to(&buffer[..length], from)?;
+                    socket.send_to(buffer.get(..length).unwrap_or_default(), from)?;
                 }
             }
             Ok(())
@@ -84,15 +84,15 @@ fn is_answered(socket: &UdpSocket, by: SocketAddr) -> Result<()> {
         socket.send_to(b"question", by).ok()?;
         let mut buffer = [0; 64];
         let (length, from) = socket.recv_from(&mut buffer).ok()?;
-        (from == by && &buffer[..length] == b"question").then_some(())
+        (from == by && buffer.get(..length)? == b"question").then_some(())
     })
 }
 
-fn closed(lab: &Lab, origin: &Origin) -> Result<gateway_tests::settings::Settings> {
+fn closed(lab: &Lab, origin: &Origin) -> gateway_tests::settings::Settings {
     let mut settings = lab.settings();
-    settings.kernel = CLOSED.to_owned();
+    CLOSED.clone_into(&mut settings.kernel);
     settings.services = services(origin.http1, origin.h2c);
-    Ok(settings)
+    settings
 }
 
 fn supplier_answers(lab: &Lab, origin: &Origin) -> Result<()> {
@@ -112,7 +112,7 @@ fn closed_serves_and_asks_and_lets_nothing_else_in() -> Result<()> {
     }
     let lab = Lab::build()?;
     let origin = Origin::start(&lab.outside, "10.77.0.2")?;
-    let mut gateway = lab.gateway(&closed(&lab, &origin)?)?;
+    let mut gateway = lab.gateway(&closed(&lab, &origin))?;
     gateway.start()?;
     supplier_answers(&lab, &origin)?;
     names_and_times_are_answered(&lab)?;
@@ -171,7 +171,7 @@ fn closed_goes_on_answering_the_host_while_the_guard_is_dead() -> Result<()> {
     }
     let lab = Lab::build()?;
     let origin = Origin::start(&lab.outside, "10.77.0.2")?;
-    let mut gateway = lab.gateway(&closed(&lab, &origin)?)?;
+    let mut gateway = lab.gateway(&closed(&lab, &origin))?;
     gateway.start()?;
     let server = SocketAddr::from((HONEST, 53));
     let _echo = Echo::start(&lab.outside, server)?;

@@ -3,6 +3,7 @@
 
 mod ban;
 mod closed;
+mod events;
 mod limit;
 mod lists;
 mod policy;
@@ -10,6 +11,7 @@ mod protect;
 mod returning;
 mod sandbox;
 mod survive;
+mod syn;
 mod upgrade;
 
 use std::time::Duration;

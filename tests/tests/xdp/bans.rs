@@ -7,7 +7,7 @@ use std::{
 
 use gateway_common::Reason;
 use gateway_userspace::guard::kernel::{
-    BanSource, Filter, KernelBan, KernelError, PacketFilter as _,
+    BanSource, Filter, KernelBan, KernelError, PacketFilter as _, Transport,
 };
 use ipnet::IpNet;
 
@@ -210,8 +210,9 @@ fn drops_are_sampled_within_their_budget() {
     // Ten a second and CPU; the run may have moved between CPUs or seconds.
     assert!((10..=40).contains(&events.len()), "{} events", events.len());
     let event = events.first().unwrap();
-    assert_eq!((event.reason, event.source), (Reason::BanHost, V4.into()));
-    assert_eq!((event.protocol, event.destination_port, event.shadow), (17, 53, false));
+    assert_eq!((event.reason, event.source), (Reason::BanHost, Some(V4.into())));
+    let ports = Transport::Udp { source: 40_000, destination: 53 };
+    assert_eq!((event.protocol, event.transport, event.shadow), (17, ports, false));
     assert!(event.at_ns >= before && event.at_ns <= gateway_userspace::clock::monotonic_ns());
 }
 

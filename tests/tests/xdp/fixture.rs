@@ -34,14 +34,6 @@ pub(crate) const fn rate(count: u32, burst: u32) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
 }
 
-/// Every row answered so, but for those that are looked for only where they drop: the addresses in
-/// these tests are reserved ones.
-pub(crate) fn rows(answer: Answer) -> Answers {
-    [Reason::PrivateSource, Reason::ReservedSource, Reason::EchoRequest]
-        .into_iter()
-        .fold(Answers::all(answer), |answers, row| answers.with(row, Answer::Pass))
-}
-
 /// Above ten SYNs a second, or never.
 pub(crate) const fn cookies(enabled: bool) -> SynCookies {
     SynCookies {
@@ -50,7 +42,16 @@ pub(crate) const fn cookies(enabled: bool) -> SynCookies {
         hold: Duration::from_secs(1),
         most: rate(1_000_000, 1_000_000),
         timestamps: false,
+        veth: true,
     }
+}
+
+/// Every row answered so, but for those that are looked for only where they drop: the addresses in
+/// these tests are reserved ones.
+pub(crate) fn rows(answer: Answer) -> Answers {
+    [Reason::PrivateSource, Reason::ReservedSource, Reason::EchoRequest]
+        .into_iter()
+        .fold(Answers::all(answer), |answers, row| answers.with(row, Answer::Pass))
 }
 
 /// Small maps, limits nobody reaches, every finding dropped.
@@ -64,7 +65,7 @@ pub(crate) fn config() -> Kernel {
         services: Vec::new(),
         listening: Vec::new(),
         amplifiers: vec![53, 123],
-        flow_timeout: Duration::from_secs(60),
+        flow_timeout: Duration::from_mins(1),
         shadow: Vec::new(),
         confirm: None,
         protect: Vec::new(),

@@ -153,7 +153,7 @@ fn a_ban_meets_every_cut_that_still_shows_the_source() {
     for sample in samples().iter().step_by(5) {
         for length in 14..sample.bytes.len() {
             let cut = &sample.bytes[..length];
-            let expected = match packet::parse(cut).source {
+            let expected = match packet::parse(cut).source() {
                 packet::Source::Unknown => packet::parse(cut).findings.first().unwrap(),
                 packet::Source::V4(_) | packet::Source::V6(_) => Reason::BanHost,
             };

@@ -193,7 +193,7 @@ fn a_connection_on_its_way_is_return_traffic_until_it_is_over() {
         assert_eq!(fixture.judge(&answer), (PASS, Reason::ReturnTraffic));
         drop(asking);
         // What the socket table said counts for a few seconds more.
-        let soon = std::time::Duration::from_secs(60);
+        let soon = std::time::Duration::from_mins(1);
         until("the end of the flow", soon, || {
             (fixture.judge(&answer) == (DROP, Reason::PortClosed)).then_some(())
         })

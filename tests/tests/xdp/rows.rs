@@ -253,8 +253,8 @@ fn impossible_fragments_are_told_from_others() {
     let [whole, cut] = [[7_u8; 24].as_slice(), &[7; 23]];
     let more = 0x2000;
     let invalid = [
-        ip4_with(FROM4, 17, more | 185, &[], cut),
-        ip4_with(FROM4, 17, more | 185, &[], &[]),
+        ip4_with(FROM4, 17, more | 0xb9, &[], cut),
+        ip4_with(FROM4, 17, more | 0xb9, &[], &[]),
         ip4_with(FROM4, 6, 1, &[], whole),
         ip4_with(FROM4, 6, 2, &[], cut),
         ip4_with(FROM4, 17, 0x1fff, &[], whole),
@@ -267,7 +267,7 @@ fn impossible_fragments_are_told_from_others() {
         assert_eq!(fixture.judge(&frame), (DROP, Reason::FragmentInvalid), "{frame:02x?}");
     }
     let lawful = [
-        ip4_with(FROM4, 17, more | 185, &[], whole),
+        ip4_with(FROM4, 17, more | 0xb9, &[], whole),
         ip4_with(FROM4, 17, 185, &[], cut),
         ip4_with(FROM4, 6, 3, &[], cut),
         ip4_with(FROM4, 17, 1, &[], whole),

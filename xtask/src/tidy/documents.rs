@@ -53,8 +53,8 @@ fn settings(sources: &[Source], faults: &mut Vec<Fault>) {
         // Sizes carry their unit in the file.
         let key = field.strip_suffix("_bytes").unwrap_or(field);
         let known = reference.text.lines().any(|line| sets(line, key));
-        // Switched by the command line, not by a key.
-        if !known && field != "enabled" {
+        // Switched by the command line, and taken from the listeners: no keys.
+        if !known && !matches!(field, "enabled" | "listening") {
             let what = format!("setting `{field}` is not in {REFERENCE}");
             faults.push(Fault { file: MODEL.to_owned(), line, what });
         }

@@ -199,6 +199,7 @@ fn syn_cookies(mut section: Section<'_>, default: SynCookies) -> SynCookies {
         hold: section.time("hold", default.hold, HOLD),
         most: plain_rate(&mut section, "most", default.most),
         timestamps: section.flag("timestamps", default.timestamps),
+        veth: section.flag("veth", default.veth),
     };
     section.finish();
     cookies

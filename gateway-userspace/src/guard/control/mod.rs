@@ -1,6 +1,8 @@
 //! The control socket: who may ask, one bounded line a question, one a line an answer. The event
 //! loop decides; here it is waited for the disk and for the proxy, so that the loop never does.
 
+mod follow;
+
 use std::{
     fs::{self, Permissions},
     io,
@@ -15,7 +17,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream, unix::UCred},
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -23,7 +25,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{accounts::Accounts, error::GuardError, store::Durable};
+use super::{accounts::Accounts, error::GuardError, store::Durable, watch::Subscription};
 use crate::control::{LINE_BYTES, Request, Response, Told};
 
 /// Commands served at the same time.
@@ -55,6 +57,8 @@ pub(super) enum Outcome {
     Stored(Response, Durable),
     /// To be completed by what the proxy says.
     WithProxy(Response, oneshot::Receiver<String>),
+    /// More is to come.
+    Follow(Response, Subscription),
     /// Work of another thread.
     Later(Pin<Box<dyn Future<Output = Response> + Send>>),
 }
@@ -170,14 +174,23 @@ async fn converse(mut stream: UnixStream, door: &Door, asks: &mpsc::Sender<Ask>)
     while let Some(line) = timeout(PATIENCE, read_line(&mut read)).await?? {
         door.served.fetch_add(1, Ordering::Relaxed);
         let is_cut = line.len() >= LINE_BYTES;
-        let mut answer = serde_json::to_vec(&answer(line, asks).await)?;
-        answer.push(b'\n');
-        timeout(PATIENCE, write.write_all(&answer)).await??;
+        let (answer, more) = answer(line, asks).await;
+        send(&mut write, &answer).await?;
+        if let Some(subscription) = more {
+            return follow::follow(subscription, &mut read, &mut write).await;
+        }
         if is_cut {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// One line. A reader that does not take it in time is hung up on.
+async fn send(write: &mut (impl AsyncWrite + Unpin), response: &Response) -> io::Result<()> {
+    let mut line = serde_json::to_vec(response)?;
+    line.push(b'\n');
+    timeout(PATIENCE, write.write_all(&line)).await?
 }
 
 /// One line without its end; `None` when the other side is done.
@@ -196,25 +209,26 @@ async fn read_line(
     Ok(Some(line))
 }
 
-async fn answer(line: Vec<u8>, asks: &mpsc::Sender<Ask>) -> Response {
+async fn answer(line: Vec<u8>, asks: &mpsc::Sender<Ask>) -> (Response, Option<Subscription>) {
     if line.len() >= LINE_BYTES {
-        return refused(format!("a command has {LINE_BYTES} bytes at most"));
+        return turned_away(format!("a command has {LINE_BYTES} bytes at most"));
     }
     let request = match read(line).await {
         Ok(request) => request,
         Err(error) => {
-            return refused(format!(
+            return turned_away(format!(
                 "the guard does not know this command ({error}); are it and `gateway` of one version?"
             ));
         }
     };
     let (reply, outcome) = oneshot::channel();
     if asks.send(Ask { request, reply }).await.is_err() {
-        return refused("the gateway is stopping".to_owned());
+        return turned_away("the gateway is stopping".to_owned());
     }
     match outcome.await {
-        Ok(outcome) => complete(outcome).await,
-        Err(_) => refused("the gateway is stopping".to_owned()),
+        Ok(Outcome::Follow(response, subscription)) => (response, Some(subscription)),
+        Ok(outcome) => (complete(outcome).await, None),
+        Err(_) => turned_away("the gateway is stopping".to_owned()),
     }
 }
 
@@ -230,7 +244,7 @@ async fn read(line: Vec<u8>) -> serde_json::Result<Request> {
 
 async fn complete(outcome: Outcome) -> Response {
     match outcome {
-        Outcome::Now(response) => response,
+        Outcome::Now(response) | Outcome::Follow(response, _) => response,
         Outcome::Stored(response, durable) => stored(response, durable).await,
         Outcome::WithProxy(response, said) => {
             with_proxy(response, timeout(PROXY_PATIENCE, said).await.ok().and_then(Result::ok))
@@ -270,10 +284,15 @@ fn with_proxy(response: Response, said: Option<String>) -> Response {
         | Response::Staged { .. }
         | Response::Lists { .. }
         | Response::Allows { .. }
+        | Response::Events(_)
         | Response::KeyCreated { .. }
         | Response::Keys { .. }
         | Response::Policy(_)) => other,
     }
+}
+
+fn turned_away(message: String) -> (Response, Option<Subscription>) {
+    (refused(message), None)
 }
 
 fn refused(message: String) -> Response {

@@ -63,6 +63,7 @@ impl Core {
             Request::KeyNew { identity, client, ttl } => self.new_key(&identity, &client, ttl),
             Request::KeyList { after } => Outcome::Now(self.list_keys(after.as_deref())),
             Request::KeyRevoke { id } => self.revoke_key(&id),
+            Request::Events(query) => self.events(query),
             Request::PanicPass => Outcome::Now(self.set_panic(true)),
             Request::PanicRestore => Outcome::Now(self.set_panic(false)),
             Request::PolicyShow => Outcome::Now(Response::Policy(Box::new(self.policy_report()))),

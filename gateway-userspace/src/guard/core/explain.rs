@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Core;
 use crate::{
     clock,
-    control::{KernelStatus, ProtectedStatus, Status, Told, Usage, Why},
+    control::{InterfaceStatus, KernelStatus, ProtectedStatus, Status, Told, Usage, Why},
     guard::{
         address::{canonical, source},
         events::Latency,
@@ -26,12 +26,11 @@ const TOOTHLESS: [(&str, &str); 3] = [
 
 impl Core {
     pub(super) fn status(&self) -> Status {
-        let scores = self.bans.judge().scores();
+        let (scores, kernel) = (self.bans.judge().scores(), self.kernel_status());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
-            kernel: self.kernel_status(),
             policy: self.policy_status(),
             protected: self.protected_now(),
             proxy: self.keeper.status(),
@@ -45,7 +44,8 @@ impl Core {
                 capacity: count(scores.capacity()),
                 refused: scores.evicted(),
             },
-            warnings: self.warnings(),
+            warnings: self.warnings(&kernel),
+            kernel,
         }
     }
 
@@ -154,8 +154,9 @@ impl Core {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, kernel: &KernelStatus) -> Vec<String> {
         let mut warnings = self.warnings.clone();
+        warnings.extend(kernel.interfaces.iter().filter_map(unseen));
         let store = self.store.reading();
         if store.pending > 0 {
             warnings.push(format!(
@@ -177,6 +178,7 @@ impl Core {
     fn metrics(&self) -> Vec<GuardMetric> {
         let (judge, store) = (self.bans.judge(), self.store.reading());
         let (scores, keeper) = (judge.scores(), self.keeper.counts());
+        let untold = self.kernel.0.untold().unwrap_or_default();
         let single = [
             ("bans", count(self.bans.table().len())),
             ("ban_capacity", count(self.bans.capacity())),
@@ -194,6 +196,11 @@ impl Core {
             ("allows", count(self.allows.kernel_allows().len())),
             ("keys", count(self.keys.len())),
             ("drop_events_total", self.memory.drop_events()),
+            ("drop_events_lost_total", untold.lost),
+            ("drop_events_unsampled_total", untold.unsampled),
+            ("event_subscribers", count(self.watch.subscribers())),
+            ("event_subscribers_refused_total", self.watch.refused()),
+            ("events_unread_total", self.watch.lost()),
             ("memory_evictions_total", self.memory.evicted()),
             ("store_errors_total", store.errors),
             ("store_lost_total", store.lost),
@@ -241,4 +248,15 @@ fn count(number: usize) -> u64 {
 
 fn span(left: Duration) -> String {
     format!("{} s", left.as_secs())
+}
+
+/// What does not work where the filter cannot see what this host sends.
+fn unseen(interface: &InterfaceStatus) -> Option<String> {
+    let why = interface.egress.strip_prefix("not seen: ")?;
+    Some(format!(
+        "what this host sends by {} is not seen ({why}): answers to pings and to unconnected UDP \
+         sockets are taken for unasked, and dropped where the policy is closed or their port is \
+         among kernel.amplifiers",
+        interface.name
+    ))
 }

@@ -7,6 +7,7 @@ mod lists;
 mod policy;
 mod proxy;
 mod shadow;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +35,7 @@ use super::{
     surroundings::{Places, Surroundings},
     sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
+    watch::Watch,
     worker::{Callers, Keeper, Outfit},
 };
 use crate::{
@@ -79,6 +81,7 @@ pub(super) struct Core {
     memory: Memory,
     places: Places,
     policies: Policies,
+    watch: Watch,
     time: Timekeeper,
     keeper: Keeper,
     listening: Vec<Listening>,
@@ -214,6 +217,7 @@ impl Core {
             memory: Memory::default(),
             places: Places::default(),
             policies,
+            watch: Watch::default(),
             time: state.time,
             keeper,
             listening,
@@ -268,7 +272,7 @@ impl Core {
     pub(super) fn take_events(&mut self) -> bool {
         for _ in 0..EVENTS {
             let Some(event) = self.kernel.0.next_event() else { return false };
-            self.memory.dropped(event);
+            self.saw(event);
         }
         true
     }
@@ -293,6 +297,7 @@ impl Core {
         self.watch_trial();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
+        self.watch.tick();
         let mut changes = self.take_changes();
         if !self.minute_at.is_some_and(|at| lately(at, MINUTE)) {
             self.minute_at = Some(now);

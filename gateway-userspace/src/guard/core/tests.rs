@@ -9,7 +9,7 @@ use crate::{
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
-        kernel::{Off, filter::DropEvent},
+        kernel::Off,
         policy::Named,
         testing,
     },
@@ -259,14 +259,7 @@ fn every_metric_has_one_value_a_label() {
 
 #[test]
 fn drop_events_are_taken_in_bounded_steps() {
-    let event = DropEvent {
-        at_ns: 1,
-        reason: gateway_common::Reason::BanHost,
-        source: [192, 0, 2, 1].into(),
-        protocol: 17,
-        destination_port: 53,
-        shadow: false,
-    };
+    let event = testing::drop_event();
     let events = vec![event; EVENTS + 1];
     let (_folder, mut core) = core();
     core.kernel = Kernel(Box::new(testing::FakeKernel { events, ..Default::default() }));
@@ -274,7 +267,7 @@ fn drop_events_are_taken_in_bounded_steps() {
     assert_eq!(core.memory.drop_events(), u64::try_from(EVENTS).unwrap());
     assert!(!core.take_events());
     let why = core.why_address([192, 0, 2, 1].into());
-    assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, 53));
+    assert_eq!((why.drops.len(), why.drops[0].destination_port), (16, Some(53)));
 }
 
 #[test]
@@ -332,7 +325,9 @@ fn apply(core: &mut Core, text: &str) -> Response {
     let (text, origin) = (text.to_owned(), "/tmp/try.toml".to_owned());
     match ask(core, Request::PolicyApply { text, origin, confirm: None }) {
         Outcome::Now(response) | Outcome::Stored(response, _) => response,
-        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+        Outcome::WithProxy(..) | Outcome::Later(_) | Outcome::Follow(..) => {
+            panic!("nobody else has a say")
+        }
     }
 }
 
@@ -347,7 +342,9 @@ fn message(response: Response) -> (bool, String) {
 fn order(core: &mut Core, request: Request) -> (bool, String) {
     match ask(core, request) {
         Outcome::Now(response) | Outcome::Stored(response, _) => message(response),
-        Outcome::WithProxy(..) | Outcome::Later(_) => panic!("nobody else has a say"),
+        Outcome::WithProxy(..) | Outcome::Later(_) | Outcome::Follow(..) => {
+            panic!("nobody else has a say")
+        }
     }
 }
 

@@ -17,8 +17,13 @@ use gateway_common::{
 };
 use tracing::warn;
 
-use super::{filter::KernelError, list::Entries as _, object::Object, table::Table};
-use crate::guard::chain;
+use super::{
+    attach, filter::KernelError, list::Entries as _, netlink, object::Object, table::Table,
+};
+use crate::{
+    config::model::{Attach, Kernel},
+    guard::chain,
+};
 
 /// Without it the kernel makes no cookies.
 const SWITCH: &str = "/proc/sys/net/ipv4/tcp_syncookies";
@@ -41,9 +46,9 @@ pub(super) struct Cookies {
 impl Cookies {
     /// Loads the program that answers, where this kernel has all that it needs. Without it the
     /// filter works as well, and limits alone stand against a flood.
-    pub(super) fn new(object: &mut Object) -> Result<Self, KernelError> {
+    pub(super) fn new(object: &mut Object, config: &Kernel) -> Result<Self, KernelError> {
         let slot: Table<u32, u32> = object.table(maps::SYN_PROGRAM)?;
-        let missing = match loaded(object) {
+        let missing = match check(config).and_then(|()| loaded(object)) {
             Ok(program) => {
                 slot.put(&0, &program.as_raw_fd().unsigned_abs())?;
                 None
@@ -90,6 +95,26 @@ fn key(address: &IpAddr) -> [u8; 16] {
         IpAddr::V4(v4) => mapped(v4.octets()),
         IpAddr::V6(v6) => v6.octets(),
     }
+}
+
+/// Whether answers leave all guarded interfaces. A native program's answer out of a veth is put in
+/// the other end's queue, which nobody is told of unless that end has a program too
+/// (`veth_xdp_flush`): the queue fills up, and then takes nothing from the stack either.
+fn check(config: &Kernel) -> Result<(), String> {
+    if config.syn_cookies.veth || config.attach == Attach::Generic {
+        return Ok(());
+    }
+    match config.interfaces.iter().find(|name| is_veth(name)) {
+        Some(name) => Err(format!(
+            "{name} is a veth, whose other end must run an XDP program for it; if it does, set kernel.syn_cookies.veth"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_veth(name: &str) -> bool {
+    let found = attach::index_of(name).ok().and_then(|index| netlink::interface(index).ok());
+    found.is_some_and(|found| found.kind.as_deref() == Some("veth"))
 }
 
 /// The program, or why there is none.

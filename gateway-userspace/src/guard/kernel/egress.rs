@@ -31,7 +31,7 @@ pub(super) struct Seen {
 pub(super) fn attach(
     folder: &Folder,
     interfaces: &[String],
-    program: BorrowedFd<'_>,
+    program: Option<BorrowedFd<'_>>,
 ) -> Result<Vec<Seen>, KernelError> {
     let wanted: Vec<PathBuf> =
         interfaces.iter().map(|name| pins::egress_path(&folder.path, name)).collect();
@@ -65,7 +65,9 @@ pub(super) fn is_stale(folder: &Folder, seen: &[Seen]) -> bool {
     })
 }
 
-fn put(name: &str, pin: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+fn put(name: &str, pin: &Path, program: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    // The kernel that refused it knows no such attachment.
+    let program = program.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     let index = attach::index_of(name).map_err(io::Error::other)?;
     if let Ok(link) = sys::open_pin(pin)
         && sys::tcx_interface(link.as_fd())? == index

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use gateway_common::{Class, Reason, cover::is_hashed6};
 use ipnet::IpNet;
 
+use super::drops::DropEvent;
 use crate::{config::model::Kernel, control::KernelStatus, ipc::message::ReasonCount};
 
 /// A ban as the kernel holds it.
@@ -218,17 +219,13 @@ pub(crate) fn is_too_wide(net: IpNet) -> bool {
     net.prefix_len() < widest
 }
 
-/// One sampled drop, as it came up from the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DropEvent {
-    /// `CLOCK_MONOTONIC`, nanoseconds.
-    pub at_ns: u64,
-    pub reason: Reason,
-    pub source: IpAddr,
-    pub protocol: u8,
-    pub destination_port: u16,
-    /// Counted and passed, in shadow mode.
-    pub shadow: bool,
+/// Drops since the filter was loaded that nobody is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Untold {
+    /// The ring had no room.
+    pub lost: u64,
+    /// As many as `kernel.events` were sampled in that second already.
+    pub unsampled: u64,
 }
 
 /// What a reconciliation changed.
@@ -325,6 +322,10 @@ pub trait PacketFilter {
     /// The same for each interface by name.
     fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {
         Ok(Vec::new())
+    }
+    /// Drops that were not sampled, or got lost on the way up.
+    fn untold(&self) -> Result<Untold, KernelError> {
+        Ok(Untold::default())
     }
     fn status(&self) -> KernelStatus;
     /// Readable when drop events wait; `None` without a kernel.

@@ -11,7 +11,7 @@ use aya::maps::{MapData, RingBuf};
 use gateway_common::{
     Reason,
     cover::{self, Group4},
-    event::{self, Event},
+    event::Event,
     maps::{self, BanSet, Offer, PrefixKey, flag},
     summary,
     syn::flood,
@@ -22,11 +22,12 @@ use super::{
     attach,
     bulk::{Generations, Used},
     cookies::Cookies,
+    drops::DropEvent,
     egress::{self, Seen},
     family::{self, Allows, BanTables, Bans4, Bans6},
     filter::{
-        BulkFilter, DropEvent, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record,
-        ShadowOrders, check_width,
+        BulkFilter, KernelBan, KernelError, Met, PacketFilter, Reconciled, Record, ShadowOrders,
+        Untold, check_width,
     },
     marks::{Sheet4, Sheet6},
     netlink,
@@ -54,7 +55,8 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
-    egress: OwnedFd,
+    /// `None` where the kernel has no place for it: before Linux 6.6.
+    egress: Option<OwnedFd>,
     pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
@@ -89,7 +91,8 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
-        let egress = object.program(maps::EGRESS_PROGRAM)?;
+        // What cannot be attached need not be loaded: `status` says what is not seen.
+        let egress = object.program(maps::EGRESS_PROGRAM).ok();
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -114,7 +117,7 @@ impl Filter {
             )?,
             events: Events(object.ring(maps::EVENTS)?),
             gauges: Gauges::new(&mut object, &config.interfaces, arrays)?,
-            cookies: Cookies::new(&mut object)?,
+            cookies: Cookies::new(&mut object, config)?,
             folder,
             ticks: Arc::new(ticks),
             settings,
@@ -187,24 +190,6 @@ fn smallest_mtu(interfaces: &[String]) -> u16 {
     };
     let smallest = interfaces.iter().filter_map(mtu).min();
     smallest.map_or(ETHERNET_MTU, |mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
-}
-
-fn drop_event(event: &Event) -> Option<DropEvent> {
-    let [a, b, c, d, ..] = event.source;
-    let source = match event.family {
-        4 => IpAddr::from([a, b, c, d]),
-        6 => IpAddr::from(event.source),
-        // No source could be read.
-        _ => IpAddr::from([0, 0, 0, 0]),
-    };
-    Some(DropEvent {
-        at_ns: event.at_ns,
-        reason: Reason::from_number(event.reason)?,
-        source,
-        protocol: event.protocol,
-        destination_port: event.destination_port,
-        shadow: event.flags & event::SHADOW != 0,
-    })
 }
 
 /// The tables of all bans, and what those of them are that are words in our memory.
@@ -365,7 +350,11 @@ impl PacketFilter for Filter {
     fn attach(&mut self) -> Result<(), KernelError> {
         let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         // First what sees the questions, then what judges the answers.
-        self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+        self.seen = egress::attach(
+            &self.folder,
+            interfaces,
+            self.egress.as_ref().map(|program| program.as_fd()),
+        )?;
         attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
@@ -374,7 +363,11 @@ impl PacketFilter for Filter {
         let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         attach::tend(&self.folder, interfaces, self.config.attach, program)?;
         if egress::is_stale(&self.folder, &self.seen) {
-            self.seen = egress::attach(&self.folder, interfaces, self.egress.as_fd())?;
+            self.seen = egress::attach(
+                &self.folder,
+                interfaces,
+                self.egress.as_ref().map(|program| program.as_fd()),
+            )?;
         }
         Ok(())
     }
@@ -456,6 +449,10 @@ impl PacketFilter for Filter {
         names.map(|name| Ok((name.clone(), self.gauges.slots.of(name)?))).collect()
     }
 
+    fn untold(&self) -> Result<Untold, KernelError> {
+        self.gauges.untold()
+    }
+
     fn status(&self) -> KernelStatus {
         super::status::of(self)
     }
@@ -468,7 +465,7 @@ impl PacketFilter for Filter {
         // Bytes that are no event would be another layout's: there is none in a map of this one.
         loop {
             let item = self.events.0.next()?;
-            if let Some(event) = Event::from_bytes(&item).as_ref().and_then(drop_event) {
+            if let Some(event) = Event::from_bytes(&item).as_ref().and_then(DropEvent::of) {
                 return Some(event);
             }
         }

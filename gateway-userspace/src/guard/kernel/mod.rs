@@ -8,6 +8,7 @@ mod attach;
 mod bulk;
 mod cookies;
 mod diagnostics;
+mod drops;
 mod egress;
 mod family;
 pub mod filter;
@@ -30,6 +31,7 @@ mod table;
 mod ticks;
 mod value;
 
+pub use drops::{DropEvent, Snippet, Transport};
 pub use filter::{
     BanSource, Bulk, BulkFilter, KernelBan, KernelError, Loaded, Off, PacketFilter, Record,
     ShadowOrders,

@@ -44,16 +44,13 @@ impl Object {
     pub(super) fn program(&mut self, name: &str) -> Result<OwnedFd, KernelError> {
         let program = self.0.program_mut(name).ok_or(ProgramError::NotLoaded);
         let descriptor = program.and_then(|program| {
-            let descriptor = match program {
-                Program::SchedClassifier(classifier) => {
-                    classifier.load()?;
-                    classifier.fd()?
-                }
-                other => {
-                    let xdp: &mut Xdp = other.try_into()?;
-                    xdp.load()?;
-                    xdp.fd()?
-                }
+            let descriptor = if let Program::SchedClassifier(classifier) = program {
+                classifier.load()?;
+                classifier.fd()?
+            } else {
+                let xdp: &mut Xdp = program.try_into()?;
+                xdp.load()?;
+                xdp.fd()?
             };
             Ok(descriptor.as_fd().try_clone_to_owned()?)
         });

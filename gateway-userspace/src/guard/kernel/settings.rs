@@ -234,20 +234,10 @@ fn policy(config: &Kernel, tick_ns: u64) -> Result<Policy, KernelError> {
             1_000_000_000 / u64::from(config.limit_inserts.max(1)),
             config.limit_inserts,
         ),
+        cookies: cookies(&config.syn_cookies, tick_ns)?,
         protocols: protocols(&config.services),
         flow_ns: nanoseconds(config.flow_timeout),
         closed: u64::from(config.policy == config::model::Policy::Closed),
-        cookies: cookies(&config.syn_cookies, tick_ns)?,
-    })
-}
-
-/// Never on where they are not enabled.
-fn cookies(config: &SynCookies, tick_ns: u64) -> Result<CookiePolicy, KernelError> {
-    let hold = if config.enabled { config.hold.as_nanos() } else { 0 };
-    Ok(CookiePolicy {
-        above: limit("syn_cookies.above", &config.above, tick_ns)?,
-        most: limit("syn_cookies.most", &config.most, tick_ns)?,
-        hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
     })
 }
 
@@ -287,6 +277,16 @@ fn put_ports(ports: &mut Table<u32, u64>, slot: u32, config: &Kernel) -> Result<
     config.listening.iter().for_each(|port| set(PortSet::Tcp, *port));
     config.amplifiers.iter().for_each(|port| set(PortSet::Amplifiers, *port));
     ports.put_all(&keys, &words).1
+}
+
+/// Never on where they are not enabled.
+fn cookies(config: &SynCookies, tick_ns: u64) -> Result<CookiePolicy, KernelError> {
+    let hold = if config.enabled { config.hold.as_nanos() } else { 0 };
+    Ok(CookiePolicy {
+        above: limit("syn_cookies.above", &config.above, tick_ns)?,
+        most: limit("syn_cookies.most", &config.most, tick_ns)?,
+        hold_ns: u64::try_from(hold).unwrap_or(u64::MAX),
+    })
 }
 
 /// All zeroes for a limit that is off.

@@ -10,7 +10,7 @@ use gateway_common::{
 
 use super::{
     attach,
-    filter::{KernelError, PacketFilter as _},
+    filter::{KernelError, PacketFilter as _, Untold},
     list::Entries as _,
     live::Filter,
     netlink,
@@ -55,15 +55,17 @@ impl Gauges {
         })
     }
 
-    /// Events the ring had no room for.
-    fn events_lost(&self) -> Result<u64, KernelError> {
-        let mut lost = 0;
+    /// Drops that nobody is told of.
+    pub(super) fn untold(&self) -> Result<Untold, KernelError> {
+        let mut untold = Untold::default();
         for reason in packet_reasons() {
             let index = u32::from(reason.number());
-            let tokens = self.tokens.get_per_cpu(&index, self.cpus)?;
-            lost += tokens.iter().map(|tokens| tokens.lost).sum::<u64>();
+            for tokens in self.tokens.get_per_cpu(&index, self.cpus)? {
+                untold.lost += tokens.lost;
+                untold.unsampled += tokens.unsampled;
+            }
         }
-        Ok(lost)
+        Ok(untold)
     }
 }
 
@@ -81,7 +83,7 @@ pub(super) fn of(filter: &Filter) -> KernelStatus {
         memory_bytes: maps.iter().map(|map| map.bytes).sum(),
         maps,
         counters: filter.counters().unwrap_or_default().iter().filter_map(counter).collect(),
-        events_lost: filter.gauges.events_lost().unwrap_or_default(),
+        events_lost: filter.gauges.untold().unwrap_or_default().lost,
         // Told by who follows them with the kernel's settings.
         syn_cookies: CookieStatus::default(),
     }
