@@ -16,6 +16,7 @@ use gateway_tests::{
     netns::{Namespace, command, remove, unique},
     skip,
 };
+use gateway_userspace::control::InterfaceStatus;
 use serde_json::Value;
 
 /// What it found, and its exit code.
@@ -86,7 +87,7 @@ fn a_guarded_interface_has_nothing_to_change_and_nothing_is_left_behind() -> Res
     let mut gateway = lab.gateway(&lab.settings())?;
     examine_configured(&lab, &gateway)?.about(INTERFACE, "xdp slot")?.must_be("ok")?;
     gateway.start()?;
-    let (pins, program) = (listing(&gateway)?, gateway.status()?.kernel.interfaces);
+    let (pins, links) = (listing(&gateway)?, attached(&gateway)?);
     let report = examine_configured(&lab, &gateway)?;
     ensure!(report.said.code == 0, "{:?}", report.said);
     for about in ["xdp slot", "native xdp", "mtu", "interface"] {
@@ -99,8 +100,15 @@ fn a_guarded_interface_has_nothing_to_change_and_nothing_is_left_behind() -> Res
     report.about("kernel", "filter")?.must_be("ok")?;
     report.about("kernel", "features")?.must_be("ok")?;
     ensure!(listing(&gateway)? == pins, "it pins nothing");
-    ensure!(gateway.status()?.kernel.interfaces == program, "it attaches nothing");
+    ensure!(attached(&gateway)? == links, "it attaches nothing");
     Ok(())
+}
+
+/// What is attached where. Packets come in meanwhile: what they counted is another matter.
+fn attached(gateway: &Gateway<'_>) -> Result<Vec<InterfaceStatus>> {
+    let interfaces = gateway.status()?.kernel.interfaces.into_iter();
+    let uncounted = |status| InterfaceStatus { counters: Vec::new(), ..status };
+    Ok(interfaces.map(uncounted).collect())
 }
 
 /// Every pin of a gateway and every entry beside its folder.
