@@ -8,7 +8,7 @@ use crate::Reason;
 pub struct Findings(u64);
 
 /// Every row, in the order in which one is named if several apply.
-const ROWS: [Reason; 25] = [
+pub const ROWS: [Reason; 25] = [
     Reason::Arp,
     Reason::EthernetTruncated,
     Reason::VlanDepth,

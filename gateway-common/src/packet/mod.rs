@@ -16,7 +16,10 @@ pub mod transport;
 pub mod vlan;
 
 pub(crate) use self::neighbour::{is_link_local as link_local, is_unspecified as unspecified};
-pub use self::{extent::headers_end, findings::Findings};
+pub use self::{
+    extent::headers_end,
+    findings::{Findings, ROWS},
+};
 use crate::Reason;
 
 /// Bounds-checked reads of a frame: the only way in to its bytes.
@@ -73,6 +76,22 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// `ICMPv6`
     pub const ICMPV6: u8 = 58;
+}
+
+/// Flags of a TCP header, as they stand in its byte 13 (RFC 9293 section 3.1).
+pub mod tcp {
+    /// No more data.
+    pub const FIN: u8 = 0x01;
+    /// Synchronizes sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Resets the connection.
+    pub const RST: u8 = 0x04;
+    /// Pushes.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement counts.
+    pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
 }
 
 /// An address, in words as they stand in memory; one of IPv4 is the first of them.
@@ -165,6 +184,12 @@ impl Packet {
             6 => Source::V6(bytes(self.from)),
             _ => Source::Unknown,
         }
+    }
+
+    /// Asks for a connection: SYN without ACK (RFC 9293 section 3.5). Flags are zero but in TCP.
+    #[inline(always)]
+    pub const fn asks_for_connection(&self) -> bool {
+        self.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
     }
 
     /// ICMP type, where the protocol is ICMP or `ICMPv6`.

@@ -77,12 +77,7 @@ fn zero(packet: &mut Packet) {
 const IMPOSSIBLE: u64 = impossible();
 
 const fn impossible() -> u64 {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const PSH: u8 = 8;
-    const ACK: u8 = 16;
-    const URG: u8 = 32;
+    use super::tcp::{ACK, FIN, PSH, RST, SYN, URG};
     let (mut set, mut flags) = (0, 0_u8);
     while flags < 64 {
         let opens_and_ends = flags & SYN != 0 && flags & (FIN | RST) != 0;

@@ -1,5 +1,7 @@
 //! The Internet checksum (RFC 1071), over words of 32 bits: half the additions, folded at the end.
 
+use crate::packet::protocol::TCP;
+
 /// Adds words in network order to a sum.
 #[inline(always)]
 pub fn add(sum: u64, words: &[[u8; 4]]) -> u64 {
@@ -31,6 +33,5 @@ pub const fn complement(sum: u64) -> u16 {
 /// 3.1, RFC 8200 section 8.1). An IPv4 address with zeros behind it sums to itself.
 #[inline(always)]
 pub fn pseudo(source: &[[u8; 4]], destination: &[[u8; 4]], length: usize) -> u64 {
-    const TCP: u64 = 6;
-    add(add(TCP + length as u64, source), destination)
+    add(add(u64::from(TCP) + length as u64, source), destination)
 }

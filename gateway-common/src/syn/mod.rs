@@ -18,7 +18,10 @@ pub use self::{
 };
 use crate::{
     Reason,
-    packet::Packet,
+    packet::{
+        Packet,
+        tcp::{ACK, FIN, RST, SYN},
+    },
     verdict::{Action, Rules, Verdict},
 };
 
@@ -33,11 +36,6 @@ pub struct Exchange {
     /// What goes back.
     pub answer: SynAck,
 }
-
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 
 /// True if the packet opens a connection, as the stack reads it. Flags are zero but in TCP.
 #[inline(always)]

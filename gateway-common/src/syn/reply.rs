@@ -6,6 +6,7 @@ use super::{
     options::Stamp,
     request::{Family, Syn, Words},
 };
+use crate::packet::{protocol::TCP, tcp};
 
 /// A frame that can be written to.
 pub trait PacketSpace {
@@ -15,8 +16,7 @@ pub trait PacketSpace {
 
 /// Hops of the answer, as the stack sends.
 const HOPS: u8 = 64;
-const TCP: u8 = 6;
-const SYN_ACK: u8 = 0x12;
+const SYN_ACK: u8 = tcp::SYN | tcp::ACK;
 /// Don't fragment (RFC 791): the answer fits every link.
 const DONT_FRAGMENT: u8 = 0x40;
 

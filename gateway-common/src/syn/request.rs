@@ -3,7 +3,10 @@
 use core::hint::black_box;
 
 use super::checksum;
-use crate::{Reason, packet::PacketBytes};
+use crate::{
+    Reason,
+    packet::{PacketBytes, protocol::TCP},
+};
 
 /// IP version of a SYN and of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,6 @@ pub const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const TCP: u8 = 6;
 /// "More fragments", and the bits of the offset.
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;

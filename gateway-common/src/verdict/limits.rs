@@ -24,10 +24,6 @@ pub trait LimitTables {
     fn insert_cell(&self) -> Option<Self::Cell>;
 }
 
-const TCP: u8 = 6;
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
-
 /// `fe80::/10`, the addresses of one link (RFC 4291 section 2.4).
 const LINK_LOCAL: u64 = 0xfe80 << 48;
 const LINK_LOCAL_MASK: u64 = 0xffc0 << 48;
@@ -52,19 +48,13 @@ pub(super) fn within_limits<T: LimitTables>(
     let (policy, rows) = (rules.policy, &rules.settings.rows);
     let (host, neighbours) = (sender.host(rows), sender.neighbourhood(rows));
     let passed = limiter.ask(&policy.packets, &host, passed)?;
-    if !is_syn(packet) {
+    if !packet.asks_for_connection() {
         return limiter.ask(&policy.packets_neighbourhood, &neighbours, passed);
     }
     let passed = limiter.ask(&policy.syns, &host.syns(Reason::SynLimit), passed)?;
     let passed = limiter.ask(&policy.packets_neighbourhood, &neighbours, passed)?;
     let neighbours = neighbours.syns(Reason::SynNeighbourhoodLimit);
     limiter.ask(&policy.syns_neighbourhood, &neighbours, passed)
-}
-
-/// Asks for a connection: SYN without ACK (RFC 9293 section 3.5).
-#[inline(always)]
-const fn is_syn(packet: &Packet) -> bool {
-    packet.protocol == TCP && packet.tcp_flags & (SYN | ACK) == SYN
 }
 
 /// Who sends.

@@ -14,9 +14,6 @@ pub trait PolicyTables {
     fn ports(&self, word: u32) -> u64;
 }
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
-
 /// `Ok` with the reason to pass, `Err` with the reason to drop. Only for packets whose headers
 /// were read.
 #[inline(always)]
@@ -61,7 +58,7 @@ fn tcp<T: PolicyTables + flows::FlowTables>(
         return Ok(Reason::Passed);
     }
     // The flood of floods: nothing is looked up for it.
-    if packet.tcp_flags & (SYN | ACK) == SYN {
+    if packet.asks_for_connection() {
         return Err(Reason::PortClosed);
     }
     returning(packet, rules, tables, now).ok_or(Reason::PortClosed)

@@ -1,6 +1,6 @@
 //! `[kernel.answers]`: pass or drop, a row each, by the name of its reason.
 
-use gateway_common::Reason;
+use gateway_common::{Reason, packet::ROWS};
 
 use super::model::Answer;
 
@@ -12,46 +12,17 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The rows that have an answer.
-    pub const ROWS: [Reason; 26] = [
-        Reason::EthernetTruncated,
-        Reason::VlanDepth,
-        Reason::EtherTypeUnknown,
-        Reason::Ipv4Malformed,
-        Reason::Ipv6Malformed,
-        Reason::ExtensionDepth,
-        Reason::ExtensionMalformed,
-        Reason::LaterFragment,
-        Reason::TransportMalformed,
-        Reason::Encapsulated,
-        Reason::ArpMalformed,
-        Reason::MartianSource,
-        Reason::Land,
-        Reason::PrivateSource,
-        Reason::ReservedSource,
-        Reason::Ipv4Options,
-        Reason::ExtensionUnknown,
-        Reason::RoutingHeader,
-        Reason::FirstFragment,
-        Reason::FragmentInvalid,
-        Reason::TcpFlags,
-        Reason::PortZero,
-        Reason::NeighbourInvalid,
-        Reason::EchoRequest,
-        Reason::UdpAmplification,
-        Reason::LimitInserts,
-    ];
+    /// The rows that have an answer: those of the parser but for sound ARP, which always passes,
+    /// and what policy and limits ask.
+    pub fn rows() -> impl Iterator<Item = Reason> {
+        let found = ROWS.into_iter().filter(|row| *row != Reason::Arp);
+        found.chain([Reason::UdpAmplification, Reason::LimitInserts])
+    }
 
     /// The same answer to every row.
     #[must_use]
-    pub const fn all(answer: Answer) -> Self {
-        let mut answers = Self { drops: 0 };
-        let mut rows = Self::ROWS.as_slice();
-        while let [row, rest @ ..] = rows {
-            answers = answers.with(*row, answer);
-            rows = rest;
-        }
-        answers
+    pub fn all(answer: Answer) -> Self {
+        Self::rows().fold(Self { drops: 0 }, |answers, row| answers.with(row, answer))
     }
 
     /// The answer to a row.

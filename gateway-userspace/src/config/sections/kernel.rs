@@ -228,7 +228,7 @@ fn capacity(mut section: Section<'_>, default: Capacity) -> Capacity {
 }
 
 fn answers(mut section: Section<'_>, default: Answers) -> Answers {
-    let answers = Answers::ROWS.into_iter().fold(default, |answers, row| {
+    let answers = Answers::rows().fold(default, |answers, row| {
         answers.with(row, section.choice(row.name(), default.of(row), ANSWERS))
     });
     section.finish();
