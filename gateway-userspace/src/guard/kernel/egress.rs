@@ -14,6 +14,7 @@ use super::{
     pins::{self, Folder},
     sys,
 };
+use crate::guard::chain;
 
 /// `BPF_TCX_EGRESS`
 const TCX_EGRESS: u32 = 47;
@@ -31,7 +32,7 @@ pub(super) struct Seen {
 pub(super) fn attach(
     folder: &Folder,
     interfaces: &[String],
-    program: Option<BorrowedFd<'_>>,
+    program: Result<BorrowedFd<'_>, &String>,
 ) -> Result<Vec<Seen>, KernelError> {
     let wanted: Vec<PathBuf> =
         interfaces.iter().map(|name| pins::egress_path(&folder.path, name)).collect();
@@ -41,7 +42,10 @@ pub(super) fn attach(
         }
     }
     let seen = |(name, pin): (&String, &PathBuf)| {
-        let why_not = put(name, pin, program).err().map(|error| explain(&error));
+        let put = program
+            .map_err(Clone::clone)
+            .and_then(|program| put(name, pin, program).map_err(|error| explain(&error)));
+        let why_not = put.err();
         if let Some(why) = &why_not {
             tracing::warn!(
                 interface = name,
@@ -65,9 +69,15 @@ pub(super) fn is_stale(folder: &Folder, seen: &[Seen]) -> bool {
     })
 }
 
-fn put(name: &str, pin: &Path, program: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    // The kernel that refused it knows no such attachment.
-    let program = program.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+/// What to say where the program cannot be loaded.
+pub(super) fn refused(error: &KernelError) -> String {
+    format!(
+        "the kernel refused the program that sees it, for which there is no place before Linux 6.6: {}",
+        chain(error)
+    )
+}
+
+fn put(name: &str, pin: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     let index = attach::index_of(name).map_err(io::Error::other)?;
     if let Ok(link) = sys::open_pin(pin)
         && sys::tcx_interface(link.as_fd())? == index

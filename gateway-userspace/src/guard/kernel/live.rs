@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -55,8 +55,8 @@ pub struct Filter {
     pub(super) config: Kernel,
     pub(super) folder: Folder,
     program: OwnedFd,
-    /// `None` where the kernel has no place for it: before Linux 6.6.
-    egress: Option<OwnedFd>,
+    /// Else why the kernel refused it.
+    egress: Result<OwnedFd, String>,
     pub(super) seen: Vec<Seen>,
     ticks: Arc<Ticks>,
     pub(super) settings: Arc<Live>,
@@ -91,8 +91,8 @@ impl Filter {
         let ticks = Ticks::new(object.program(maps::CLOCKS_PROGRAM)?, object.table(maps::CLOCKS)?)?;
         // Loaded while the object holds every map: it names them by descriptors.
         let program = object.program(maps::PROGRAM)?;
-        // What cannot be attached need not be loaded: `status` says what is not seen.
-        let egress = object.program(maps::EGRESS_PROGRAM).ok();
+        // The filter works without it, and `status` says what is not seen then.
+        let egress = object.program(maps::EGRESS_PROGRAM).map_err(|error| egress::refused(&error));
         let (tables, arrays) = ban_tables(&mut object)?;
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
@@ -172,6 +172,13 @@ impl Filter {
         let value = self.tables.find(set, canonical(net))?;
         let record = value.map(|value| record_at(self.ticks.about_now_ns(), &value));
         Ok(record.unwrap_or_default())
+    }
+
+    /// Puts the program on the way out wherever it is not, and notes where it cannot be.
+    fn watch_egress(&mut self) -> Result<(), KernelError> {
+        let program = self.egress.as_ref().map(AsFd::as_fd);
+        self.seen = egress::attach(&self.folder, &self.config.interfaces, program)?;
+        Ok(())
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -348,13 +355,9 @@ impl PacketFilter for Filter {
     }
 
     fn attach(&mut self) -> Result<(), KernelError> {
-        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         // First what sees the questions, then what judges the answers.
-        self.seen = egress::attach(
-            &self.folder,
-            interfaces,
-            self.egress.as_ref().map(|program| program.as_fd()),
-        )?;
+        self.watch_egress()?;
+        let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         attach::attach(&self.folder, interfaces, self.config.attach, program)
     }
 
@@ -363,11 +366,7 @@ impl PacketFilter for Filter {
         let (program, interfaces) = (self.program.as_fd(), &self.config.interfaces);
         attach::tend(&self.folder, interfaces, self.config.attach, program)?;
         if egress::is_stale(&self.folder, &self.seen) {
-            self.seen = egress::attach(
-                &self.folder,
-                interfaces,
-                self.egress.as_ref().map(|program| program.as_fd()),
-            )?;
+            self.watch_egress()?;
         }
         Ok(())
     }
