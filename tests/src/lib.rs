@@ -9,14 +9,17 @@
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
 //! - [`oracle`], [`differential`]: a second reading of the packet policy, and random packets for both
-//! - [`wait`], [`skip`]: patience with an end, and honesty about what did not run
+//! - [`kernel`]: the `[kernel]` that tests of the filter alone start from
+//! - [`wait`], [`skip`], [`digits`]: patience with an end, and honesty about what did not run
 
 pub mod certs;
 pub mod client;
 pub mod differential;
+pub mod digits;
 pub mod foreign;
 pub mod gateway;
 pub mod inject;
+pub mod kernel;
 pub mod lab;
 pub mod load;
 pub mod netns;

@@ -14,13 +14,14 @@ use gateway_common::{
 };
 use gateway_tests::{
     inject::Bound,
+    kernel::kernel,
     lab::{FLOOD_V4, FLOOD_V6, INTERFACE, Lab},
     netns::{Namespace, remove, unique},
     skip,
     wait::{pause, until},
 };
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
+    config::model::{Attach, Capacity, Kernel, Mode},
     guard::kernel::{BanSource, Filter, KernelBan, KernelError, PacketFilter, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -53,36 +54,9 @@ impl Pins {
 }
 
 fn config(pins: &Pins) -> Kernel {
-    let plenty = Rate { count: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 };
     Kernel {
-        enabled: true,
         interfaces: vec![INTERFACE.to_owned()],
         attach: Attach::Native,
-        mode: Mode::Enforce,
-        policy: Policy::Open,
-        services: Vec::new(),
-        listening: Vec::new(),
-        amplifiers: Vec::new(),
-        flow_timeout: Duration::from_mins(1),
-        shadow: Vec::new(),
-        confirm: None,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: plenty,
-        packets: Some(plenty),
-        packets_neighbourhood: None,
-        syns: None,
-        syns_neighbourhood: None,
-        limit_inserts: 1000,
-        syn_cookies: SynCookies {
-            enabled: false,
-            above: plenty,
-            hold: Duration::from_secs(10),
-            most: plenty,
-            timestamps: false,
-            veth: false,
-        },
         capacity: Capacity {
             hosts: 1000,
             prefixes: 100,
@@ -91,9 +65,7 @@ fn config(pins: &Pins) -> Kernel {
             limits: 1024,
             flows: 1024,
         },
-        answers: Answers::all(Answer::Pass),
-        events: 10,
-        pins: pins.0.clone(),
+        ..kernel(pins.0.clone())
     }
 }
 

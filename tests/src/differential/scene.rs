@@ -4,9 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Durat
 
 use gateway_common::{Class, Reason};
 use gateway_userspace::{
-    config::model::{
-        Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies,
-    },
+    config::model::{Answer, Answers, Capacity, Kernel, Mode, Policy, Rate, Service},
     guard::kernel::{BanSource, Bulk, KernelBan, ShadowOrders},
 };
 use ipnet::IpNet;
@@ -15,7 +13,10 @@ use super::{
     dice::Dice,
     hosts::{self, Host},
 };
-use crate::oracle::{Ban, Exhausted, Flow, Numbers, World, judge::ban};
+use crate::{
+    kernel::{PLENTY, kernel},
+    oracle::{Ban, Exhausted, Flow, Numbers, World, judge::ban},
+};
 
 /// What a world is about. Those with a limit used up need a filter of their own: what a limit
 /// remembers outlives a change of policy.
@@ -84,43 +85,13 @@ pub(super) struct Scene {
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Never used up here.
-const PLENTY: Rate = Rate { count: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 };
-
 /// Used up by the second packet, for as long as any of this takes.
 const NEXT_TO_NOTHING: Rate = Rate { count: 1, per: DAY, burst: 1 };
 
 /// The configuration before anything is drawn: everything passes.
 pub(super) fn plain(pins: &Path) -> Kernel {
     Kernel {
-        enabled: true,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        policy: Policy::Open,
-        services: Vec::new(),
-        listening: Vec::new(),
-        amplifiers: Vec::new(),
-        flow_timeout: Duration::from_mins(1),
-        shadow: Vec::new(),
-        confirm: None,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: PLENTY,
         packets: None,
-        packets_neighbourhood: None,
-        syns: None,
-        syns_neighbourhood: None,
-        // Answered SYNs are for xdp/syn.rs: whether one is depends on how many came before.
-        syn_cookies: SynCookies {
-            enabled: false,
-            above: PLENTY,
-            hold: Duration::from_secs(1),
-            most: PLENTY,
-            timestamps: false,
-            veth: false,
-        },
         limit_inserts: 100_000,
         capacity: Capacity {
             hosts: 256,
@@ -130,9 +101,8 @@ pub(super) fn plain(pins: &Path) -> Kernel {
             limits: 4096,
             flows: 1024,
         },
-        answers: Answers::all(Answer::Pass),
         events: 1,
-        pins: pins.to_owned(),
+        ..kernel(pins.to_owned())
     }
 }
 
@@ -182,7 +152,7 @@ impl Scene {
     fn draw_answers(&mut self, dice: &mut Dice) {
         // What is dropped for a row meets no limit.
         let chance = if matches!(self.theme, Theme::Limited(_)) { 15 } else { 50 };
-        for row in Answers::ROWS {
+        for row in Answers::rows() {
             if dice.percent(chance) {
                 self.kernel.answers = self.kernel.answers.with(row, Answer::Drop);
                 let number = u8::try_from(row.number()).unwrap_or(0);

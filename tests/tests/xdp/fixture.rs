@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use gateway_common::Reason;
-use gateway_tests::{netns::unique, skip};
+use gateway_tests::{kernel::kernel, netns::unique, skip};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Attach, Capacity, Kernel, Mode, Policy, Rate, SynCookies},
+    config::model::{Answer, Answers, Kernel, Rate, SynCookies},
     guard::kernel::{BanSource, Filter, KernelBan, PacketFilter as _},
 };
 
@@ -57,38 +57,10 @@ pub(crate) fn rows(answer: Answer) -> Answers {
 /// Small maps, limits nobody reaches, every finding dropped.
 pub(crate) fn config() -> Kernel {
     Kernel {
-        enabled: true,
-        interfaces: Vec::new(),
-        attach: Attach::Auto,
-        mode: Mode::Enforce,
-        policy: Policy::Open,
-        services: Vec::new(),
-        listening: Vec::new(),
         amplifiers: vec![53, 123],
-        flow_timeout: Duration::from_mins(1),
-        shadow: Vec::new(),
-        confirm: None,
-        protect: Vec::new(),
-        trusted_proxies: Vec::new(),
-        shared: Vec::new(),
-        allow_limit: rate(1_000_000, 1_000_000),
-        packets: Some(rate(1_000_000, 1_000_000)),
-        packets_neighbourhood: None,
-        syns: None,
-        syns_neighbourhood: None,
-        limit_inserts: 1000,
         syn_cookies: cookies(false),
-        capacity: Capacity {
-            hosts: 64,
-            prefixes: 64,
-            dynamic: 64,
-            allow: 16,
-            limits: 1024,
-            flows: 1024,
-        },
         answers: rows(Answer::Drop),
-        events: 10,
-        pins: PathBuf::from("/sys/fs/bpf").join(unique()),
+        ..kernel(PathBuf::from("/sys/fs/bpf").join(unique()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use gateway_tests::digits::thousands;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -144,19 +145,6 @@ fn flood_row(outcome: &Outcome) -> String {
         shown(outcome.served.quantile(990)),
         thousands(outcome.served.failed),
     )
-}
-
-/// Digits in groups.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// With as many digits as one can tell apart.

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use anyhow::Result;
 use gateway_tests::{
+    digits::thousands,
     gateway::Gateway,
     lab::Lab,
     load::{Served, Stuffing},
@@ -149,18 +150,6 @@ fn row(f: &mut Formatter<'_>, name: &str, value: &str) -> fmt::Result {
 fn rule(title: &str) -> String {
     let gap = if title.is_empty() { "" } else { " " };
     format!("── {title}{gap}{}", "─".repeat(74_usize.saturating_sub(title.chars().count())))
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn microseconds(number: Option<u64>) -> String {
