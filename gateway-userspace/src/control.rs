@@ -109,6 +109,10 @@ pub enum Request {
     PolicyConfirm,
     PolicyRollback,
     Reload,
+    /// The running configuration.
+    Configuration,
+    /// Goes over to the program that the guard's file holds by then.
+    Upgrade,
     /// All classes if none is named.
     Shadow {
         on: bool,
@@ -175,6 +179,11 @@ pub enum Response {
         more: bool,
     },
     Policy(Box<PolicyReport>),
+    /// What runs, as it was read.
+    Configuration {
+        file: String,
+        text: String,
+    },
 }
 
 /// An entry of an import that was not taken.
@@ -252,7 +261,13 @@ pub struct Status {
     pub version: String,
     pub guard_pid: u32,
     pub uptime_seconds: u64,
+    /// When this guard started, on the clock that runs since the machine did. A guard that was
+    /// upgraded has the process number of the one before, and another start.
+    #[serde(default)]
+    pub started_ns: u64,
     pub kernel: KernelStatus,
+    #[serde(default)]
+    pub configuration: ConfigurationStatus,
     #[serde(default)]
     pub policy: PolicyStatus,
     /// What no ban may touch and no configuration names.
@@ -262,6 +277,29 @@ pub struct Status {
     pub bans: Usage,
     pub strikes: Usage,
     pub warnings: Vec<String>,
+}
+
+/// Which configuration runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    pub file: String,
+    /// The beginning of its SHA-256.
+    pub digest: String,
+    /// How long it has been the running one.
+    pub seconds: u64,
+    /// How often another one was loaded since the guard started.
+    pub reloads: u64,
+    /// Whether a changed file is loaded by itself.
+    pub watched: bool,
+    /// The last one that was not loaded, if none was since.
+    pub refused: Option<RefusedReload>,
+}
+
+/// A configuration that was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RefusedReload {
+    pub seconds_ago: u64,
+    pub why: String,
 }
 
 /// Which `[kernel]` holds.

@@ -89,6 +89,7 @@ impl Lab {
                 .to_owned(),
             bans: "threshold = 100\nfirst = \"1m\"".to_owned(),
             guard: String::new(),
+            watch: false,
             proxy: "workers = 2".to_owned(),
             listener: Self::server(),
             metrics: SocketAddr::from(([127, 0, 0, 1], 9100)),

@@ -10,6 +10,7 @@ pub struct Settings {
     pub kernel: String,
     pub bans: String,
     pub guard: String,
+    pub watch: bool,
     pub proxy: String,
     pub listener: SocketAddr,
     pub metrics: SocketAddr,
@@ -49,6 +50,8 @@ answers.ipv4_options = "pass"
 [guard]
 run = "{run}"
 state = "{state}"
+# Cases change the file, and say when it is to be read.
+watch = {watch}
 {guard}
 
 [admin]
@@ -66,6 +69,7 @@ certificate = "{certificate}"
 key = "{key}"
 
 {services}"#,
+            watch = self.watch,
             interfaces = interfaces.join(", "),
             pins = folders.pins.display(),
             run = folders.run.display(),

@@ -37,14 +37,19 @@ impl Client {
 
     /// Asks once. A refusal is an error with the guard's words.
     pub(super) fn ask(&mut self, request: &Request) -> anyhow::Result<Response> {
-        let mut line = serde_json::to_vec(request).context("writing the request")?;
-        line.push(b'\n');
-        self.stream.get_mut().write_all(&line).map_err(|error| explain(&self.path, &error))?;
-        let answer = self.read()?;
+        let answer = self.ask_plainly(request)?;
         if let Response::Refused { message } = &answer {
             bail!(escape(message));
         }
         Ok(answer)
+    }
+
+    /// Asks once. A refusal is an answer.
+    fn ask_plainly(&mut self, request: &Request) -> anyhow::Result<Response> {
+        let mut line = serde_json::to_vec(request).context("writing the request")?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).map_err(|error| explain(&self.path, &error))?;
+        self.read()
     }
 
     /// The next line of an answer that has several; `None` if none comes within `patience`.
@@ -117,6 +122,20 @@ pub(super) fn pages<T, K: PartialOrd>(
 pub(super) fn order(path: &Path, request: &Request) -> anyhow::Result<()> {
     let Response::Done { message } = ask(path, request)? else { return Err(unexpected()) };
     print(&escape(&message))
+}
+
+/// The same for a guard that has several lines to say, each fault of a file one.
+pub(super) fn order_lines(path: &Path, request: &Request) -> anyhow::Result<()> {
+    let answer = Client::connect(path)?.ask_plainly(request)?;
+    match answer {
+        Response::Done { message } => print(&escaped_lines(&message)),
+        Response::Refused { message } => bail!(escaped_lines(&message)),
+        _ => Err(unexpected()),
+    }
+}
+
+fn escaped_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// A guard that says nothing more.

@@ -6,6 +6,7 @@ mod block;
 mod check;
 mod client;
 mod completions;
+mod diff;
 mod doctor;
 mod events;
 mod key;
@@ -15,10 +16,12 @@ mod panic;
 mod pipeline;
 mod policy;
 mod privileges;
+mod reload;
 mod run;
 mod shadow;
 mod source;
 mod status;
+mod upgrade;
 mod why;
 mod worker;
 
@@ -83,8 +86,12 @@ enum Command {
     /// Try a changed [kernel], and keep it or go back.
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Read the configured file again and try its [kernel]; other sections take a restart.
-    Reload(policy::Reload),
+    /// Read the configured file again: all of it comes into force, or nothing.
+    Reload(reload::Args),
+    /// Show what a file would change of the running configuration, and how.
+    Diff(diff::Args),
+    /// Go over to the installed program and the configured file; no request is refused.
+    Upgrade(upgrade::Args),
     /// Count what would be dropped instead of dropping it.
     #[command(subcommand)]
     Shadow(shadow::Command),
@@ -103,7 +110,7 @@ struct Context {
 }
 
 /// Runs the command of these arguments, the first being the program's name. 0 done, 1 refused or
-/// failed, 2 wrong usage.
+/// failed, 2 wrong usage; of `diff`, as of diff(1), 0 the same, 1 different, 2 failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -115,7 +122,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let context = Context { socket: cli.socket.unwrap_or_else(socket) };
     match dispatch(cli.command, &cli.log, &context) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::complain(&format!("gateway: {}", output::chain(&error)));
             ExitCode::from(1)
@@ -123,8 +130,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<()> {
-    match command {
+fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<ExitCode> {
+    let done = match command {
         Command::Run(args) => args.run(log),
         Command::Check(args) => args.run(),
         Command::Status(args) => args.run(context),
@@ -138,11 +145,14 @@ fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<()
         Command::Panic(command) => command.run(context),
         Command::Policy(command) => command.run(context),
         Command::Reload(args) => args.run(context),
+        Command::Diff(args) => return Ok(args.run(context)),
+        Command::Upgrade(args) => args.run(context),
         Command::Shadow(command) => command.run(context),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
         Command::ProxyWorker => worker::run(log),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Our own gateway's socket if there is one, else the system's: a member of its group has none of

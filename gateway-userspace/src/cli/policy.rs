@@ -1,4 +1,4 @@
-//! `gateway policy` and `gateway reload`: a changed `[kernel]`, tried before it is kept.
+//! `gateway policy`: a changed `[kernel]`, tried before it is kept.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -45,17 +45,6 @@ impl Command {
             Self::Confirm => client::order(&context.socket, &Request::PolicyConfirm),
             Self::Rollback => client::order(&context.socket, &Request::PolicyRollback),
         }
-    }
-}
-
-/// `gateway reload`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Reload {}
-
-impl Reload {
-    #[expect(clippy::unused_self, reason = "every command runs by its arguments")]
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        client::order(&context.socket, &Request::Reload)
     }
 }
 

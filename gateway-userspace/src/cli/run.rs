@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// `off` runs without the packet filter, and without root.
     #[arg(long, value_enum, value_name = "STATE", default_value = "on")]
     kernel: Kernel,
+    /// What an earlier program of this process left to this one. Not for people.
+    #[arg(long, hide = true, env = crate::guard::KEPT, value_name = "JSON")]
+    kept: Option<String>,
 }
 
 /// `--kernel`.
@@ -32,7 +35,7 @@ impl Args {
             config.kernel.enabled = false;
         }
         super::start_log(log)?;
-        app::guard(Options { config, text, origin, log: log.to_owned() })?;
+        app::guard(Options { config, text, origin, log: log.to_owned(), kept: self.kept })?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{
     privileges,
 };
 use crate::control::{
-    CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, Request, Response, Status,
+    ConfigurationStatus, CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, RefusedReload, Request, Response, Status,
     SysctlStatus, Usage,
 };
 
@@ -30,6 +30,19 @@ impl Args {
     }
 }
 
+/// Which file's, since when, and the last one that was not loaded.
+fn configuration(status: &ConfigurationStatus) -> String {
+    let ConfigurationStatus { file, digest, seconds, reloads, watched, refused } = status;
+    let watched = if *watched { ", watched" } else { "" };
+    let mut text =
+        format!("{} ({digest}) for {}, {reloads} reloads{watched}", escape(file), span(*seconds));
+    if let Some(RefusedReload { seconds_ago, why }) = refused {
+        let first = escape(why.lines().next().unwrap_or(""));
+        text.extend(["; REFUSED ", &span(*seconds_ago), " ago: ", &first]);
+    }
+    text
+}
+
 /// What an operator wants to see first, first.
 pub(crate) fn show(status: &Status) -> String {
     let mut parts: Vec<String> =
@@ -48,6 +61,7 @@ pub(crate) fn show(status: &Status) -> String {
             ),
         ),
         ("kernel", kernel(&status.kernel)),
+        ("configuration", configuration(&status.configuration)),
         ("policy", summary(&status.policy)),
         ("syn cookies", cookies(&status.kernel.syn_cookies)),
         ("proxy", proxy(&status.proxy)),

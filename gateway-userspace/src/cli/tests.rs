@@ -7,8 +7,8 @@ use crate::{
     clock::Wall,
     config::{self, defaults},
     control::{
-        Allow, Ban, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
-        MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, Status, StrikeRecord, SysctlStatus,
+        Allow, Ban, ConfigurationStatus, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
+        MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, RefusedReload, Status, StrikeRecord, SysctlStatus,
         Told, TrialStatus, Usage, Why,
     },
     doctor::{Finding, Report},
@@ -63,6 +63,10 @@ fn takes_every_command() {
         "key revoke abcdefghijkl",
         "panic pass",
         "panic restore",
+        "reload",
+        "diff",
+        "diff /c.toml --output json",
+        "upgrade",
         "completions bash",
         "man",
         "--socket /s status",
@@ -215,6 +219,18 @@ fn what_the_proxy_says_is_read_or_shown_as_text_and_steers_no_terminal() {
 #[test]
 fn shows_the_status_with_warnings_first() {
     let status = Status {
+        started_ns: 1,
+        configuration: ConfigurationStatus {
+            file: "/etc/gateway/gateway.toml".to_owned(),
+            digest: "0a1b2c3d4e5f".to_owned(),
+            seconds: 7200,
+            reloads: 3,
+            watched: true,
+            refused: Some(RefusedReload {
+                seconds_ago: 60,
+                why: "/etc/gateway/gateway.toml:3:1: proxy.request is not a key\nmore".to_owned(),
+            }),
+        },
         version: "0.1.0".to_owned(),
         guard_pid: 41,
         uptime_seconds: 3700,

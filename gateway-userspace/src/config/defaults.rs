@@ -122,6 +122,7 @@ pub(super) fn guard() -> Guard {
         state: places.state.clone(),
         user: "gateway-proxy".to_owned(),
         group: "gateway".to_owned(),
+        watch: true,
     }
 }
 

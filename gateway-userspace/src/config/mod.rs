@@ -2,6 +2,7 @@
 
 mod answers;
 mod bypass;
+pub mod changes;
 pub mod defaults;
 mod fault;
 mod kernel_table;

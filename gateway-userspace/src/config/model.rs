@@ -240,6 +240,8 @@ pub struct Guard {
     pub user: String,
     /// Group that may use the control socket.
     pub group: String,
+    /// Whether a changed configuration file is read by itself.
+    pub watch: bool,
 }
 
 /// `[admin]`.
@@ -326,6 +328,17 @@ pub enum Tls {
     },
     /// Made at start; only a listener on loopback goes without files.
     SelfSigned,
+}
+
+impl Tls {
+    /// What it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = match self {
+            Self::Files { certificate, key } => [Some(certificate), Some(key)],
+            Self::SelfSigned => [None, None],
+        };
+        files.into_iter().flatten()
+    }
 }
 
 /// `[[identity]]`: a population of callers and how they prove it.

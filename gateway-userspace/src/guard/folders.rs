@@ -3,8 +3,11 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::{
-        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::{
+            DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -18,19 +21,28 @@ use super::{accounts::Accounts, error::GuardError};
 pub(super) struct RunFolder {
     path: PathBuf,
     /// Held until the process ends, however it ends.
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl RunFolder {
     /// Makes the folder if it is not there and takes its lock.
-    pub(super) fn take(path: &Path, accounts: &Accounts) -> Result<Self, GuardError> {
+    pub(super) fn take(
+        path: &Path,
+        accounts: &Accounts,
+        kept: Option<OwnedFd>,
+    ) -> Result<Self, GuardError> {
         make(path)?;
         check(path, accounts)?;
         // The proxy has to pass through to its socket; what lies inside has its own rights.
         let mode = if accounts.root { 0o755 } else { 0o700 };
         fs::set_permissions(path, Permissions::from_mode(mode))
             .map_err(GuardError::path("setting the rights of", path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock(&path.join("lock"))? })
+        Ok(Self { path: path.to_owned(), lock: lock(&path.join("lock"), kept)? })
+    }
+
+    /// The lock, for the next program of this process.
+    pub(super) fn held(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     pub(super) fn control_socket(&self) -> PathBuf {
@@ -73,15 +85,31 @@ fn check(path: &Path, accounts: &Accounts) -> Result<(), GuardError> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<Flock<File>, GuardError> {
-    let file = OpenOptions::new()
+/// The lock as an earlier program of this process holds it, or anew.
+fn lock(path: &Path, kept: Option<OwnedFd>) -> Result<Flock<File>, GuardError> {
+    let same = |kept: &File| {
+        let (kept, there) = (kept.metadata().ok(), fs::metadata(path).ok());
+        kept.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    let file = match kept.map(File::from).filter(same) {
+        Some(kept) => kept,
+        None => open(path)?,
+    };
+    locked(file, path)
+}
+
+fn open(path: &Path) -> Result<File, GuardError> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o644)
         .open(path)
-        .map_err(GuardError::path("opening the lock", path))?;
+        .map_err(GuardError::path("opening the lock", path))
+}
+
+fn locked(file: File, path: &Path) -> Result<Flock<File>, GuardError> {
     let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => lock,
         Err((mut held, _)) => {
@@ -106,12 +134,12 @@ mod tests {
     fn a_second_guard_is_told_the_pid_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let first = RunFolder::take(&run, &accounts()).unwrap();
-        let error = RunFolder::take(&run, &accounts()).unwrap_err();
+        let first = RunFolder::take(&run, &accounts(), None).unwrap();
+        let error = RunFolder::take(&run, &accounts(), None).unwrap_err();
         let own = std::process::id().to_string();
         assert!(matches!(&error, GuardError::AlreadyRunning { pid } if *pid == own), "{error}");
         drop(first);
-        RunFolder::take(&run, &accounts()).unwrap();
+        RunFolder::take(&run, &accounts(), None).unwrap();
     }
 
     #[test]
@@ -120,12 +148,12 @@ mod tests {
         let run = folder.path().join("run");
         fs::create_dir(&run).unwrap();
         fs::set_permissions(&run, Permissions::from_mode(0o777)).unwrap();
-        let error = RunFolder::take(&run, &accounts()).unwrap_err();
+        let error = RunFolder::take(&run, &accounts(), None).unwrap_err();
         assert!(matches!(error, GuardError::UnsafeFolder { .. }), "{error}");
 
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();
-        let error = RunFolder::take(&link, &accounts()).unwrap_err();
+        let error = RunFolder::take(&link, &accounts(), None).unwrap_err();
         assert!(matches!(error, GuardError::UnsafeFolder { .. }), "{error}");
     }
 

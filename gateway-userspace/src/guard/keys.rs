@@ -77,6 +77,11 @@ impl KeyRing {
         Self { identities, keys: stored.into_iter().collect(), changes: Vec::new() }
     }
 
+    /// Whose keys may be made from now on. Keys of others stay, and open nothing.
+    pub(crate) fn set_identities(&mut self, identities: impl Iterator<Item = String>) {
+        self.identities = identities.collect();
+    }
+
     pub(crate) fn create(
         &mut self,
         identity: &str,

@@ -40,6 +40,40 @@ pub(super) struct Handed {
     pub(super) socket: OwnedFd,
 }
 
+impl Handed {
+    /// Only what is what it is said to be: a broken proxy could hand over anything.
+    pub(super) fn checked(
+        address: SocketAddr,
+        role: ListenerRole,
+        socket: OwnedFd,
+    ) -> Result<Self, String> {
+        let seen = SockRef::from(&socket);
+        let local = seen.local_addr().ok().and_then(|local| local.as_socket());
+        if local != Some(address) || !seen.is_listener().unwrap_or(false) {
+            return Err(format!("no listener of {address} was handed over"));
+        }
+        Ok(Self { address, role, socket })
+    }
+}
+
+/// The same sockets for another configuration: those of an address that stays are kept, also those
+/// of workers there will not be, and what is missing is opened. What is left out is closed with
+/// `present`, as soon as nobody accepts from it.
+pub(super) fn follow(
+    present: &[Listening],
+    config: &Config,
+) -> Result<Vec<Listening>, GuardError> {
+    let mut handed = Vec::new();
+    for Listening { address, role, socket, .. } in present {
+        let (address, role) = (*address, *role);
+        let socket = socket
+            .try_clone()
+            .map_err(GuardError::system("duplicating a listening socket"))?;
+        handed.push(Handed { address, role, socket });
+    }
+    open(config, handed, true)
+}
+
 /// Everything the configuration listens on, with the sockets that were handed over where they
 /// fit. `exclusive` finds out whether someone else is on the address, which `SO_REUSEPORT` hides.
 pub(super) fn open(
@@ -60,6 +94,11 @@ pub(super) fn open(
             };
             sockets.push(Listening { address, role, worker, socket });
         }
+        // Of workers that are no more. The kernel goes on spreading connections over all sockets of
+        // an address, and to close one would reset those that wait in it: others accept from it.
+        for (worker, socket) in (workers..).zip(present) {
+            sockets.push(Listening { address, role, worker, socket });
+        }
         info!(%address, ?role, workers, "listening");
     }
     Ok(sockets)
@@ -77,9 +116,16 @@ pub(super) fn revive(listening: &mut [Listening]) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// How many sockets the configuration asks for.
-pub(super) fn count(config: &Config) -> usize {
-    wanted(config).iter().map(|(_, _, workers)| usize::from(*workers)).sum()
+/// Whether these are of all addresses and workers that the configuration asks for, and of no other.
+pub(super) fn complete(config: &Config, handed: &[Handed]) -> bool {
+    let wanted = wanted(config);
+    let of = |address: SocketAddr, role: ListenerRole| {
+        handed.iter().filter(|one| one.address == address && one.role == role).count()
+    };
+    wanted.iter().all(|(address, role, workers)| of(*address, *role) >= usize::from(*workers))
+        && handed.iter().all(|one| {
+            wanted.iter().any(|(address, role, _)| one.address == *address && one.role == *role)
+        })
 }
 
 fn wanted(config: &Config) -> Vec<(SocketAddr, ListenerRole, u16)> {

@@ -11,7 +11,9 @@ mod control;
 mod core;
 mod error;
 mod events;
+mod folder_watch;
 mod folders;
+mod kept;
 pub mod kernel;
 mod keys;
 mod listeners;
@@ -28,6 +30,8 @@ mod worker;
 
 #[cfg(test)]
 mod testing;
+
+pub(crate) use kept::VARIABLE as KEPT;
 
 pub use self::{
     error::GuardError,

@@ -121,6 +121,18 @@ impl Policies {
         self.trial.take()
     }
 
+    /// The trial ends for reasons that are not its own: it may be tried again.
+    pub(crate) fn withdraw(&mut self) {
+        self.trial = None;
+        self.tried = None;
+        self.changed = true;
+    }
+
+    /// The listeners' ports follow the listeners, whatever the policies say.
+    pub(crate) fn listen_on(&mut self, ports: &[u16]) {
+        self.confirmed.table.kernel.listening = ports.to_vec();
+    }
+
     /// What to tell of a configured file that says something else than what was confirmed.
     pub(crate) fn other_file(&self) -> Option<String> {
         let (file, digest) = &self.file;
@@ -150,13 +162,15 @@ impl Named {
         sha256(self.table.text.as_bytes())
     }
 
-    /// Enough of the digest to tell two apart.
     pub(crate) fn short_digest(&self) -> String {
-        let digest = self.digest();
-        let first =
-            digest.iter().take(SHOWN).fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-        format!("{first:0width$x}", width = 2 * SHOWN)
+        short(&self.digest())
     }
+}
+
+/// Enough of a digest to tell two apart.
+pub(crate) fn short(digest: &Digest) -> String {
+    let first = digest.iter().take(SHOWN).fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+    format!("{first:0width$x}", width = 2 * SHOWN)
 }
 
 fn failed(file: &str) -> String {

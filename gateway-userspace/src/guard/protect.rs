@@ -94,12 +94,18 @@ impl Protected {
         };
         let mut fixed = constant();
         fixed.extend(nets(&config.kernel.trusted_proxies, &Protection::TrustedProxy));
-        let listeners = config.listeners.iter().map(|listener| listener.address);
-        fixed.extend(listeners.chain(config.admin.metrics).filter_map(listener));
         let mut protected = Self { fixed, ..Self::default() };
+        protected.listeners(config);
         protected.management(&config.kernel.protect);
         protected.interfaces(own);
         protected
+    }
+
+    /// Replaces the addresses that are listened on.
+    pub(crate) fn listeners(&mut self, config: &Config) {
+        let listeners = config.listeners.iter().map(|listener| listener.address);
+        self.fixed.retain(|(_, why)| *why != Protection::Listener);
+        self.fixed.extend(listeners.chain(config.admin.metrics).filter_map(listener));
     }
 
     /// Replaces the addresses of this machine: they come and go.

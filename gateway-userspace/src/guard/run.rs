@@ -25,16 +25,18 @@ use super::{
     address::of_this_machine,
     bans::Lists,
     control,
-    core::{Core, Parts, State},
+    core::{By, Core, Parts, State},
     error::GuardError,
+    folder_watch::FolderWatch,
     folders::RunFolder,
+    kept::{self, Kept},
     kernel::{Filter, LinkWatch, News, Off, PacketFilter},
     keys::sha256,
-    listeners,
+    listeners::{self, Handed},
     policy::{Named, Policies, Start},
     store::{ListFolder, Store},
     sysctl::Follower,
-    worker::{Adopted, Files, Keeper, Numbered, Serving, program, wait_for},
+    worker::{Adopted, Files, Keeper, Numbered, Process, Serving, program, wait_for},
 };
 use crate::{
     clock,
@@ -59,10 +61,19 @@ pub struct Options {
     pub origin: String,
     /// Filter of the log, handed on to the proxy.
     pub log: String,
+    /// What an earlier program of this process left, as it says in the environment.
+    pub kept: Option<String>,
 }
 
 /// Events of the proxy that may wait for the loop; then the proxy has to.
 const EVENTS: usize = 4096;
+
+/// After a change of the configuration's files another one often follows at once; and no more often
+/// than this are they looked at.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// For an answer to reach the command line.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// How often the guard looks whether SYNs flood in: one read of a map.
 const FLOOD_LOOK: Duration = Duration::from_millis(100);
@@ -84,12 +95,15 @@ pub fn run(options: Options) -> Result<(), GuardError> {
 }
 
 async fn guard(options: Options) -> Result<(), GuardError> {
-    let Options { mut config, text, origin, log } = options;
+    let Options { mut config, text, origin, log, kept } = options;
+    let Kept { lock, control, sockets, draining } = Kept::take(kept.as_deref());
+    // By its present file, whatever becomes of that.
+    drop(kept::program());
     let accounts = Accounts::find(&config.guard)?;
     if config.kernel.enabled && !accounts.root {
         return Err(GuardError::NotRoot);
     }
-    let run = RunFolder::take(&config.guard.run, &accounts)?;
+    let run = RunFolder::take(&config.guard.run, &accounts, lock)?;
     info!(%origin, run = %config.guard.run.display(), "guard starts");
     let links = watch_links(&config.kernel);
     let Restored { mut kernel, state, lists, policies, untried } =
@@ -104,19 +118,43 @@ async fn guard(options: Options) -> Result<(), GuardError> {
     let program = program().map_err(GuardError::system("reading this program"))?;
     let (sender, events) = mpsc::channel(EVENTS);
     let drain = config.proxy.timeouts.drain;
-    let keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
-    let parts = Parts { config, text, program, kernel, state, lists, policies, keeper, cookies };
-    let mut core = serve(parts, &accounts, &run).await?;
+    let mut keeper = Keeper::new(accounts.clone(), log, run.proxy_pid(), drain, sender);
+    for pid in draining {
+        // One that is gone meanwhile is no process of ours any more.
+        drop(Process::adopted(pid).map(|process| keeper.watch_drain(process)));
+    }
+    let (upgrades, orders) = mpsc::channel(1);
+    let parts = Parts {
+        config,
+        text,
+        program,
+        kernel,
+        state,
+        lists,
+        policies,
+        keeper,
+        cookies,
+        upgrades,
+    };
+    let mut core = serve(parts, sockets, &accounts, &run).await?;
     core.begin_with(untried);
+    core.note_files();
     let (asks, questions) = mpsc::channel(control::QUEUE);
-    let listener = control::open(&run.control_socket(), &accounts)?;
+    let listener = control::take(control, &run.control_socket(), &accounts)?;
+    let control = listener
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(GuardError::system("duplicating the control socket"))?;
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, core.door(), asks));
     let signals = Signals::new()?;
-    let turn = Loop { core, events, questions, signals, links, tasks }.turn();
+    let files = watch_files();
+    let path = run.control_socket();
+    let doors = Doors { run, control };
+    let turn = Loop { core, events, questions, orders, signals, links, files, doors, tasks }.turn();
     let ended = Box::pin(turn).await;
     // A socket that nobody listens on would only puzzle the next command.
-    drop(std::fs::remove_file(run.control_socket()));
+    drop(std::fs::remove_file(path));
     ended
 }
 
@@ -130,6 +168,12 @@ fn watch_links(config: &Kernel) -> Option<Links> {
     };
     let opened = config.enabled.then(open)?;
     opened.inspect_err(|error| warn!(%error, "changes of interfaces are seen late")).ok()
+}
+
+/// Without it a changed file waits for an order.
+fn watch_files() -> Option<FolderWatch> {
+    let opened = FolderWatch::open();
+    opened.inspect_err(|error| warn!(%error, "changed files are not seen")).ok()
 }
 
 /// What was before, as far as it holds again.
@@ -190,16 +234,23 @@ fn open_kernel(config: &Config) -> Result<Box<dyn PacketFilter>, GuardError> {
     Ok(Box::new(filter))
 }
 
-/// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed.
-async fn serve(mut parts: Parts, accounts: &Accounts, run: &RunFolder) -> Result<Core, GuardError> {
+/// Takes over the proxy of an earlier guard or starts one, on sockets that are never closed: those
+/// that were kept, else those that the proxy hands over.
+async fn serve(
+    mut parts: Parts,
+    kept: Vec<Handed>,
+    accounts: &Accounts,
+    run: &RunFolder,
+) -> Result<Core, GuardError> {
     let wanted = wanted(&parts);
-    let mut adopted = wait_for(run, accounts, wanted.make).await?;
-    let (handed, exclusive) = match &mut adopted {
+    let mut adopted = wait_for(run, accounts).await?;
+    let (theirs, exclusive) = match &mut adopted {
         Adopted::Nobody => (Vec::new(), true),
         Adopted::Serving(serving) => (std::mem::take(&mut serving.sockets), false),
         Adopted::Stuck(_) | Adopted::Drains(_) => (Vec::new(), false),
     };
-    let complete = handed.len() == listeners::count(&parts.config);
+    let handed = if kept.is_empty() { theirs } else { kept };
+    let complete = listeners::complete(&parts.config, &handed);
     let listening = listeners::open(&parts.config, handed, exclusive)?;
     let serves = settle(&mut parts, adopted, complete, wanted).await;
     let mut core = Core::new(parts, listening, accounts);
@@ -259,7 +310,7 @@ fn take_over(parts: &mut Parts, serving: Serving, complete: bool, wanted: Wanted
     }
     info!(pid, "proxy of an earlier guard taken over");
     let callers = parts.state.callers();
-    parts.keeper.adopt(serving.process, serving.channel, callers);
+    parts.keeper.adopt(serving, callers);
     true
 }
 
@@ -314,12 +365,22 @@ impl Links {
     }
 }
 
+/// What the next program of this process is given beside what the core holds.
+struct Doors {
+    run: RunFolder,
+    control: OwnedFd,
+}
+
 struct Loop {
     core: Core,
     events: mpsc::Receiver<Numbered>,
     questions: mpsc::Receiver<control::Ask>,
+    /// To go over to another program.
+    orders: mpsc::Receiver<()>,
     signals: Signals,
     links: Option<Links>,
+    files: Option<FolderWatch>,
+    doors: Doors,
     /// The control socket's; ended with the loop.
     tasks: JoinSet<()>,
 }
@@ -331,13 +392,17 @@ impl Loop {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(FLOOD_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_at_files = None;
         loop {
             let restart = self.core.keeper().restart_at();
+            if let Some(files) = &mut self.files {
+                files.follow(self.core.watched_folders());
+            }
             tokio::select! {
                 told = self.signals.next() => match told {
                     Told::Stop => break,
                     // Who sends a signal reads the log.
-                    Told::Reload => drop(self.core.reload()),
+                    Told::Reload => drop(self.core.reload(By::Signal)),
                 },
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),
@@ -358,10 +423,32 @@ impl Loop {
                     }
                 }
                 () = at(restart) => self.core.restart_proxy(clock::now()),
+                Some(()) = self.orders.recv() => self.go_over().await,
+                () = touched(self.files.as_ref()), if look_at_files.is_none() => {
+                    look_at_files = Some(clock::now() + SETTLED);
+                }
+                () = at(look_at_files) => {
+                    look_at_files = None;
+                    self.core.files_changed();
+                }
             }
         }
         self.stop().await;
         Ok(())
+    }
+
+    /// Leaves for another program. Where that fails everything goes on as it was.
+    async fn go_over(&mut self) {
+        // Who ordered it hears so before the guard that says it is gone.
+        tokio::time::sleep(FAREWELL).await;
+        if !self.core.settle_store().await {
+            warn!("the store does not answer: the guard stays the program it is");
+            return;
+        }
+        info!("the guard goes over to another program; filter, proxy and listeners stay");
+        let Doors { run, control } = &self.doors;
+        let error = kept::go_over(&self.core.keeps(), run.held(), control.as_fd());
+        warn!(%error, "the guard stays the program it is");
     }
 
     async fn stop(mut self) {
@@ -393,6 +480,14 @@ async fn changed(links: Option<&Links>) -> io::Result<AsyncFdReadyGuard<'_, Owne
 async fn readable(from: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
     match from {
         Some(from) => from.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when something happened where the configuration's files are.
+async fn touched(files: Option<&FolderWatch>) {
+    match files {
+        Some(files) => files.changed().await,
         None => std::future::pending().await,
     }
 }

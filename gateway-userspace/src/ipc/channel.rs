@@ -12,12 +12,11 @@ use nix::{
         AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     descriptors,
-    frame::{IpcError, decode, encode},
+    frame::{IpcError, Message, decode, encode},
     message::{FRAME_BYTES, FRAME_DESCRIPTORS},
 };
 
@@ -46,7 +45,7 @@ impl Channel {
     }
 
     /// Sends one message with the descriptors it names. Waits while the other side is behind.
-    pub async fn send<M: Serialize>(
+    pub async fn send<M: Message>(
         &self,
         message: &M,
         descriptors: &[BorrowedFd<'_>],
@@ -62,7 +61,7 @@ impl Channel {
     }
 
     /// Receives one message and its descriptors, which are closed on exec.
-    pub async fn receive<M: DeserializeOwned>(&self) -> Result<(M, Vec<OwnedFd>), IpcError> {
+    pub async fn receive<M: Message>(&self) -> Result<(M, Vec<OwnedFd>), IpcError> {
         let mut buffer = vec![0; FRAME_BYTES];
         let datagram = self
             .socket
@@ -149,11 +148,11 @@ mod tests {
     async fn carries_messages_both_ways_in_order() {
         let (guard, proxy) = joined();
         guard.send(&FromGuard::Start, &[]).await.unwrap();
-        guard.send(&FromGuard::Drain, &[]).await.unwrap();
+        guard.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
         proxy.send(&FromProxy::Serving, &[]).await.unwrap();
 
         assert_eq!(proxy.receive::<FromGuard>().await.unwrap().0, FromGuard::Start);
-        assert_eq!(proxy.receive::<FromGuard>().await.unwrap().0, FromGuard::Drain);
+        assert_eq!(proxy.receive::<FromGuard>().await.unwrap().0, FromGuard::Drain { succeeded: false });
         assert_eq!(guard.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::message::{FRAME_BYTES, VERSION};
+use super::message::{FRAME_BYTES, FromGuard, FromProxy, VERSION};
 
 /// Why a message could not be sent or received.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,8 @@ pub enum IpcError {
     #[error("a frame with too many descriptors")]
     Descriptors,
     /// The other process speaks another version.
-    #[error("protocol version {theirs}, ours is {VERSION}")]
-    Version { theirs: u8 },
+    #[error("protocol version {theirs}, ours is {ours}")]
+    Version { theirs: u8, ours: u8 },
     /// The socket failed.
     #[error("{doing}")]
     Socket {
@@ -37,9 +37,23 @@ pub enum IpcError {
     },
 }
 
+/// What travels in frames.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The first byte of its frames.
+    const VERSION: u8;
+}
+
+impl Message for FromProxy {
+    const VERSION: u8 = VERSION;
+}
+
+impl Message for FromGuard {
+    const VERSION: u8 = VERSION;
+}
+
 /// The bytes of a message.
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, IpcError> {
-    let bytes = postcard::to_extend(message, vec![VERSION])
+pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, IpcError> {
+    let bytes = postcard::to_extend(message, vec![M::VERSION])
         .map_err(|source| IpcError::Malformed { source })?;
     if bytes.len() > FRAME_BYTES {
         return Err(IpcError::TooLarge);
@@ -48,13 +62,13 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, IpcError> {
 }
 
 /// The message in `bytes`, which must hold exactly one.
-pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, IpcError> {
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, IpcError> {
     if bytes.len() > FRAME_BYTES {
         return Err(IpcError::TooLarge);
     }
     let (&version, body) = bytes.split_first().ok_or(IpcError::Closed)?;
-    if version != VERSION {
-        return Err(IpcError::Version { theirs: version });
+    if version != M::VERSION {
+        return Err(IpcError::Version { theirs: version, ours: M::VERSION });
     }
     let (message, rest) =
         postcard::take_from_bytes(body).map_err(|source| IpcError::Malformed { source })?;
@@ -128,7 +142,7 @@ mod tests {
         assert!(matches!(decode::<FromGuard>(&bytes), Err(IpcError::Trailing { bytes: 1 })));
         bytes[0] = VERSION + 1;
         let error = decode::<FromGuard>(&bytes).unwrap_err();
-        assert!(matches!(error, IpcError::Version { theirs } if theirs == VERSION + 1));
+        assert!(matches!(error, IpcError::Version { theirs, .. } if theirs == VERSION + 1));
     }
 
     #[test]

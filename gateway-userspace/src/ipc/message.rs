@@ -17,25 +17,38 @@
 //!
 //! # A serving proxy whose guard is gone (connects to `<guard.run>/worker.sock`)
 //!
+//! They meet in the messages of `handover`, which are the same in every version:
+//!
 //! ```text
-//! proxy  Hello { pid, make: what it was welcomed with when it was started }
-//! guard  Welcome { make }
+//! proxy  Hello { ipc, pid, make: what it was made of last }
+//! guard  Welcome { ipc }
 //! proxy  Holding { address, role }           + socket; of one address in the order of workers
-//! proxy  Serving
-//! guard  Time, Keys { reset: true, .. } ...  where both makes are equal: adopted
-//! guard  Drain                               where they differ: the guard starts another proxy
-//!                                            on the sockets it was handed
+//! proxy  Done
+//! guard  Adopt                               where version and make are the guard's own:
+//! guard  Time, Keys { reset: true, .. } ...  from here on in these messages
+//! guard  Drain                               else, as soon as another proxy serves from the
+//!                                            sockets that were handed over
 //! ```
 //!
 //! After `Serving` both send what they have, in any order. A proxy that gets a frame of another
 //! version drains by itself.
+//!
+//! # Another configuration for a serving proxy
+//!
+//! ```text
+//! guard  Reload { id, make }
+//! guard  Configuration, Listener ..., Secret ...   as at a start; all sockets, also those it has
+//! guard  Apply { id }
+//! proxy  Applied { id }                      when every worker goes by it
+//! proxy  NotApplied { id, why, fresh }       everything is as it was
+//! ```
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// Raised with any change of a message. Different versions do not talk: the older proxy drains.
-pub const VERSION: u8 = 3;
+/// Raised with any change of a message. Of different versions only `handover` is understood.
+pub const VERSION: u8 = 4;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -48,9 +61,7 @@ pub const FRAME_DESCRIPTORS: usize = 8;
 pub enum FromProxy {
     /// First message of a connection.
     Hello { pid: u32, make: Make },
-    /// With one descriptor: a listening socket a serving proxy hands to its new guard.
-    Holding { address: SocketAddr, role: ListenerRole },
-    /// All sockets were handed over (after `Holding`), or all are accepted from (after `Start`).
+    /// All sockets are accepted from.
     Serving,
     /// A refusal of a source that completed a handshake. `at_ns` is `CLOCK_MONOTONIC`.
     Strike { source: IpAddr, reason: u16, at_ns: u64, behind_proxy: bool },
@@ -62,6 +73,10 @@ pub enum FromProxy {
     KernelCounters { id: u64 },
     /// The answer to `Query`: JSON, cut to fit a frame.
     Answer { id: u64, json: String },
+    /// The configuration of `Reload` is what requests are served by.
+    Applied { id: u64 },
+    /// It is not, and nothing has changed. `fresh`: a proxy that starts with it could serve.
+    NotApplied { id: u64, why: String, fresh: bool },
 }
 
 /// What the guard says.
@@ -89,11 +104,16 @@ pub enum FromGuard {
     KernelCounters { id: u64, report: KernelReport },
     /// A question of the command line about the proxy's state.
     Query { id: u64, query: Query },
-    /// Take no new connection, finish those open, exit.
-    Drain,
+    /// Another configuration follows, for this very process.
+    Reload { id: u64, make: Make },
+    /// All of it is there: serve by it, or say why not.
+    Apply { id: u64 },
+    /// Take no new connection, finish those open, exit. `succeeded`: another proxy accepts from the
+    /// same sockets, so that nobody has to hurry.
+    Drain { succeeded: bool },
 }
 
-/// What a proxy is made of, as SHA-256. One that is made of something else than the guard would
+/// What a proxy is made of, as SHA-256; part of `handover`, so never changed. One that is made of something else than the guard would
 /// make it of, be it only a renewed certificate, is replaced and not adopted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Make {
@@ -105,7 +125,7 @@ pub struct Make {
     pub files: [u8; 32],
 }
 
-/// What a listening socket is for.
+/// What a listening socket is for. Part of `handover`: new ones go behind the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListenerRole {
     Public,

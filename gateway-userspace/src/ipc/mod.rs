@@ -4,7 +4,8 @@
 pub mod channel;
 pub(crate) mod descriptors;
 pub mod frame;
+pub mod handover;
 pub mod message;
 
 pub use channel::Channel;
-pub use frame::{IpcError, decode, encode};
+pub use frame::{IpcError, Message, decode, encode};

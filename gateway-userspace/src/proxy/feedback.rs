@@ -40,6 +40,11 @@ impl Feedback {
         Self { queue, weights: bans.weights.clone() }
     }
 
+    /// For another configuration, to the same guard.
+    pub(crate) fn succeed(&self, bans: &Bans) -> Self {
+        Self::new(bans, self.queue.clone())
+    }
+
     /// Reports a refusal that is evidence against its source.
     pub(crate) fn strike(
         &self,

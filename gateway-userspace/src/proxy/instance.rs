@@ -5,13 +5,12 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
-    rc::Rc,
-    sync::{Arc, mpsc as channel},
+    sync::{Arc, Weak, mpsc as channel},
     thread::JoinHandle,
     time::Duration,
 };
 
-use rustls::ServerConfig;
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::{
     runtime::Runtime,
@@ -24,19 +23,17 @@ use super::{
     guard_time::GuardTime,
     identity::keys::Keys,
     kernel_counters::KernelCounters,
-    net::{
-        accept::{Listening, accept},
-        connections::Connections,
-    },
+    net::connections::Connections,
     outbox::Asks,
-    pipeline::{Stages, forward::Suppliers},
+    pipeline::Stages,
     record::Ledger,
     router::{Router, RouterError},
     secrets::Secrets,
     support::Support,
+    thread::{Generation, Start},
     tls::{self, TlsError},
     upstream::{Book, Setup, SetupError},
-    worker::{Shared, Worker},
+    worker::Shared,
 };
 use crate::{
     config::model::Config,
@@ -46,10 +43,6 @@ use crate::{
 
 /// Starting waits this long for suppliers' names, then serves what it can.
 const NAMES: Duration = Duration::from_secs(3);
-
-/// A connection to a supplier is closed when it was not used for one to two of these. Shorter than
-/// the minute or more that servers usually keep theirs, so that mostly we are the one who closes.
-const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How long the access log may take to be written out at the end.
 const LOG: Duration = Duration::from_secs(2);
@@ -86,8 +79,6 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Router(#[from] RouterError),
-    #[error("no TLS settings for the listening socket {address}")]
-    Listener { address: SocketAddr },
     #[error(transparent)]
     AccessLog(#[from] AccessLogError),
     #[error(transparent)]
@@ -103,10 +94,18 @@ pub enum StartError {
 /// A running proxy. Dropping it stops its threads without waiting for them.
 #[derive(Debug)]
 pub struct Instance {
-    shared: Arc<Shared>,
+    /// By the configuration of now.
+    pub(super) shared: Arc<ArcSwap<Shared>>,
+    pub(super) generations: watch::Sender<Arc<Generation>>,
+    /// Which generation each worker goes by.
+    pub(super) reached: Vec<watch::Receiver<u64>>,
+    /// Of earlier configurations, as long as something goes by them.
+    pub(super) living: Vec<Weak<Shared>>,
+    pub(super) setup: Setup,
+    pub(super) secrets: Secrets,
+    pub(super) asks: Asks,
+    pub(super) stop: watch::Sender<bool>,
     kernel: Arc<KernelCounters>,
-    asks: Asks,
-    stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     support: Option<JoinHandle<()>>,
 }
@@ -127,27 +126,39 @@ impl Instance {
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let callers = (parts.keys, GuardTime::new(parts.ahead));
-        let shared = share(parts.config, callers, parts.access_log, queue)?;
+        let shared = share(parts.config, server, callers, parts.access_log, queue)?;
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
         let (admin, public): (Vec<_>, Vec<_>) =
             parts.listeners.into_iter().partition(|one| one.role == ListenerRole::Metrics);
+        let sockets = public.into_iter().map(Arc::new).collect();
+        let (first, current) = (Arc::clone(&shared), Arc::new(ArcSwap::new(Arc::clone(&shared))));
+        let generation = Generation { number: 1, shared: first, setup: setup.clone(), sockets };
+        let (generations, followed) = watch::channel(Arc::new(generation));
         let support = Support {
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(&current),
+            generations: followed,
             asks: asks.clone(),
             kernel: Arc::clone(&kernel),
             admin: admin.into_iter().map(|one| one.socket).collect(),
         };
         let support = Some(support_thread(support, stopped.clone())?);
-        let mut instance = Self { shared, kernel, asks, stop, workers: Vec::new(), support };
-        instance.start_workers(public, &server, &setup, &stopped)?;
+        let mut instance = Self {
+            shared: current,
+            generations,
+            reached: Vec::new(),
+            living: Vec::new(),
+            setup,
+            secrets: parts.secrets,
+            asks,
+            stop,
+            kernel,
+            workers: Vec::new(),
+            support,
+        };
+        instance.start_workers(shared.config.proxy.workers.max(1), &stopped)?;
         Ok((instance, Outbox { asks: waiting_asks, feedback: waiting_feedback }))
-    }
-
-    /// Takes no more connections. Those open may finish within `proxy.timeouts.drain`.
-    pub fn drain(&self) {
-        self.stop.send_replace(true);
     }
 
     /// Waits for the threads, after `drain`, and until the access log is written.
@@ -158,7 +169,7 @@ impl Instance {
                 tracing::error!("a thread of the proxy panicked");
             }
         }
-        if !shared.ledger.log.close(LOG) {
+        if !shared.load().ledger.log.close(LOG) {
             tracing::warn!("the access log was not written out in time");
         }
     }
@@ -172,12 +183,12 @@ impl Instance {
 
     /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
     pub fn update_keys(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
-        self.shared.keys.update(reset, more, keys);
+        self.shared.load().keys.update(reset, more, keys);
     }
 
     /// The guard's clock was set, or has drifted: keys expire by it.
     pub fn set_time(&self, ahead: i64) {
-        self.shared.time.set(ahead);
+        self.shared.load().time.set(ahead);
     }
 
     pub fn kernel_counters(&self, id: u64, report: KernelReport) {
@@ -186,11 +197,12 @@ impl Instance {
 
     /// The known addresses of all suppliers, for a guard that knows none.
     pub fn resolved(&self) -> Vec<FromProxy> {
-        self.shared.book.report()
+        self.shared.load().book.report()
     }
 
     pub fn answer(&self, query: &Query) -> Value {
-        let memory = &self.shared.ledger.memory;
+        let shared = self.shared.load();
+        let memory = &shared.ledger.memory;
         match query {
             Query::Status => self.status(),
             Query::WhyAddress(address) => json!({ "refusals": memory.by_address(*address) }),
@@ -199,7 +211,7 @@ impl Instance {
     }
 
     fn status(&self) -> Value {
-        let shared = &self.shared;
+        let shared = self.shared.load();
         json!({
             "listeners": shared.config.listeners.iter().map(|one| one.address).collect::<Vec<_>>(),
             "workers": self.workers.len(),
@@ -209,38 +221,43 @@ impl Instance {
             "suppliers": shared.book.status(),
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
+            "generation": self.generations.borrow().number,
+            "generations_held": self.living.iter().filter(|held| held.strong_count() > 0).count(),
         })
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.workers.len()
     }
 
     fn start_workers(
         &mut self,
-        mut sockets: Vec<ListenerSocket>,
-        server: &[(SocketAddr, Arc<ServerConfig>)],
-        setup: &Setup,
+        threads: u16,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), StartError> {
-        let workers = self.shared.config.proxy.workers.max(1);
-        for index in 0..workers {
-            // Sockets of workers that do not exist (the number was lowered) go to those that do.
-            let (mine, rest): (Vec<_>, Vec<_>) =
-                sockets.into_iter().partition(|one| one.worker % workers == index);
-            sockets = rest;
-            let listeners =
-                mine.into_iter().map(|one| with_tls(one, server)).collect::<Result<_, _>>()?;
-            let start = WorkerStart {
-                index: usize::from(index),
-                shared: Arc::clone(&self.shared),
-                listeners,
-                setup: setup.clone(),
-            };
-            self.workers.push(start.spawn(stopped.clone())?);
+        for index in 0..threads {
+            let (reached, reaches) = watch::channel(0);
+            let generations = self.generations.subscribe();
+            let (start, stopped) =
+                (Start { index, threads, generations, reached }, stopped.clone());
+            let serve = move |runtime: &Runtime| LocalSet::new().block_on(runtime, start.run(stopped));
+            self.workers.push(spawn(&format!("worker-{index}"), serve)?);
+            self.reached.push(reaches);
         }
         Ok(())
     }
 }
 
+impl ListenerSocket {
+    /// Which of all sockets it is.
+    pub(super) fn key(&self) -> (SocketAddr, u16) {
+        (self.address, self.worker)
+    }
+}
+
 fn share(
     config: Config,
+    tls: tls::Listeners,
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
@@ -256,7 +273,9 @@ fn share(
         router: Router::new(&config)?,
         stages: Stages::from_config(&config, Arc::clone(&known)),
         keys: known,
-        time,
+        time: Arc::new(time),
+        tls,
+        succeeded: Arc::default(),
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),
@@ -279,50 +298,6 @@ fn support_thread(
     Ok(thread)
 }
 
-/// What a worker thread starts with.
-struct WorkerStart {
-    index: usize,
-    shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Arc<ServerConfig>, usize)>,
-    setup: Setup,
-}
-
-impl WorkerStart {
-    fn spawn(self, stopped: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
-        let name = format!("worker-{}", self.index);
-        spawn(&name, move |runtime| LocalSet::new().block_on(runtime, self.run(stopped)))
-    }
-
-    async fn run(self, stopped: watch::Receiver<bool>) {
-        let suppliers = Suppliers::new(&self.shared.config, &self.setup);
-        let worker = Worker::new(self.shared, suppliers);
-        let mut accepting = tokio::task::JoinSet::new();
-        for (listener, tls, place) in self.listeners {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(socket) => {
-                    let listening = Listening { socket, tls, place };
-                    accepting.spawn_local(accept(Rc::clone(&worker), listening, stopped.clone()));
-                }
-                Err(error) => tracing::error!(%error, "a listening socket cannot be used"),
-            }
-        }
-        let mut sweep = tokio::time::interval(SWEEP_EVERY);
-        let mut stopped = stopped;
-        while !accepting.is_empty() || !*stopped.borrow_and_update() {
-            tokio::select! {
-                Some(ended) = accepting.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a listener's task ended");
-                        return;
-                    }
-                }
-                _ = sweep.tick() => worker.suppliers.sweep(),
-                _ = stopped.changed() => {}
-            }
-        }
-    }
-}
-
 /// A thread with a current-thread runtime of its own.
 fn spawn(
     name: &str,
@@ -337,18 +312,6 @@ fn spawn(
         .name(name.to_owned())
         .spawn(move || body(&runtime))
         .map_err(|source| thread_failed(name, source))
-}
-
-fn with_tls(
-    listener: ListenerSocket,
-    server: &[(SocketAddr, Arc<ServerConfig>)],
-) -> Result<(TcpListener, Arc<ServerConfig>, usize), StartError> {
-    let address = listener.address;
-    let mut places = server.iter().enumerate();
-    let found = places.find(|(_, (configured, _))| *configured == address);
-    let (place, (_, tls)) = found.ok_or(StartError::Listener { address })?;
-    listener.socket.set_nonblocking(true).map_err(|source| thread_failed("worker", source))?;
-    Ok((listener.socket, Arc::clone(tls), place))
 }
 
 fn thread_failed(name: &str, source: io::Error) -> StartError {

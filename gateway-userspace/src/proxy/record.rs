@@ -1,6 +1,6 @@
 //! What the proxy writes down: numbers, the access log, and what `gateway why` remembers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use gateway_common::Reason;
 use http::Version;
@@ -8,9 +8,9 @@ use http::Version;
 use super::pipeline::context::Peer;
 use crate::{
     clock,
+    config::model::Config,
     telemetry::{AccessLog, Metrics, RefusalMemory, RequestRecord},
 };
-use std::sync::Arc;
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -21,6 +21,16 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// For another configuration: the same numbers, log and memory, by other names.
+    pub(crate) fn succeed(&self, config: &Config) -> Self {
+        let metrics = self.metrics.succeed(config);
+        Self {
+            log: self.log.with_names(Arc::clone(&metrics)),
+            memory: self.memory.with_names(Arc::clone(&metrics)),
+            metrics,
+        }
+    }
+
     /// A request is over.
     pub(crate) fn finished(&self, record: &RequestRecord<'_>) {
         self.metrics.request(record);

@@ -31,6 +31,11 @@ impl Secrets {
         Ok(())
     }
 
+    /// Whether the file is the same in both, or in neither.
+    pub(crate) fn agree(&self, other: &Self, path: &Path) -> bool {
+        self.get(path) == other.get(path)
+    }
+
     pub(crate) fn get(&self, path: &Path) -> Option<&[u8]> {
         self.0.get(path.to_str()?).map(|bytes| bytes.as_slice())
     }

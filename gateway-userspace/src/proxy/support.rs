@@ -3,9 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
-use super::{admin, kernel_counters::KernelCounters, outbox::Asks, worker::Shared};
+use super::{
+    admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, worker::Shared,
+};
 use crate::telemetry::Limiter;
 
 /// Limiters forget idle keys this often.
@@ -13,7 +16,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What the thread needs.
 pub(crate) struct Support {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ArcSwap<Shared>>,
+    pub(crate) generations: watch::Receiver<Arc<Generation>>,
     pub(crate) asks: Asks,
     pub(crate) kernel: Arc<KernelCounters>,
     pub(crate) admin: Vec<std::net::TcpListener>,
@@ -37,16 +41,25 @@ impl Support {
             }
         }
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
+        let mut generations = self.generations;
         drop(local.spawn_local(async move {
-            let complete = shared.book.prepare(&asks).await;
+            let mut complete = shared.load_full().book.prepare(&asks).await;
             drop(ready);
-            shared.book.keep(&asks, complete).await;
+            loop {
+                let now = shared.load_full();
+                tokio::select! {
+                    () = now.book.keep(&asks, complete) => {}
+                    // Its names were asked for before it came.
+                    changed = generations.changed() => if changed.is_err() { return },
+                }
+                complete = true;
+            }
         }));
         let shared = self.shared;
         drop(local.spawn_local(async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
-                shared.stages.sweep();
+                shared.load().stages.sweep();
             }
         }));
         let stopped = async { while !*stop.borrow_and_update() && stop.changed().await.is_ok() {} };
@@ -55,13 +68,14 @@ impl Support {
 }
 
 fn renderer(
-    shared: &Arc<Shared>,
+    shared: &Arc<ArcSwap<Shared>>,
     asks: &Asks,
     kernel: &Arc<KernelCounters>,
 ) -> impl AsyncFn() -> String + 'static {
     let (shared, asks, kernel) = (Arc::clone(shared), asks.clone(), Arc::clone(kernel));
     async move || {
         let report = kernel.ask(&asks).await;
+        let shared = shared.load_full();
         let metrics = &shared.ledger.metrics;
         let stages = &shared.stages;
         metrics.limiter_keys(Limiter::Anonymous, stages.anonymous_limit.limiter().keys() as u64);

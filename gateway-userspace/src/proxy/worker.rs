@@ -1,8 +1,17 @@
 //! What one worker thread has for itself, and what all share.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::{Rc, Weak},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use gateway_common::Reason;
+use rustls::ServerConfig;
 
 use super::{
     feedback::{Feedback, Trusted},
@@ -14,7 +23,7 @@ use super::{
     router::Router,
     upstream::Book,
 };
-use crate::{clock, config::model::Config};
+use crate::{clock, config::model::Config, proxy::upstream::Setup};
 
 /// Read by all workers. What changes in it is atomic or swapped whole.
 #[derive(Debug)]
@@ -24,30 +33,76 @@ pub(crate) struct Shared {
     pub(crate) stages: Stages,
     pub(crate) keys: Arc<Keys>,
     /// What keys expire by.
-    pub(crate) time: GuardTime,
+    pub(crate) time: Arc<GuardTime>,
+    /// How to shake hands, in the order of listeners.
+    pub(crate) tls: Vec<(SocketAddr, Arc<ServerConfig>)>,
+    /// The proxy goes down, and another one accepts from the same sockets.
+    pub(crate) succeeded: Arc<AtomicBool>,
     pub(crate) connections: Connections,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,
 }
 
-/// One thread's own: pools and caches that need no lock.
+/// One thread's own: pools and caches that need no lock. A reload makes another one, which shares
+/// what does not depend on the configuration; requests go by the one they began with.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) suppliers: Suppliers,
-    pub(crate) identifiers: RefCell<Generator>,
-    trusted: RefCell<Trusted>,
+    pub(crate) identifiers: Rc<RefCell<Generator>>,
+    trusted: Rc<RefCell<Trusted>>,
+    /// The one of now.
+    seat: Rc<RefCell<Weak<Self>>>,
+}
+
+impl Shared {
+    /// The place of a listener's address in the configuration, and how to shake hands there.
+    pub(crate) fn listener(&self, address: SocketAddr) -> Option<(usize, &Arc<ServerConfig>)> {
+        let mut places = self.tls.iter().enumerate();
+        places.find(|(_, (known, _))| *known == address).map(|(place, (_, tls))| (place, tls))
+    }
+
+    /// Whether there is no hurry to end.
+    pub(crate) fn is_succeeded(&self) -> bool {
+        self.succeeded.load(Relaxed)
+    }
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, suppliers: Suppliers) -> Rc<Self> {
-        Rc::new(Self {
+        Self::seated(Self {
             shared,
             suppliers,
-            identifiers: RefCell::new(Generator::new()),
-            trusted: RefCell::default(),
+            identifiers: Rc::new(RefCell::new(Generator::new())),
+            trusted: Rc::default(),
+            seat: Rc::default(),
         })
+    }
+
+    /// The worker of another configuration; from here on it is the latest.
+    pub(crate) fn succeed(&self, shared: Arc<Shared>, setup: &Setup) -> Rc<Self> {
+        let suppliers = self.suppliers.succeed(&shared.config, setup);
+        Self::seated(Self {
+            shared,
+            suppliers,
+            identifiers: Rc::clone(&self.identifiers),
+            trusted: Rc::clone(&self.trusted),
+            seat: Rc::clone(&self.seat),
+        })
+    }
+
+    /// The worker of the configuration of now.
+    pub(crate) fn latest(self: &Rc<Self>) -> Rc<Self> {
+        // The thread that ends has let go of it; then any will do.
+        self.seat.borrow().upgrade().unwrap_or_else(|| Rc::clone(self))
+    }
+
+    fn seated(worker: Self) -> Rc<Self> {
+        let seat = Rc::clone(&worker.seat);
+        let worker = Rc::new(worker);
+        *seat.borrow_mut() = Rc::downgrade(&worker);
+        worker
     }
 
     /// A refusal of `peer` is evidence against it.

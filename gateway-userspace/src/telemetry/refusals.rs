@@ -24,7 +24,7 @@ const PER_ADDRESS: usize = 16;
 /// Shared by all workers. Only refusals take its lock, and only to move one entry in.
 pub struct RefusalMemory {
     metrics: Arc<Metrics>,
-    ring: Mutex<Ring>,
+    ring: Arc<Mutex<Ring>>,
 }
 
 /// A refused request: its access log line, and what it is found by.
@@ -52,7 +52,12 @@ impl RefusalMemory {
 
     fn with_capacity(metrics: Arc<Metrics>, capacity: usize) -> Self {
         let ring = Ring { slots: Vec::new(), capacity, next: 0, owned: HashMap::new() };
-        Self { metrics, ring: Mutex::new(ring) }
+        Self { metrics, ring: Arc::new(Mutex::new(ring)) }
+    }
+
+    /// The same memory for requests of another configuration.
+    pub fn with_names(&self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ring: Arc::clone(&self.ring) }
     }
 
     /// Remembers the request if it was refused.

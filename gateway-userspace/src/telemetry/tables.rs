@@ -4,6 +4,7 @@
 //! of label strings. Nothing a client sends can make a series.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -81,7 +82,14 @@ pub(super) struct Numbers<const N: usize> {
 
 struct Shared<const N: usize> {
     dimensions: [Dimension; N],
-    cells: Box<[AtomicU64]>,
+    /// One for each value of the first dimension. A reload hands them on by that value, so that
+    /// requests of both configurations count in the same cells.
+    rows: Box<[Arc<[AtomicU64]>]>,
+    width: usize,
+}
+
+fn same_values((a, b): (&Dimension, &Dimension)) -> bool {
+    a.values == b.values
 }
 
 /// What a number may do.
@@ -101,9 +109,32 @@ impl<const N: usize> Numbers<N> {
     }
 
     fn new(dimensions: [Dimension; N], kind: Kind, zeros: Zeros) -> Self {
-        let count = dimensions.iter().map(|dimension| dimension.values.len()).product();
-        let cells = (0..count).map(|_| AtomicU64::new(0)).collect();
-        Self { shared: Arc::new(Shared { dimensions, cells }), kind, zeros }
+        let mut lengths = dimensions.iter().map(|dimension| dimension.values.len());
+        let count = lengths.next().unwrap_or(1);
+        let width = lengths.product();
+        let row = || (0..width).map(|_| AtomicU64::new(0)).collect();
+        let rows = (0..count).map(|_| row()).collect();
+        Self { shared: Arc::new(Shared { dimensions, rows, width }), kind, zeros }
+    }
+
+    /// Goes on with the numbers of `earlier` where the labels are the same.
+    pub(super) fn inherit(&mut self, earlier: &Self) {
+        let Some(shared) = Arc::get_mut(&mut self.shared) else { return };
+        let fits = shared.width == earlier.shared.width
+            && shared.dimensions.iter().zip(&earlier.shared.dimensions).skip(1).all(same_values);
+        if !fits {
+            return;
+        }
+        let values = |dimensions: &[Dimension; N]| {
+            dimensions.first().map_or_else(|| vec![String::new()], |first| first.values.clone())
+        };
+        let known: HashMap<String, &Arc<[AtomicU64]>> =
+            values(&earlier.shared.dimensions).into_iter().zip(&earlier.shared.rows).collect();
+        for (value, row) in values(&shared.dimensions).iter().zip(&mut shared.rows) {
+            if let Some(known) = known.get(value) {
+                *row = Arc::clone(known);
+            }
+        }
     }
 
     pub(super) fn add(&self, at: [usize; N], count: u64) {
@@ -134,7 +165,8 @@ impl<const N: usize> Numbers<N> {
             at.iter().zip(&self.shared.dimensions).fold(0, |index, (position, dimension)| {
                 index * dimension.values.len() + dimension.slot(*position)
             });
-        self.shared.cells.get(index)
+        let width = self.shared.width.max(1);
+        self.shared.rows.get(index / width)?.get(index % width)
     }
 
     /// The labels of the cell at `index`: `cell` read backwards.
@@ -195,7 +227,8 @@ impl Kind {
 
 impl<const N: usize> EncodeMetric for Numbers<N> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        for (index, cell) in self.shared.cells.iter().enumerate() {
+        let cells = self.shared.rows.iter().flat_map(|row| row.iter());
+        for (index, cell) in cells.enumerate() {
             let value = cell.load(Ordering::Relaxed);
             if value > 0 || self.zeros == Zeros::Shown {
                 self.kind.encode(&mut encoder, &self.labels(index), value)?;
@@ -215,7 +248,7 @@ pub(super) struct Latencies(Arc<LatencyTable>);
 
 struct LatencyTable {
     dimension: Dimension,
-    series: Box<[Latency]>,
+    series: Box<[Arc<Latency>]>,
 }
 
 /// One histogram. Its count is the sum of its buckets, so that both always agree.
@@ -227,8 +260,20 @@ struct Latency {
 
 impl Latencies {
     pub(super) fn new(dimension: Dimension) -> Self {
-        let series = dimension.values.iter().map(|_| Latency::default()).collect();
+        let series = dimension.values.iter().map(|_| Arc::default()).collect();
         Self(Arc::new(LatencyTable { dimension, series }))
+    }
+
+    /// As for numbers.
+    pub(super) fn inherit(&mut self, earlier: &Self) {
+        let Some(table) = Arc::get_mut(&mut self.0) else { return };
+        let known: HashMap<&String, &Arc<Latency>> =
+            earlier.0.dimension.values.iter().zip(&earlier.0.series).collect();
+        for (value, series) in table.dimension.values.iter().zip(&mut table.series) {
+            if let Some(known) = known.get(value) {
+                *series = Arc::clone(known);
+            }
+        }
     }
 
     /// The label value at a position.

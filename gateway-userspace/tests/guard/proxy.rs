@@ -20,7 +20,8 @@ use gateway_userspace::{
     clock, config,
     ipc::{
         Channel, IpcError,
-        message::{FromGuard, FromProxy, ListenerRole, Make, Query},
+        handover::{FromHeir, FromOrphan},
+        message::{FromGuard, FromProxy, ListenerRole, Make, Query, VERSION},
     },
     proxy::sandbox,
 };
@@ -108,7 +109,7 @@ impl Proxy {
     async fn converse(&mut self, channel: &Channel, raw: &OwnedFd) -> bool {
         loop {
             match channel.receive::<FromGuard>().await {
-                Ok((FromGuard::Drain, _)) => return true,
+                Ok((FromGuard::Drain { .. }, _)) => return true,
                 Ok((FromGuard::Query { id, query }, _)) => {
                     self.queried(channel, raw, id, query).await;
                 }
@@ -160,21 +161,25 @@ impl Proxy {
             let Some(channel) = connect(&self.run.join("worker.sock")) else { continue };
             let raw = channel.try_clone().unwrap();
             let channel = Channel::from_fd(channel).unwrap();
-            if self.hand_over(&channel).await.is_ok() && self.converse(&channel, &raw).await {
-                return ExitCode::SUCCESS;
+            match self.hand_over(&channel).await {
+                Ok(FromHeir::Adopt) if !self.converse(&channel, &raw).await => {}
+                Ok(FromHeir::Adopt | FromHeir::Drain) => return ExitCode::SUCCESS,
+                _ => {}
             }
         }
     }
 
-    async fn hand_over(&self, channel: &Channel) -> Result<(), IpcError> {
-        let hello = FromProxy::Hello { pid: std::process::id(), make: self.make };
+    /// What the guard says in the end.
+    async fn hand_over(&self, channel: &Channel) -> Result<FromHeir, IpcError> {
+        let hello = FromOrphan::Hello { ipc: VERSION, pid: std::process::id(), make: self.make };
         channel.send(&hello, &[]).await?;
-        channel.receive::<FromGuard>().await?;
+        channel.receive::<FromHeir>().await?;
         for (address, role, socket) in &self.sockets {
-            let holding = FromProxy::Holding { address: *address, role: *role };
+            let holding = FromOrphan::Holding { address: *address, role: *role };
             channel.send(&holding, &[socket.as_fd()]).await?;
         }
-        channel.send(&FromProxy::Serving, &[]).await
+        channel.send(&FromOrphan::Done, &[]).await?;
+        Ok(channel.receive::<FromHeir>().await?.0)
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn run_guard(file: &str) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let text = fs::read_to_string(file).unwrap();
     let config = config::load(&text, file).unwrap();
-    let options = Options { config, text, origin: file.to_owned(), log: "info".to_owned() };
+    let options = Options { config, text, origin: file.to_owned(), log: "info".to_owned(), kept: None };
     match guard::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -67,7 +67,7 @@ impl Gateway {
         let text = format!(
             "# {comment}\n\
              [guard]\nrun = \"{folder}/run\"\nstate = \"{folder}/state\"\n\
-             user = \"nobody\"\ngroup = \"nogroup\"\n\
+             user = \"nobody\"\ngroup = \"nogroup\"\nwatch = false\n\
              [log]\naccess = \"off\"\n\
              [proxy]\nworkers = 1\n[proxy.timeouts]\ndrain = \"2s\"\n\
              [kernel]\nprotect = [\"10.20.0.0/16\"]\n\

@@ -19,6 +19,7 @@ pub(super) fn guard(mut section: Section<'_>) -> Guard {
         state: section.path("state", &default.state),
         user: account(&mut section, "user", default.user),
         group: account(&mut section, "group", default.group),
+        watch: section.flag("watch", default.watch),
     };
     if guard.run.as_os_str().len() > RUN_BYTES {
         let what = format!("is longer than {RUN_BYTES} bytes, too long for a socket inside");

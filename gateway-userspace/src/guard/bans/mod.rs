@@ -33,7 +33,10 @@ use super::{
     store::Change,
     surroundings::Surroundings,
 };
-use crate::{clock::Wall, config::model::Capacity};
+use crate::{
+    clock::Wall,
+    config::model::{Capacity, Config},
+};
 
 /// Expired bans and offences taken away in one go: the event loop has more to do.
 const SWEEP: usize = 4096;
@@ -318,6 +321,11 @@ impl BanList {
     /// These are the management ranges now.
     pub(crate) fn protect_management(&mut self, nets: &[IpNet]) {
         self.protected.management(nets);
+    }
+
+    /// These are the listeners now.
+    pub(crate) fn protect_listeners(&mut self, config: &Config) {
+        self.protected.listeners(config);
     }
 
     /// This machine has these addresses now.

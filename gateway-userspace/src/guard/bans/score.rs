@@ -24,6 +24,10 @@ impl Scores {
         Self { scores: Recent::new(sources), half_life }
     }
 
+    pub(crate) fn set_half_life(&mut self, half_life: Duration) {
+        self.half_life = half_life;
+    }
+
     /// Adds a strike and returns the score, `cap` at most: what a source did while it could not
     /// be banned does not count for ever.
     pub(crate) fn add(&mut self, source: IpNet, weight: u32, cap: f64, now: Instant) -> f64 {

@@ -6,7 +6,13 @@ mod follow;
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{PermissionsExt as _, chown},
+            net::UnixListener as StdListener,
+        },
+    },
     path::Path,
     pin::Pin,
     sync::{
@@ -109,8 +115,25 @@ impl Door {
     }
 }
 
+/// The socket that an earlier program of this process had open at `path`, else a new one.
+pub(super) fn take(
+    kept: Option<OwnedFd>,
+    path: &Path,
+    accounts: &Accounts,
+) -> Result<UnixListener, GuardError> {
+    let same = |listener: &StdListener| {
+        let bound = listener.local_addr().ok();
+        bound.is_some_and(|address| address.as_pathname() == Some(path)) && path.exists()
+    };
+    let kept = kept.map(StdListener::from).filter(same).and_then(|listener| {
+        listener.set_nonblocking(true).ok()?;
+        UnixListener::from_std(listener).ok()
+    });
+    kept.map_or_else(|| open(path, accounts), Ok)
+}
+
 /// Opens the socket at `path`.
-pub(super) fn open(path: &Path, accounts: &Accounts) -> Result<UnixListener, GuardError> {
+fn open(path: &Path, accounts: &Accounts) -> Result<UnixListener, GuardError> {
     let opened = || -> io::Result<UnixListener> {
         if let Err(error) = fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
@@ -287,7 +310,8 @@ fn with_proxy(response: Response, said: Option<String>) -> Response {
         | Response::Events(_)
         | Response::KeyCreated { .. }
         | Response::Keys { .. }
-        | Response::Policy(_)) => other,
+        | Response::Policy(_)
+        | Response::Configuration { .. }) => other,
     }
 }
 

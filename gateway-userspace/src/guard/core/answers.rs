@@ -6,7 +6,7 @@ use gateway_common::Reason;
 use ipnet::IpNet;
 
 use super::{
-    Core,
+    By, Core,
     lists::{Import, seconds},
 };
 use crate::{
@@ -72,7 +72,9 @@ impl Core {
             }
             Request::PolicyConfirm => self.confirm_policy(),
             Request::PolicyRollback => self.roll_back_policy(),
-            Request::Reload => self.reload(),
+            Request::Reload => self.reload(By::Command),
+            Request::Configuration => Outcome::Now(self.running_text()),
+            Request::Upgrade => self.upgrade(),
             Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
             Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }

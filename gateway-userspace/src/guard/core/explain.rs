@@ -31,6 +31,8 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guard_pid: std::process::id(),
             uptime_seconds: clock::now().saturating_duration_since(self.started).as_secs(),
+            started_ns: self.started_ns,
+            configuration: self.configuration_status(),
             policy: self.policy_status(),
             protected: self.protected_now(),
             proxy: self.keeper.status(),

@@ -6,7 +6,9 @@ mod explain;
 mod lists;
 mod policy;
 mod proxy;
+mod reload;
 mod shadow;
+mod upgrade;
 mod watch;
 
 use std::{
@@ -15,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::{
@@ -43,6 +45,9 @@ use crate::{
     config::model::Config,
     ipc::message::FromGuard,
 };
+
+pub(super) use reload::By;
+use reload::Running;
 
 /// How often the time is stored, for a clock that loses its own; our addresses are looked up; and
 /// a failing map is logged.
@@ -81,6 +86,9 @@ pub(super) struct Core {
     memory: Memory,
     places: Places,
     policies: Policies,
+    running: Running,
+    /// Whoever replaces the program hears of it.
+    upgrades: mpsc::Sender<()>,
     watch: Watch,
     time: Timekeeper,
     keeper: Keeper,
@@ -90,6 +98,8 @@ pub(super) struct Core {
     queries: BTreeMap<u64, oneshot::Sender<String>>,
     next_query: u64,
     started: Instant,
+    /// The same on the clock that processes share: tells one guard from the next of the same pid.
+    started_ns: u64,
     /// When the things of each minute were done.
     minute_at: Option<Instant>,
     /// When the interfaces were last found to be filtered; none after a failure.
@@ -197,13 +207,25 @@ pub(super) struct Parts {
     pub(super) policies: Policies,
     pub(super) keeper: Keeper,
     pub(super) cookies: Follower,
+    pub(super) upgrades: mpsc::Sender<()>,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts, listening: Vec<Listening>, accounts: &Accounts) -> Self {
-        let Parts { config, text, program, kernel, state, lists, policies, keeper, cookies } =
-            parts;
+        let Parts {
+            config,
+            text,
+            program,
+            kernel,
+            state,
+            lists,
+            policies,
+            keeper,
+            cookies,
+            upgrades,
+        } = parts;
         let now = clock::now();
+        let running = Running::new(&config, state.time.wall(clock::wall()));
         Self {
             config,
             text,
@@ -217,6 +239,8 @@ impl Core {
             memory: Memory::default(),
             places: Places::default(),
             policies,
+            running,
+            upgrades,
             watch: Watch::default(),
             time: state.time,
             keeper,
@@ -226,6 +250,7 @@ impl Core {
             queries: BTreeMap::new(),
             next_query: 0,
             started: now,
+            started_ns: clock::monotonic_ns(),
             minute_at: None,
             tended_at: None,
             counts: Counts::default(),
@@ -295,6 +320,8 @@ impl Core {
         }
         self.tick_lists(wall);
         self.watch_trial();
+        self.watch_reload(now);
+        self.settle_ports();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         self.watch.tick();

@@ -1,19 +1,19 @@
 //! Policies put on trial, confirmed and rolled back, by command, by reload and by the clock.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::Core;
 use crate::{
-    config::{Faults, Settled, Tables, load_kernel, load_settled, model::Config, text_of},
+    config::{Faults, Tables, load_kernel},
     control::{PolicyReport, PolicyStatus, Response, TrialStatus},
     guard::{allows::AllowError, chain, control::Outcome, kernel::KernelError, policy::Named},
 };
 
 /// Why a policy was not tried, confirmed or rolled back.
 #[derive(Debug, thiserror::Error)]
-enum PolicyError {
+pub(super) enum PolicyError {
     #[error("{faults}")]
     Faults { faults: Faults },
     #[error(
@@ -24,12 +24,6 @@ enum PolicyError {
         "{origin} is on trial, {seconds} s are left; `gateway policy confirm` keeps it, `gateway policy rollback` ends it"
     )]
     OnTrial { origin: String, seconds: u64 },
-    #[error("reading {path}; correct that, then reload again")]
-    Read {
-        path: String,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("the policy is as it was")]
     Kernel {
         #[source]
@@ -79,19 +73,6 @@ impl Core {
             Err(error) => Err(error),
         };
         self.settled("rollback", done)
-    }
-
-    /// Reads the configured file again and tries its `[kernel]`; the other sections take a restart.
-    pub(in crate::guard) fn reload(&mut self) -> Outcome {
-        let reloaded = self.read_again().and_then(|(wanted, others)| {
-            let rest = if others {
-                "; other sections differ too and take a restart (`systemctl restart gateway`)"
-            } else {
-                ""
-            };
-            Ok(self.try_policy(wanted, None)? + rest)
-        });
-        self.settled("reload", reloaded)
     }
 
     /// Begins the trial of what the file says since the last start.
@@ -148,47 +129,94 @@ impl Core {
         }
     }
 
-    /// The configured file's table, and whether its other sections are not the running ones.
-    fn read_again(&self) -> Result<(Named, bool), PolicyError> {
-        let origin = self.policies.file().to_owned();
-        let text = text_of(Path::new(&origin))
-            .map_err(|source| PolicyError::Read { path: origin.clone(), source })?;
-        let read = |error| PolicyError::Faults { faults: error };
-        let Settled { config, text } = load_settled(&text, &origin).map_err(read)?;
-        let Tables { table, .. } = load_kernel(&text, &origin).map_err(read)?;
-        let others = Config { kernel: self.config.kernel.clone(), ..config } != self.config;
-        Ok((Named { table, origin }, others))
-    }
-
-    fn try_policy(&mut self, mut wanted: Named, time: Option<Duration>) -> Tried {
-        let running = &self.policies.confirmed().table.kernel;
-        if !running.enabled {
+    fn try_policy(&mut self, wanted: Named, time: Option<Duration>) -> Tried {
+        if !self.policies.confirmed().table.kernel.enabled {
             return Err(KernelError::IsOff.into());
         }
-        if let Some(trial) = self.policies.trial() {
-            let (origin, seconds) = (trial.origin.clone(), self.seconds_left());
-            return Err(PolicyError::OnTrial { origin, seconds });
+        let origin = wanted.origin.clone();
+        if !self.wants_trial(&wanted)? {
+            return Ok(format!("the [kernel] of {origin} is in force already"));
+        }
+        let needs_no_word = time.is_none() && self.needs_no_word();
+        let time = self.time_to_confirm(time);
+        self.begin_trial(self.here(wanted), time)?;
+        if needs_no_word {
+            return self.confirm_trial();
+        }
+        Ok(on_trial(&origin, time.as_secs()))
+    }
+
+    /// Whether this policy is another than the confirmed one. An error if it cannot be tried now.
+    pub(super) fn wants_trial(&self, wanted: &Named) -> Result<bool, PolicyError> {
+        let running = &self.policies.confirmed().table.kernel;
+        if !running.enabled {
+            return Ok(false);
         }
         let keys = running.needs_restart(&wanted.table.kernel);
         if !keys.is_empty() {
             return Err(PolicyError::Restart { keys: keys.join(", ") });
         }
-        // The listeners are the running ones, whatever the text says of them, if anything.
-        wanted.table.kernel = wanted.table.kernel.on(running);
-        if wanted.table.kernel == *running {
-            return Ok(format!("the [kernel] of {} is in force already", wanted.origin));
+        let differs = wanted.table.kernel.on(running) != *running;
+        if let Some(trial) = self.policies.trial().filter(|_| differs) {
+            let (origin, seconds) = (trial.origin.clone(), self.seconds_left());
+            return Err(PolicyError::OnTrial { origin, seconds });
         }
-        let needs_no_word = time.is_none() && running.confirm.is_none();
-        let time = time.or(running.confirm).unwrap_or(Duration::from_mins(1));
-        self.begin_trial(wanted.clone(), time)?;
-        if needs_no_word {
-            return self.confirm_trial();
+        Ok(differs)
+    }
+
+    /// Part of a reload: tried now, kept or not when that is over.
+    pub(super) fn begin_pending_trial(&mut self, wanted: Named) -> Result<(), PolicyError> {
+        self.begin_trial(self.here(wanted), self.time_to_confirm(None))
+    }
+
+    /// The reload is done: kept at once where no word is asked for. Else what is to be said.
+    pub(super) fn conclude_trial(&mut self) -> Result<Option<String>, PolicyError> {
+        if self.needs_no_word() {
+            return self.confirm_trial().map(|_| None);
         }
-        Ok(format!(
-            "{} is on trial for {} s; `gateway policy confirm` keeps it, best over a new connection; without that the policy before comes back by itself",
-            wanted.origin,
-            time.as_secs()
-        ))
+        let origin = self.policies.trial().map(|trial| trial.origin.clone());
+        Ok(origin.map(|origin| on_trial(&format!("the [kernel] of {origin}"), self.seconds_left())))
+    }
+
+    /// The reload failed for other reasons: the policy before holds again and this one may come
+    /// back.
+    pub(super) fn withdraw_trial(&mut self) {
+        if let Err(error) = self.end_trial() {
+            self.warn(chain(&error));
+        }
+        self.policies.withdraw();
+    }
+
+    /// Serves these ports from now on, not on trial. Waits for a trial to be over.
+    pub(super) fn open_ports(&mut self, ports: &[u16]) -> Result<(), PolicyError> {
+        let confirmed = &self.policies.confirmed().table.kernel;
+        if confirmed.listening == ports || self.policies.trial().is_some() {
+            return Ok(());
+        }
+        let mut kernel = confirmed.clone();
+        kernel.listening = ports.to_vec();
+        if kernel.enabled {
+            self.kernel.0.try_policy(&kernel, Duration::from_mins(1))?;
+            self.kernel.0.confirm_policy(&kernel)?;
+        }
+        self.policies.listen_on(ports);
+        self.config.kernel.listening = ports.to_vec();
+        Ok(())
+    }
+
+    /// The interfaces, maps and listeners are the running ones, whatever the text says of them.
+    fn here(&self, mut wanted: Named) -> Named {
+        wanted.table.kernel = wanted.table.kernel.on(&self.policies.confirmed().table.kernel);
+        wanted
+    }
+
+    fn needs_no_word(&self) -> bool {
+        self.policies.confirmed().table.kernel.confirm.is_none()
+    }
+
+    fn time_to_confirm(&self, time: Option<Duration>) -> Duration {
+        let usual = self.policies.confirmed().table.kernel.confirm;
+        time.or(usual).unwrap_or(Duration::from_mins(1))
     }
 
     /// What either policy protects is protected before the new one holds.
@@ -264,4 +292,10 @@ impl Core {
             }
         }
     }
+}
+
+fn on_trial(origin: &str, seconds: u64) -> String {
+    format!(
+        "{origin} is on trial for {seconds} s; `gateway policy confirm` keeps it, best over a new connection; without that the policy before comes back by itself"
+    )
 }

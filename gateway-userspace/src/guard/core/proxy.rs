@@ -28,7 +28,13 @@ impl Core {
     ) -> Result<(), GuardError> {
         match self.keeper.heed(event, now) {
             Reaction::Nothing => {}
-            Reaction::Serves => self.door.keep_out(self.keeper.pid()),
+            Reaction::Serves => {
+                self.door.keep_out(self.keeper.pid());
+                self.reload_applied(None);
+            }
+            Reaction::Failed { why } => {
+                self.reload_failed(&format!("a fresh proxy does not start by it: {why}"));
+            }
             Reaction::Heard(message) => self.heard(message, now),
             Reaction::Hopeless(why) => return Err(why),
         }
@@ -68,9 +74,9 @@ impl Core {
                     drop(waiting.send(json));
                 }
             }
-            FromProxy::Hello { .. } | FromProxy::Holding { .. } | FromProxy::Serving => {
-                self.counts.messages_refused += 1;
-            }
+            FromProxy::Applied { id } => self.reload_applied(Some(id)),
+            FromProxy::NotApplied { id, why, fresh } => self.reload_not_applied(id, &why, fresh),
+            FromProxy::Hello { .. } | FromProxy::Serving => self.counts.messages_refused += 1,
         }
     }
 
@@ -105,7 +111,8 @@ impl Core {
     }
 
     fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
-        if !self.config.suppliers.iter().any(|supplier| supplier.name == name) {
+        let configured = self.config.suppliers.iter().any(|supplier| supplier.name == name);
+        if !configured && !self.running.awaits_supplier(name) {
             self.counts.messages_refused += 1;
             return;
         }

@@ -494,7 +494,19 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let (text, program) = (String::new(), [0; 32]);
     let cookies =
         Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
-    let parts = Parts { config, text, program, kernel, state, lists, policies, keeper, cookies };
+    let (upgrades, _orders) = mpsc::channel(1);
+    let parts = Parts {
+        config,
+        text,
+        program,
+        kernel,
+        state,
+        lists,
+        policies,
+        keeper,
+        cookies,
+        upgrades,
+    };
     let mut core = Core::new(parts, Vec::new(), &accounts);
     core.places = Places::nowhere();
     (folder, core)

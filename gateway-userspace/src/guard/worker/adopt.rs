@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     process::Process,
-    session::{Outgoing, said, send, within},
+    session::{said, within},
 };
 use crate::{
     guard::{
@@ -26,14 +26,16 @@ use crate::{
         worker::session::STEP,
     },
     ipc::{
-        Channel, IpcError,
+        Channel, IpcError, Message,
         descriptors::watch,
-        message::{FromGuard, FromProxy, Make},
+        handover::{FromHeir, FromOrphan},
+        message::{Make, VERSION},
     },
 };
 
-/// A proxy looks for its guard every second or oftener.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A proxy looks for its guard every second or oftener; one that has no processor for a while must
+/// not be taken for one that hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sockets one proxy may hand over.
 const SOCKETS: usize = 4096;
@@ -47,7 +49,7 @@ pub(in crate::guard) enum Adopted {
     Serving(Serving),
     /// It lives and does not hand over: what reaches its sockets is lost.
     Stuck(Process),
-    /// It speaks another version, and finishes what it has.
+    /// It does not even understand the handover, and finishes what it has.
     Drains(Process),
 }
 
@@ -55,8 +57,11 @@ pub(in crate::guard) enum Adopted {
 #[derive(Debug)]
 pub(in crate::guard) struct Serving {
     pub(in crate::guard) process: Process,
+    /// On it everything was said up to `Done`.
     pub(in crate::guard) channel: Channel,
-    /// What it was made of when it was started.
+    /// The version of the protocol it speaks.
+    pub(in crate::guard) ipc: u8,
+    /// What it was made of last.
     pub(in crate::guard) make: Make,
     pub(in crate::guard) sockets: Vec<Handed>,
 }
@@ -65,7 +70,9 @@ impl Serving {
     /// In what it differs from a proxy that would be made now, if it does.
     pub(in crate::guard) fn differs(&self, wanted: Make) -> Option<&'static str> {
         let Make { program, configuration, files } = self.make;
-        if program != wanted.program {
+        if self.ipc != VERSION {
+            Some("another protocol")
+        } else if program != wanted.program {
             Some("another program")
         } else if configuration != wanted.configuration {
             Some("another configuration")
@@ -81,18 +88,17 @@ impl Serving {
 pub(in crate::guard) async fn wait_for(
     run: &RunFolder,
     accounts: &Accounts,
-    wanted: Make,
 ) -> Result<Adopted, GuardError> {
     let Some(process) = living(&run.proxy_pid(), accounts) else { return Ok(Adopted::Nobody) };
     info!(pid = process.pid(), "a proxy of an earlier guard lives; waiting for it");
     let path = run.worker_socket();
     let door = open_door(&path, accounts)?;
-    let met = meet(&door, process.pid(), accounts, wanted).await;
+    let met = meet(&door, process.pid(), accounts).await;
     // Only a proxy without a guard has anything to say here.
     drop(fs::remove_file(&path));
     match met {
-        Ok((channel, make, sockets)) => {
-            Ok(Adopted::Serving(Serving { process, channel, make, sockets }))
+        Ok(Met { channel, ipc, make, sockets }) => {
+            Ok(Adopted::Serving(Serving { process, channel, ipc, make, sockets }))
         }
         Err(Missed { why, drains }) => {
             warn!(pid = process.pid(), %why, "the earlier proxy is not taken over");
@@ -130,7 +136,13 @@ fn open_door(path: &Path, accounts: &Accounts) -> Result<AsyncFd<OwnedFd>, Guard
     opened().map_err(GuardError::path("opening", path))
 }
 
-type Met = (Channel, Make, Vec<Handed>);
+/// What came of a meeting.
+struct Met {
+    channel: Channel,
+    ipc: u8,
+    make: Make,
+    sockets: Vec<Handed>,
+}
 
 /// Why a proxy was not met.
 struct Missed {
@@ -144,18 +156,13 @@ impl From<String> for Missed {
     }
 }
 
-async fn meet(
-    door: &AsyncFd<OwnedFd>,
-    pid: u32,
-    accounts: &Accounts,
-    wanted: Make,
-) -> Result<Met, Missed> {
+async fn meet(door: &AsyncFd<OwnedFd>, pid: u32, accounts: &Accounts) -> Result<Met, Missed> {
     let expected = accept(door, pid, accounts);
     let channel =
         timeout(PATIENCE, expected).await.unwrap_or_else(|_| Err("it does not call".to_owned()))?;
-    let make = hello(&channel, pid, wanted).await?;
+    let (ipc, make) = hello(&channel, pid).await?;
     let sockets = handover(&channel).await?;
-    Ok((channel, make, sockets))
+    Ok(Met { channel, ipc, make, sockets })
 }
 
 /// The next caller that is the expected process of the expected user.
@@ -175,13 +182,16 @@ async fn accept(door: &AsyncFd<OwnedFd>, pid: u32, accounts: &Accounts) -> Resul
     }
 }
 
-async fn hello(channel: &Channel, pid: u32, wanted: Make) -> Result<Make, Missed> {
-    let heard = within(STEP, async { Ok(channel.receive::<FromProxy>().await) }).await?;
-    // Also to one of another version: it cannot read it, and drains.
-    send(channel, Outgoing::plain(FromGuard::Welcome { make: wanted })).await?;
+async fn hello(channel: &Channel, pid: u32) -> Result<(u8, Make), Missed> {
+    let heard = within(STEP, async { Ok(channel.receive::<FromOrphan>().await) }).await?;
+    // Also to one that does not know the handover: it cannot read it, and drains.
+    let welcome = FromHeir::Welcome { ipc: VERSION };
+    channel.send(&welcome, &[]).await.map_err(|error| said(&error))?;
     match heard {
-        Ok((FromProxy::Hello { pid: theirs, make }, none)) if theirs == pid && none.is_empty() => {
-            Ok(make)
+        Ok((FromOrphan::Hello { ipc, pid: theirs, make }, none))
+            if theirs == pid && none.is_empty() =>
+        {
+            Ok((ipc, make))
         }
         Ok(_) => Err("it did not say hello".to_owned().into()),
         Err(error @ IpcError::Version { .. }) => Err(Missed { why: said(&error), drains: true }),
@@ -192,23 +202,19 @@ async fn hello(channel: &Channel, pid: u32, wanted: Make) -> Result<Make, Missed
 /// Its listening sockets, each looked at: a broken proxy could hand over anything.
 async fn handover(channel: &Channel) -> Result<Vec<Handed>, String> {
     let mut sockets = Vec::new();
-    while sockets.len() < SOCKETS {
-        let heard = within(STEP, async {
-            channel.receive::<FromProxy>().await.map_err(|error| said(&error))
-        });
-        let (message, mut descriptors) = heard.await?;
+    while sockets.len() <= SOCKETS {
+        let (message, mut descriptors) = within(STEP, heard(channel)).await?;
         match (message, descriptors.pop(), descriptors.is_empty()) {
-            (FromProxy::Serving, None, true) => return Ok(sockets),
-            (FromProxy::Holding { address, role }, Some(socket), true) => {
-                let seen = SockRef::from(&socket);
-                let local = seen.local_addr().ok().and_then(|local| local.as_socket());
-                if local != Some(address) || !seen.is_listener().unwrap_or(false) {
-                    return Err(format!("it handed over no listener of {address}"));
-                }
-                sockets.push(Handed { address, role, socket });
+            (FromOrphan::Done, None, true) => return Ok(sockets),
+            (FromOrphan::Holding { address, role }, Some(socket), true) => {
+                sockets.push(Handed::checked(address, role, socket)?);
             }
             _ => return Err("it said something else than what it holds".to_owned()),
         }
     }
     Err("it holds too many sockets".to_owned())
+}
+
+async fn heard<M: Message>(channel: &Channel) -> Result<(M, Vec<OwnedFd>), String> {
+    channel.receive().await.map_err(|error| said(&error))
 }

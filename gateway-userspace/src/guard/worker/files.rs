@@ -38,6 +38,11 @@ impl Files {
         opened.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The paths that the configuration names.
+    pub(in crate::guard) fn named(config: &Config) -> Vec<PathBuf> {
+        named(config).into_iter().map(|(path, _)| path).collect()
+    }
+
     /// Of all contents, each with its path. A renewed certificate changes it.
     pub(in crate::guard) fn digest(&self) -> Result<[u8; 32], GuardError> {
         let mut hash = Context::new(&SHA256);

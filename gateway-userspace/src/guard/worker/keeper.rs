@@ -1,6 +1,7 @@
 //! Keeps one proxy serving: the state between its starts, and how soon the next one comes.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -16,16 +17,17 @@ use tracing::{error, info, warn};
 use super::{
     adopt::Serving,
     launch::launch,
-    outfit::{Callers, Outfit},
+    outfit::{Callers, Outfit, Things},
     process::Process,
-    session::{Event, Numbered, OUTGOING, Outgoing, Session, send},
+    session::{Event, Numbered, OUTGOING, Outgoing, Session},
 };
 use crate::{
     control::{ProxyStatus, Told},
     guard::{accounts::Accounts, error::GuardError},
     ipc::{
         Channel,
-        message::{ApiKey, FromGuard, FromProxy},
+        handover::{FromHeir, FromOrphan},
+        message::{ApiKey, FromGuard, FromProxy, Make},
     },
 };
 
@@ -47,6 +49,8 @@ pub(in crate::guard) enum Reaction {
     Serves,
     /// It never served: the guard has nothing to guard.
     Hopeless(GuardError),
+    /// It was to follow the one that serves, and ended before it did.
+    Failed { why: String },
 }
 
 /// The proxy and its past.
@@ -59,6 +63,10 @@ pub(in crate::guard) struct Keeper {
     events: mpsc::Sender<Numbered>,
     tasks: JoinSet<()>,
     current: Option<Current>,
+    /// Started to follow `current`, which serves until this one does.
+    successor: Option<Current>,
+    /// Those that drain, with their processes: their word counts still.
+    retired: BTreeMap<u64, u32>,
     /// The order to drain, for a proxy that serves until the next one does.
     predecessor: Option<oneshot::Sender<()>>,
     number: u64,
@@ -84,6 +92,10 @@ struct Current {
     process: Process,
     outgoing: mpsc::Sender<Outgoing>,
     serving_since: Option<Instant>,
+    /// What it is made of.
+    make: Make,
+    /// What it was told to be made of.
+    offered: Make,
 }
 
 impl Keeper {
@@ -102,6 +114,8 @@ impl Keeper {
             events,
             tasks: JoinSet::new(),
             current: None,
+            successor: None,
+            retired: BTreeMap::new(),
             predecessor: None,
             number: 0,
             failures: 0,
@@ -118,7 +132,7 @@ impl Keeper {
         let (process, channel) = launch(&self.accounts, &self.log)
             .map_err(GuardError::system("starting the proxy process"))?;
         let pid = process.pid();
-        let (session, current) = self.session(process, channel);
+        let (session, current) = self.session(process, channel, outfit.make);
         // Until it serves, its predecessor is the one a later guard has to find.
         if self.predecessor.is_none() {
             self.note_pid(pid);
@@ -128,16 +142,78 @@ impl Keeper {
         Ok(())
     }
 
+    /// Starts a proxy that takes over from the one that serves, as soon as it serves itself.
+    pub(in crate::guard) fn start_successor(&mut self, outfit: Outfit) -> Result<(), GuardError> {
+        let (process, channel) = launch(&self.accounts, &self.log)
+            .map_err(GuardError::system("starting the proxy process"))?;
+        let pid = process.pid();
+        let (session, successor) = self.session(process, channel, outfit.make);
+        if let Some(earlier) = self.successor.replace(successor) {
+            earlier.process.kill();
+            self.tasks.spawn(ended(earlier.process, Duration::ZERO));
+        }
+        self.tasks.spawn(session.begin(pid, outfit));
+        Ok(())
+    }
+
+    /// Ends a successor that did not come to serve.
+    pub(in crate::guard) fn dismiss_successor(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            self.tasks.spawn(ended(successor.process, Duration::ZERO));
+        }
+    }
+
+    /// Tells the proxy that serves of another configuration; false if it cannot be told all of it.
+    pub(in crate::guard) fn tell_reload(&mut self, id: u64, things: Things) -> bool {
+        let Some(current) = self.current.as_mut().filter(|one| one.serving_since.is_some()) else {
+            return false;
+        };
+        current.offered = things.make;
+        let messages = things.reload(id);
+        // Nobody else sends: there is room for all or none is sent.
+        current.outgoing.capacity() >= messages.len()
+            && messages.into_iter().all(|message| current.outgoing.try_send(message).is_ok())
+    }
+
+    /// Ends a proxy that does not answer; another one follows.
+    pub(in crate::guard) fn give_up(&mut self) {
+        if let Some(current) = &self.current {
+            warn!(pid = current.process.pid(), "proxy does not answer; it is ended");
+            self.counts.broken += 1;
+            current.process.kill();
+        }
+    }
+
+    /// What the proxy that serves is made of.
+    pub(in crate::guard) fn make(&self) -> Option<Make> {
+        self.current.as_ref().map(|current| current.make)
+    }
+
+    /// How long a proxy has to finish.
+    pub(in crate::guard) fn set_drain(&mut self, drain: Duration) {
+        self.drain = drain;
+    }
+
+    /// The proxies that finish what they have.
+    pub(in crate::guard) fn draining(&self) -> Vec<u32> {
+        self.retired.values().copied().collect()
+    }
+
     /// Goes on with a proxy that serves already.
-    pub(in crate::guard) fn adopt(&mut self, process: Process, channel: Channel, callers: Callers) {
-        let (session, current) = self.session(process, channel);
+    pub(in crate::guard) fn adopt(&mut self, serving: Serving, callers: Callers) {
+        let Serving { process, channel, make, .. } = serving;
+        let (session, current) = self.session(process, channel, make);
         self.note_pid(current.process.pid());
         for message in callers.messages() {
             // The queue is new and longer than any list of keys has messages.
             drop(current.outgoing.try_send(message));
         }
         self.current = Some(current);
-        self.tasks.spawn(session.converse());
+        self.tasks.spawn(async move {
+            // One that does not hear it waits on; the first word of it would be its last.
+            drop(session.channel.send(&FromHeir::Adopt, &[]).await);
+            session.converse().await;
+        });
     }
 
     /// Lets a proxy serve until the next one does, on the same sockets, and drain then. A start
@@ -150,22 +226,20 @@ impl Keeper {
 
     /// Ends a draining proxy of an earlier guard when its time is over.
     pub(in crate::guard) fn watch_drain(&mut self, process: Process) {
-        let patience = self.drain + GRACE;
-        self.tasks.spawn(async move {
-            if timeout(patience, process.end().reached()).await.is_err() {
-                process.kill();
-            }
-        });
+        self.tasks.spawn(ended(process, self.drain + GRACE));
     }
 
     /// Takes note of an event of proxy `number`.
     pub(in crate::guard) fn heed(&mut self, (number, event): Numbered, now: Instant) -> Reaction {
         let Some(current) = self.current.as_mut().filter(|one| one.number == number) else {
-            return Reaction::Nothing;
+            return self.heed_another(number, event, now);
         };
         match event {
             Event::Message(message) => {
                 self.counts.messages += 1;
+                if matches!(message, FromProxy::Applied { .. }) {
+                    current.make = current.offered;
+                }
                 Reaction::Heard(message)
             }
             Event::Serving => {
@@ -184,6 +258,61 @@ impl Keeper {
             }
             Event::Exited => self.exited(now),
         }
+    }
+
+    /// Of the successor, or of one that drains.
+    fn heed_another(&mut self, number: u64, event: Event, now: Instant) -> Reaction {
+        if self.retired.contains_key(&number) {
+            return match event {
+                Event::Message(message @ (FromProxy::Strike { .. } | FromProxy::Trust { .. })) => {
+                    self.counts.messages += 1;
+                    Reaction::Heard(message)
+                }
+                Event::Exited => {
+                    self.retired.remove(&number);
+                    Reaction::Nothing
+                }
+                Event::Message(_) | Event::Serving | Event::Lost { .. } => Reaction::Nothing,
+            };
+        }
+        let Some(successor) = self.successor.as_ref().filter(|one| one.number == number) else {
+            return Reaction::Nothing;
+        };
+        match event {
+            Event::Serving => self.succeeded(now),
+            // What it said is more than its end would tell.
+            Event::Lost { why } => {
+                successor.process.kill();
+                self.dismiss_successor();
+                Reaction::Failed { why }
+            }
+            Event::Exited => {
+                let why = self.successor.take().map(|mut one| one.process.reap());
+                Reaction::Failed { why: why.unwrap_or_default() }
+            }
+            // None comes before it serves.
+            Event::Message(_) => Reaction::Nothing,
+        }
+    }
+
+    fn succeeded(&mut self, now: Instant) -> Reaction {
+        let Some(successor) = self.successor.take() else { return Reaction::Nothing };
+        info!(pid = successor.process.pid(), "another proxy serves");
+        let successor = Current { serving_since: Some(now), ..successor };
+        if let Some(earlier) = self.current.replace(successor) {
+            self.retired.insert(earlier.number, earlier.process.pid());
+            let drain = Outgoing::plain(FromGuard::Drain { succeeded: true });
+            if earlier.outgoing.try_send(drain).is_err() {
+                earlier.process.kill();
+            }
+            self.tasks.spawn(ended(earlier.process, self.drain + GRACE));
+        }
+        (self.ever_served, self.failures, self.restart_at) = (true, 0, None);
+        self.relieve_predecessor();
+        if let Some(pid) = self.pid() {
+            self.note_pid(pid);
+        }
+        Reaction::Serves
     }
 
     /// When the next proxy is to be started; `None` while one lives.
@@ -218,7 +347,8 @@ impl Keeper {
     /// Lets the proxy finish, and ends it when its time is over or `hurry` resolves.
     pub(in crate::guard) async fn stop(&mut self, hurry: impl Future<Output = ()>) {
         self.relieve_predecessor();
-        self.tell(FromGuard::Drain);
+        self.dismiss_successor();
+        self.tell(FromGuard::Drain { succeeded: false });
         let Some(mut current) = self.current.take() else { return };
         let end = current.process.end();
         tokio::select! {
@@ -273,7 +403,7 @@ impl Keeper {
         }
     }
 
-    fn session(&mut self, process: Process, channel: Channel) -> (Session, Current) {
+    fn session(&mut self, process: Process, channel: Channel, make: Make) -> (Session, Current) {
         self.number += 1;
         let number = self.number;
         let (sender, outgoing) = mpsc::channel(OUTGOING);
@@ -283,7 +413,15 @@ impl Keeper {
             drop(events.send((number, Event::Exited)).await);
         });
         let session = Session { number, channel, events: self.events.clone(), outgoing };
-        (session, Current { number, process, outgoing: sender, serving_since: None })
+        let current = Current {
+            number,
+            process,
+            outgoing: sender,
+            serving_since: None,
+            make,
+            offered: make,
+        };
+        (session, current)
     }
 
     fn exited(&mut self, now: Instant) -> Reaction {
@@ -313,7 +451,7 @@ impl Keeper {
     #[cfg(test)]
     pub(in crate::guard) fn overheard(&mut self) -> mpsc::Receiver<Outgoing> {
         let (serving, _) = tests::serving();
-        let (session, current) = self.session(serving.process, serving.channel);
+        let (session, current) = self.session(serving.process, serving.channel, serving.make);
         self.current = Some(current);
         session.outgoing
     }
@@ -333,7 +471,7 @@ impl Keeper {
 /// Waits for the order, and sees to it that it is followed. Without one, as when the guard fails,
 /// the connection ends and the proxy serves on, looking for the next guard.
 async fn outlive(serving: Serving, ordered: oneshot::Receiver<()>, patience: Duration) {
-    let Serving { process, channel, .. } = serving;
+    let Serving { mut process, channel, .. } = serving;
     let end = process.end();
     tokio::select! {
         ordered = ordered => if ordered.is_err() { return },
@@ -341,7 +479,7 @@ async fn outlive(serving: Serving, ordered: oneshot::Receiver<()>, patience: Dur
     }
     let drains = async {
         // One that does not hear it is ended when its time is over.
-        drop(send(&channel, Outgoing::plain(FromGuard::Drain)).await);
+        drop(channel.send(&FromHeir::Drain, &[]).await);
         tokio::select! {
             () = end.reached() => {}
             () = unheard(&channel) => {}
@@ -349,12 +487,23 @@ async fn outlive(serving: Serving, ordered: oneshot::Receiver<()>, patience: Dur
     };
     if timeout(patience, drains).await.is_err() {
         process.kill();
+        end.reached().await;
     }
+    process.reap();
+}
+
+/// Waits for a process that was told to end, and ends it when its time is over.
+async fn ended(mut process: Process, patience: Duration) {
+    if timeout(patience, process.end().reached()).await.is_err() {
+        process.kill();
+        process.end().reached().await;
+    }
+    process.reap();
 }
 
 /// Takes what a proxy says, for nothing: one whose words pile up does not hear the order either.
 async fn unheard(channel: &Channel) {
-    while channel.receive::<FromProxy>().await.is_ok() {}
+    while channel.receive::<FromOrphan>().await.is_ok() {}
     std::future::pending::<()>().await;
 }
 
@@ -368,7 +517,7 @@ fn wait(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::message::Make;
+    use crate::ipc::message::{Make, VERSION};
 
     #[tokio::test]
     async fn the_earlier_proxy_is_relieved_when_the_next_one_serves_and_not_before() {
@@ -380,18 +529,18 @@ mod tests {
         keeper.succeed(earlier);
         let (next, _next_end) = serving();
         let pid = next.process.pid();
-        let (_session, current) = keeper.session(next.process, next.channel);
+        let (_session, current) = keeper.session(next.process, next.channel, next.make);
         keeper.current = Some(current);
         // More than a queue of the kernel holds: it must not be stuck with them.
         for _ in 0..2000 {
-            earlier_end.send(&FromProxy::KernelCounters { id: 1 }, &[]).await.unwrap();
+            earlier_end.send(&FromOrphan::Done, &[]).await.unwrap();
         }
-        assert!(timeout(MOMENT, earlier_end.receive::<FromGuard>()).await.is_err());
+        assert!(timeout(MOMENT, earlier_end.receive::<FromHeir>()).await.is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
 
         let reaction = keeper.heed((keeper.number, Event::Serving), crate::clock::now());
         assert!(matches!(reaction, Reaction::Serves));
-        assert_eq!(earlier_end.receive::<FromGuard>().await.unwrap().0, FromGuard::Drain);
+        assert_eq!(earlier_end.receive::<FromHeir>().await.unwrap().0, FromHeir::Drain);
         assert_eq!(fs::read_to_string(&file).unwrap(), format!("{pid}\n"));
     }
 
@@ -404,7 +553,7 @@ mod tests {
         keeper.succeed(earlier);
         tokio::task::yield_now().await;
         drop(keeper);
-        let heard = earlier_end.receive::<FromGuard>().await;
+        let heard = earlier_end.receive::<FromHeir>().await;
         assert!(matches!(heard, Err(crate::ipc::IpcError::Closed)), "{heard:?}");
     }
 
@@ -424,7 +573,8 @@ mod tests {
         let (channel, end) = Channel::pair().unwrap();
         let child = std::process::Command::new("sleep").arg("2").spawn().unwrap();
         let process = Process::child(child).unwrap();
-        let serving = Serving { process, channel, make: Make::default(), sockets: Vec::new() };
+        let (make, sockets) = (Make::default(), Vec::new());
+        let serving = Serving { process, channel, ipc: VERSION, make, sockets };
         (serving, Channel::from_fd(end).unwrap())
     }
 

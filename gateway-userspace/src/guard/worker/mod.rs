@@ -16,6 +16,7 @@ pub(super) use self::{
     adopt::{Adopted, Serving, wait_for},
     files::{Files, program},
     keeper::{Keeper, Reaction},
-    outfit::{Callers, Outfit},
+    outfit::{Callers, Outfit, Things},
+    process::Process,
     session::Numbered,
 };

@@ -49,6 +49,31 @@ impl Outfit {
         listening: &[Listening],
         callers: Callers,
     ) -> Result<Self, GuardError> {
+        let Things { make, mut messages } = Things::gather(config, text, program, listening)?;
+        if let Some(file) = access_log(&config.log.access)? {
+            messages.push(Outgoing::with(FromGuard::AccessLog, file));
+        }
+        messages.extend(callers.messages());
+        messages.push(Outgoing::plain(FromGuard::Start));
+        Ok(Self { make, messages })
+    }
+}
+
+/// What a proxy gets at its start, and again with another configuration.
+#[derive(Debug)]
+pub(in crate::guard) struct Things {
+    pub(in crate::guard) make: Make,
+    messages: Vec<Outgoing>,
+}
+
+impl Things {
+    /// Opens and gathers configuration, sockets and secrets.
+    pub(in crate::guard) fn gather(
+        config: &Config,
+        text: &str,
+        program: [u8; 32],
+        listening: &[Listening],
+    ) -> Result<Self, GuardError> {
         let files = Files::open(config)?;
         let make = Make { program, configuration: sha256(text.as_bytes()), files: files.digest()? };
         let digest = make.configuration;
@@ -61,12 +86,14 @@ impl Outfit {
             let path = path.to_string_lossy().into_owned();
             messages.push(Outgoing::with(FromGuard::Secret { path }, file.into()));
         }
-        if let Some(file) = access_log(&config.log.access)? {
-            messages.push(Outgoing::with(FromGuard::AccessLog, file));
-        }
-        messages.extend(callers.messages());
-        messages.push(Outgoing::plain(FromGuard::Start));
         Ok(Self { make, messages })
+    }
+
+    /// For a proxy that serves already.
+    pub(in crate::guard) fn reload(self, id: u64) -> Vec<Outgoing> {
+        let begin = Outgoing::plain(FromGuard::Reload { id, make: self.make });
+        let apply = Outgoing::plain(FromGuard::Apply { id });
+        [begin].into_iter().chain(self.messages).chain([apply]).collect()
     }
 }
 

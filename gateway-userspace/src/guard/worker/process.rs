@@ -4,12 +4,15 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     process::Child,
     sync::Arc,
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    sys::wait::{Id, WaitPidFlag, WaitStatus, waitid},
+};
 use tokio::io::unix::AsyncFd;
 
 use crate::ipc::descriptors::watch;
@@ -36,7 +39,7 @@ impl Process {
     }
 
     /// Someone else's child.
-    pub(super) fn adopted(pid: u32) -> io::Result<Self> {
+    pub(in crate::guard) fn adopted(pid: u32) -> io::Result<Self> {
         let descriptor = Arc::new(watch(open(pid)?)?);
         Ok(Self { pid, descriptor, child: None })
     }
@@ -67,8 +70,22 @@ impl Process {
 
     /// How an ended process ended, and the last of it.
     pub(in crate::guard) fn reap(&mut self) -> String {
-        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        status.map_or_else(|| "ended".to_owned(), |status| status.to_string())
+        let status = match &mut self.child {
+            Some(child) => child.try_wait().ok().flatten().map(|status| status.to_string()),
+            None => self.reap_adopted(),
+        };
+        status.unwrap_or_else(|| "ended".to_owned())
+    }
+
+    /// After an upgrade in place a proxy of the earlier program is a child of this process still.
+    fn reap_adopted(&self) -> Option<String> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+        match waitid(Id::PIDFd(self.descriptor.get_ref().as_fd()), flags) {
+            Ok(WaitStatus::Exited(_, code)) => Some(format!("exit status: {code}")),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(format!("signal: {signal}")),
+            // Not ours to wait for.
+            Ok(_) | Err(_) => None,
+        }
     }
 }
 

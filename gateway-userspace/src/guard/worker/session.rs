@@ -110,7 +110,11 @@ async fn introduce(channel: &Channel, pid: u32, outfit: Outfit) -> Result<(), St
     for message in outfit.messages {
         send(channel, message).await?;
     }
-    let serves = within(SERVING, receive(channel)).await? == FromProxy::Serving;
+    let said = within(SERVING, receive(channel)).await?;
+    if let FromProxy::NotApplied { why, .. } = said {
+        return Err(why);
+    }
+    let serves = said == FromProxy::Serving;
     if serves { Ok(()) } else { Err("it did not say that it serves".to_owned()) }
 }
 

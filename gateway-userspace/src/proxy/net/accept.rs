@@ -1,10 +1,10 @@
 //! Takes connections from one listening socket, within bounds, until told to stop; then waits for
 //! those it has.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use gateway_common::Reason;
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -22,31 +22,27 @@ use crate::proxy::{
 /// Without descriptors or memory, accepting again at once only burns the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A socket, how to shake hands on it, and its place in the configuration.
+/// A socket, and the address by which the configuration of the moment knows it.
 pub(crate) struct Listening {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Arc<ServerConfig>,
-    pub(crate) place: usize,
+    pub(crate) address: SocketAddr,
 }
 
 /// Serves until `stop`, then finishes within `proxy.timeouts.drain`.
 pub(crate) async fn accept(
-    worker: Rc<Worker>,
+    mut worker: Rc<Worker>,
     listener: Listening,
     mut stop: watch::Receiver<bool>,
 ) {
+    let Listening { socket, address: at } = listener;
     let mut tasks = JoinSet::new();
     let connections = stop.clone();
     while !*stop.borrow_and_update() {
         tokio::select! {
-            accepted = listener.socket.accept() => match accepted {
-                Ok((stream, address)) => {
-                    let peer = connection::peer(&worker, address, listener.place);
-                    if let Some(place) = admit(&worker, &stream, &peer) {
-                        let (worker, tls) = (Rc::clone(&worker), Arc::clone(&listener.tls));
-                        let stop = connections.clone();
-                        tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
-                    }
+            accepted = socket.accept() => match accepted {
+                Ok(accepted) => {
+                    latest(&mut worker, at);
+                    take(&worker, at, accepted, &mut tasks, &connections);
                 }
                 Err(error) => pause(&error).await,
             },
@@ -54,6 +50,14 @@ pub(crate) async fn accept(
             _ = stop.changed() => {}
         }
     }
+    if !latest(&mut worker, at) {
+        // The listener is no more, and who waits in its socket would be reset when that is closed.
+        while let Some(Ok(accepted)) = socket.accept().now_or_never() {
+            take(&worker, at, accepted, &mut tasks, &connections);
+        }
+    }
+    // Who comes from here on is another proxy's, or is refused by the kernel.
+    drop(socket);
     let drain = worker.shared.config.proxy.timeouts.drain;
     let finished = async {
         while let Some(ended) = tasks.join_next().await {
@@ -64,6 +68,32 @@ pub(crate) async fn accept(
         tracing::warn!(left = tasks.len(), "connections did not finish in time and are cut");
         tasks.abort_all();
     }
+}
+
+/// Serves an accepted connection by the configuration of now.
+fn take(
+    worker: &Rc<Worker>,
+    at: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
+    tasks: &mut JoinSet<()>,
+    stop: &watch::Receiver<bool>,
+) {
+    let Some((place, tls)) = worker.shared.listener(at) else { return };
+    let peer = connection::peer(worker, address, place);
+    if let Some(place) = admit(worker, &stream, &peer) {
+        let (worker, tls, stop) = (Rc::clone(worker), Arc::clone(tls), stop.clone());
+        tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
+    }
+}
+
+/// The worker of now, or the last one that knew the listener.
+fn latest(worker: &mut Rc<Worker>, at: SocketAddr) -> bool {
+    let latest = worker.latest();
+    let known = latest.shared.listener(at).is_some();
+    if known {
+        *worker = latest;
+    }
+    known
 }
 
 fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {

@@ -58,6 +58,11 @@ impl Connections {
         }
     }
 
+    /// For another configuration: the connections that are open count on.
+    pub(crate) fn succeed(&self, proxy: &model::Proxy, metrics: Arc<Metrics>) -> Self {
+        Self { table: Arc::clone(&self.table), ..Self::from_config(proxy, metrics) }
+    }
+
     pub(crate) fn open(&self) -> u32 {
         self.table.open.load(Relaxed)
     }

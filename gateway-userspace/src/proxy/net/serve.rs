@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use gateway_common::Reason;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -102,7 +102,7 @@ pub(super) async fn first<S>(
     let service = service_fn(|request| answer(worker, peer, &vigil, request));
     let end = {
         let mut connection = builder.serve_connection(io, service);
-        drive(Pin::new(&mut connection), &vigil, stop).await
+        drive(Pin::new(&mut connection), worker, &vigil, stop).await
     };
     part(worker, peer, &end, &mut stream).await;
     if matches!(end, End::Lapsed(Lapse::Head)) {
@@ -148,7 +148,7 @@ pub(super) async fn second<S>(
     };
     let end = {
         let connection = pin!(builder.serve_connection(io, service));
-        drive(connection, &vigil, stop).await
+        drive(connection, worker, &vigil, stop).await
     };
     part(worker, peer, &end, &mut stream).await;
 }
@@ -160,8 +160,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
     let mut busy = vigil.begin();
-    let response = pipeline::serve(worker, peer, request).await;
+    let mut response = pipeline::serve(worker, peer, request).await;
     busy.until(response.body().deadline());
+    if vigil.is_ending() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| Held { body, _busy: busy }))
 }
 
@@ -226,15 +229,20 @@ where
 
 async fn drive<C: Conversation>(
     mut conversation: Pin<&mut C>,
+    worker: &Rc<Worker>,
     vigil: &Vigil,
     mut stop: watch::Receiver<bool>,
 ) -> End {
     let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
     let mut stopping = *stop.borrow();
     let mut finished = false;
-    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + LAST_CHANCE));
+    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + last_chance(worker)));
+    if stopping {
+        vigil.end();
+    }
     loop {
-        if stopping && !finished && (!vigil.owes_an_answer() || chance.is_elapsed()) {
+        let waits = vigil.owes_an_answer() || vigil.takes_turns() && worker.shared.is_succeeded();
+        if stopping && !finished && (!waits || chance.is_elapsed()) {
             finished = true;
             conversation.as_mut().finish();
         }
@@ -253,10 +261,21 @@ async fn drive<C: Conversation>(
             () = &mut chance, if stopping && !finished => {}
             _ = stop.changed(), if !stopping => {
                 stopping = true;
-                chance.as_mut().reset(Instant::from_std(clock::now()) + LAST_CHANCE);
+                vigil.end();
+                chance.as_mut().reset(Instant::from_std(clock::now()) + last_chance(worker));
             }
         }
     }
+}
+
+/// How long a connection may wait for a request before it is closed unasked. Where another proxy
+/// serves there is no hurry: a request on its way to a connection that is closed would be lost.
+fn last_chance(worker: &Rc<Worker>) -> Duration {
+    if worker.shared.is_succeeded() {
+        let drain = worker.latest().shared.config.proxy.timeouts.drain;
+        return drain.saturating_sub(GOODBYE).max(LAST_CHANCE);
+    }
+    LAST_CHANCE
 }
 
 fn poll<C: Conversation>(

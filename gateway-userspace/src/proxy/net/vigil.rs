@@ -37,6 +37,8 @@ pub(crate) struct Vigil {
     /// Bytes between requests begin a head; in h2 they may be anything.
     first: bool,
     begun: Cell<bool>,
+    /// What is answered from here on is the last of it.
+    ending: Cell<bool>,
     first_request: Notify,
     in_flight: Cell<u32>,
     idle_since: Cell<Instant>,
@@ -61,6 +63,7 @@ impl Vigil {
             stall: timeouts.stall,
             first,
             begun: Cell::new(false),
+            ending: Cell::new(false),
             first_request: Notify::new(),
             in_flight: Cell::new(0),
             idle_since: Cell::new(now),
@@ -100,6 +103,22 @@ impl Vigil {
     /// which of its streams are taken when the connection ends; in HTTP/1.1 it only sees the end.
     pub(crate) fn owes_an_answer(&self) -> bool {
         self.first && !self.begun.get()
+    }
+
+    /// From here on each answer says that the connection ends with it.
+    pub(crate) fn end(&self) {
+        self.ending.set(true);
+    }
+
+    /// Whether an answer has to say so; in h2 the connection itself does.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.first && self.ending.get()
+    }
+
+    /// Whether the client uses the connection for one request after the other, and has to be told
+    /// before it is closed: by HTTP/1.1 that takes an answer.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.first
     }
 
     /// Resolves with the first request.

@@ -92,6 +92,18 @@ impl Stages {
         }
     }
 
+    /// For another configuration, with what these have counted.
+    pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>) -> Self {
+        let fresh = Self::from_config(config, keys);
+        let limits = &config.proxy;
+        Self {
+            admission: self.admission.succeed(limits),
+            anonymous_limit: self.anonymous_limit.succeed(limits),
+            client_limit: self.client_limit.succeed(&config.routes, limits.limiter_keys),
+            ..fresh
+        }
+    }
+
     fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
         match stage {
             Edge::Admission => self.admission.check(context),
@@ -121,6 +133,8 @@ pub(crate) async fn serve(
     peer: &Rc<Peer>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
+    // By the configuration of now, however old the connection is.
+    let worker = &worker.latest();
     let (context, incoming) = begin(worker, peer, request);
     let mut exchange = Exchange::begin(worker, context);
     let mut response = match run(&mut exchange, incoming).await {

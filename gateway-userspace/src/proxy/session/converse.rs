@@ -1,16 +1,16 @@
 //! Both directions of a serving proxy's conversation with its guard.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use tokio::{sync::mpsc, time::interval};
 
-use super::{ProxyError, plain};
+use super::{ProxyError, Serving, outfit::Outfit, said};
 use crate::{
     ipc::{
         Channel, IpcError,
         message::{FRAME_BYTES, FromGuard, FromProxy},
     },
-    proxy::instance::{Instance, Outbox},
+    proxy::instance::Instance,
 };
 
 /// Strikes that go out before the guard is heard again.
@@ -29,7 +29,7 @@ const TOO_LONG: &str = r#"{"cut":"the answer does not fit a frame"}"#;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// The guard wants the proxy gone, or cannot be understood.
-    Drain,
+    Drain { succeeded: bool },
     /// The guard is gone.
     Lost,
 }
@@ -37,15 +37,20 @@ pub(super) enum End {
 /// Speaks with the guard until it is gone or wants an end.
 pub(super) async fn converse(
     channel: &Channel,
-    instance: &Instance,
-    outbox: &mut Outbox,
+    serving: &mut Serving<'_>,
 ) -> Result<End, ProxyError> {
     let mut look = interval(LOOK);
+    let mut arriving = None;
     loop {
+        let Serving { instance, outbox, .. } = serving;
         let told = tokio::select! {
-            heard = plain(channel) => match heard {
-                Ok(FromGuard::Drain) => return Ok(End::Drain),
-                Ok(message) => answer(channel, instance, message).await,
+            heard = channel.receive::<FromGuard>() => match heard {
+                Ok((FromGuard::Drain { succeeded }, _)) => return Ok(End::Drain { succeeded }),
+                Ok((message, descriptors)) if is_of_a_reload(&message) => {
+                    reload(channel, serving, &mut arriving, message, descriptors).await
+                }
+                // None of the others carries a descriptor; an unasked one is closed here.
+                Ok((message, _)) => answer(channel, instance, message).await,
                 Err(error) => Err(error),
             },
             Some(ask) = outbox.asks.recv() => channel.send(&ask, &[]).await,
@@ -65,11 +70,77 @@ pub(super) async fn converse(
     }
 }
 
+/// Another configuration, as much as has arrived.
+struct Arriving {
+    id: u64,
+    outfit: Result<Outfit, ProxyError>,
+}
+
+fn is_of_a_reload(message: &FromGuard) -> bool {
+    matches!(
+        message,
+        FromGuard::Reload { .. }
+            | FromGuard::Configuration { .. }
+            | FromGuard::Listener { .. }
+            | FromGuard::Secret { .. }
+            | FromGuard::Apply { .. }
+    )
+}
+
+/// Gathers what comes; with the last of it the proxy goes over, or says why not.
+async fn reload(
+    channel: &Channel,
+    serving: &mut Serving<'_>,
+    arriving: &mut Option<Arriving>,
+    message: FromGuard,
+    mut descriptors: Vec<OwnedFd>,
+) -> Result<(), IpcError> {
+    if let FromGuard::Reload { id, make } = message {
+        *arriving = Some(Arriving { id, outfit: Ok(Outfit::again(make)) });
+        return Ok(());
+    }
+    if let FromGuard::Apply { id } = message {
+        let whole = arriving.take_if(|arriving| arriving.id == id).map(|arrived| arrived.outfit);
+        let outfit = whole.unwrap_or(Err(ProxyError::Protocol { what: "half a configuration" }));
+        let answer = match apply(serving, outfit).await {
+            Ok(()) => FromProxy::Applied { id },
+            Err(error) => {
+                let fresh = matches!(&error, ProxyError::Reload(why) if why.takes_a_fresh_one());
+                tracing::warn!(why = %said(&error), "another configuration is not applied");
+                FromProxy::NotApplied { id, why: said(&error), fresh }
+            }
+        };
+        return channel.send(&answer, &[]).await;
+    }
+    let Some(Arriving { outfit, .. }) = arriving else {
+        tracing::warn!("the guard sent a part of no configuration");
+        return Ok(());
+    };
+    // The first fault is told when all has arrived.
+    if let Ok(gathered) = outfit
+        && let Err(error) = gathered.take(message, descriptors.pop())
+    {
+        *outfit = Err(error);
+    }
+    Ok(())
+}
+
+async fn apply(
+    serving: &mut Serving<'_>,
+    outfit: Result<Outfit, ProxyError>,
+) -> Result<(), ProxyError> {
+    let (held, next) = outfit?.succeed(serving.held)?;
+    Box::pin(serving.instance.apply(next)).await?;
+    *serving.held = held;
+    tracing::info!("serving by another configuration");
+    Ok(())
+}
+
 /// What a broken conversation asks for.
 pub(super) fn end(error: &IpcError) -> End {
     if matches!(error, IpcError::Version { .. }) {
         tracing::warn!(%error, "the guard is of another version; the proxy drains");
-        return End::Drain;
+        return End::Drain { succeeded: true };
     }
     tracing::debug!(%error, "the conversation with the guard ended");
     End::Lost
@@ -109,7 +180,9 @@ async fn answer(
         | FromGuard::Secret { .. }
         | FromGuard::AccessLog
         | FromGuard::Start
-        | FromGuard::Drain => tracing::warn!("the guard said something out of turn"),
+        | FromGuard::Reload { .. }
+        | FromGuard::Apply { .. }
+        | FromGuard::Drain { .. } => tracing::warn!("the guard said something out of turn"),
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use tokio::{
 use self::{
     converse::{End, converse},
     outfit::{Held, Outfit},
-    reunion::reunite,
+    reunion::{Found, reunite},
 };
 use super::{
     instance::{Instance, Outbox, StartError},
@@ -27,12 +27,16 @@ use crate::{
     config::Faults,
     ipc::{
         Channel, IpcError, descriptors,
-        message::{FromGuard, FromProxy, Make},
+        message::{FromProxy, Make},
     },
+    proxy::reload::NotApplied,
 };
 
 /// From `Hello` to `Start`, at most.
 const INTRODUCTION: Duration = Duration::from_secs(30);
+
+/// Characters of an error that are told, well within a frame.
+const WORDS: usize = 4000;
 
 /// Why the proxy does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,8 @@ pub enum ProxyError {
     Configuration(Faults),
     #[error("starting to serve")]
     Start(#[from] StartError),
+    #[error("going over to another configuration")]
+    Reload(#[from] NotApplied),
     #[error("a worker thread ended by itself")]
     Crashed,
 }
@@ -89,25 +95,31 @@ pub fn run() -> Result<(), ProxyError> {
 async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
     let mut term = signal(SignalKind::terminate())
         .map_err(|source| ProxyError::System { doing: "waiting for SIGTERM", source })?;
-    let (held, instance, mut outbox) = begin(&channel).await?;
+    let (mut held, mut instance, mut outbox) = begin(&channel).await?;
     let mut channel = channel;
     loop {
-        match accompany(&channel, &instance, &mut outbox, &mut term).await? {
-            End::Drain => break,
-            End::Lost => {
-                tracing::warn!("the guard is gone; the proxy serves on and looks for the next");
-                let found = tokio::select! {
-                    found = reunite(&held, &instance) => found?,
-                    _ = term.recv() => break,
-                };
-                let Some(found) = found else { break };
-                tracing::info!("another guard took over");
-                channel = found;
-            }
+        let mut serving =
+            Serving { held: &mut held, instance: &mut instance, outbox: &mut outbox };
+        match accompany(&channel, &mut serving, &mut term).await? {
+            End::Drain { succeeded } => return Ok(drained(instance, succeeded)),
+            End::Lost => {}
         }
+        tracing::warn!("the guard is gone; the proxy serves on and looks for the next");
+        let found = tokio::select! {
+            found = reunite(&held, &instance) => found?,
+            _ = term.recv() => Found::Drain { succeeded: false },
+        };
+        match found {
+            Found::Guard(guard) => channel = guard,
+            Found::Drain { succeeded } => return Ok(drained(instance, succeeded)),
+        }
+        tracing::info!("another guard took over");
     }
-    instance.drain();
-    Ok(instance)
+}
+
+fn drained(instance: Instance, succeeded: bool) -> Instance {
+    if succeeded { instance.drain_succeeded() } else { instance.drain() }
+    instance
 }
 
 async fn begin(channel: &Channel) -> Result<(Held, Instance, Outbox), ProxyError> {
@@ -115,29 +127,42 @@ async fn begin(channel: &Channel) -> Result<(Held, Instance, Outbox), ProxyError
     channel.send(&hello, &[]).await?;
     let received = timeout(INTRODUCTION, Outfit::receive(channel)).await;
     let outfit = received.map_err(|_elapsed| ProxyError::Late)??;
-    let (held, parts) = outfit.open()?;
-    let (instance, outbox) = Instance::start(parts)?;
+    let started = outfit.open().and_then(|(held, parts)| Ok((held, Instance::start(parts)?)));
+    let (held, (instance, outbox)) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            // For whoever wants to know why; the error itself stands in the log.
+            let why = said(&error);
+            channel.send(&FromProxy::NotApplied { id: 0, why, fresh: false }, &[]).await?;
+            return Err(error);
+        }
+    };
     channel.send(&FromProxy::Serving, &[]).await?;
     tracing::info!("serving");
     Ok((held, instance, outbox))
 }
 
+/// What a conversation is about.
+struct Serving<'a> {
+    held: &'a mut Held,
+    instance: &'a mut Instance,
+    outbox: &'a mut Outbox,
+}
+
 async fn accompany(
     channel: &Channel,
-    instance: &Instance,
-    outbox: &mut Outbox,
+    serving: &mut Serving<'_>,
     term: &mut Signal,
 ) -> Result<End, ProxyError> {
     tokio::select! {
-        end = converse(channel, instance, outbox) => end,
-        _ = term.recv() => Ok(End::Drain),
+        end = converse(channel, serving) => end,
+        _ = term.recv() => Ok(End::Drain { succeeded: false }),
     }
 }
 
-/// One message without descriptors.
-async fn plain(channel: &Channel) -> Result<FromGuard, IpcError> {
-    let (message, descriptors) = channel.receive().await?;
-    // None is due once the proxy serves; an unasked one is closed here.
-    drop(descriptors);
-    Ok(message)
+/// An error and its causes, for the guard's log and command line.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let said = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    said.chars().take(WORDS).collect()
 }

@@ -14,13 +14,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::ProxyError;
 use crate::{
-    config::{self, TEXT_BYTES},
+    config::{self, TEXT_BYTES, model::Config},
     ipc::{
         Channel,
         message::{ApiKey, FromGuard, ListenerRole, Make},
     },
     proxy::{
         instance::{ListenerSocket, Parts},
+        reload::Next,
         secrets::Secrets,
     },
 };
@@ -85,25 +86,16 @@ impl Outfit {
 
     /// Reads and checks everything.
     pub(super) fn open(self) -> Result<(Held, Parts), ProxyError> {
-        let Some((digest, file)) = self.configuration else {
-            return Err(ProxyError::Protocol { what: "no configuration" });
-        };
         let Some(ahead) = self.ahead else {
             return Err(ProxyError::Protocol { what: "no time, which keys expire by" });
         };
-        let text = text(&file, &digest)?;
-        let config = config::load(&text, "the guard's").map_err(ProxyError::Configuration)?;
-        let mut sockets = self.sockets;
-        // The next guard learns whose a socket is by its place among those of one address.
-        sockets.sort_by_key(|socket| socket.worker);
-        let listeners =
-            sockets.iter().map(Socket::listener).collect::<Result<_, _>>().map_err(|source| {
-                ProxyError::System { doing: "duplicating a listening socket", source }
-            })?;
-        let held = Held { make: self.make, run: config.guard.run.clone(), sockets };
+        let config = self.config()?;
+        let mut held =
+            Held { make: self.make, run: config.guard.run.clone(), sockets: Vec::new() };
+        held.sockets = sorted(self.sockets);
         let parts = Parts {
             config,
-            listeners,
+            listeners: held.listeners()?,
             secrets: self.secrets,
             keys: self.keys,
             access_log: self.access_log,
@@ -112,7 +104,31 @@ impl Outfit {
         Ok((held, parts))
     }
 
-    fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
+    /// The same for a proxy that serves: what of it is held is taken from there.
+    pub(super) fn succeed(self, held: &mut Held) -> Result<(Held, Next), ProxyError> {
+        let config = self.config()?;
+        let mut next = Held { make: self.make, run: held.run.clone(), sockets: Vec::new() };
+        for socket in sorted(self.sockets) {
+            next.sockets.push(held.known(&socket)?.unwrap_or(socket));
+        }
+        let (listeners, secrets) = (next.listeners()?, self.secrets);
+        Ok((next, Next { config, listeners, secrets }))
+    }
+
+    fn config(&self) -> Result<Config, ProxyError> {
+        let Some((digest, file)) = &self.configuration else {
+            return Err(ProxyError::Protocol { what: "no configuration" });
+        };
+        let text = text(file, digest)?;
+        config::load(&text, "the guard's").map_err(ProxyError::Configuration)
+    }
+
+    /// Another configuration for a proxy that serves.
+    pub(super) fn again(make: Make) -> Self {
+        Self { make, ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
         match (message, descriptor) {
             (FromGuard::Welcome { make }, None) => self.make = make,
             (FromGuard::Configuration { digest }, Some(file)) => {
@@ -131,7 +147,7 @@ impl Outfit {
             (FromGuard::AccessLog, Some(file)) => self.access_log = Some(file),
             (FromGuard::Time { ahead }, None) => self.ahead = Some(ahead),
             (FromGuard::Keys { reset, more: _, keys }, None) => self.take_keys(reset, keys)?,
-            (FromGuard::Drain, None) => {
+            (FromGuard::Drain { .. }, None) => {
                 return Err(ProxyError::Protocol { what: "to drain before there was a start" });
             }
             _ => return Err(ProxyError::Protocol { what: "something out of turn" }),
@@ -150,6 +166,32 @@ impl Outfit {
         keys.extend(more);
         Ok(())
     }
+}
+
+impl Held {
+    /// The socket of the same place that is held already; a socket is one, however often it comes.
+    fn known(&self, socket: &Socket) -> Result<Option<Socket>, ProxyError> {
+        let place = |one: &&Socket| {
+            (one.address, one.role, one.worker) == (socket.address, socket.role, socket.worker)
+        };
+        let Some(known) = self.sockets.iter().find(place) else { return Ok(None) };
+        let descriptor = known.descriptor.try_clone().map_err(duplicating)?;
+        Ok(Some(Socket { descriptor, ..*socket }))
+    }
+
+    fn listeners(&self) -> Result<Vec<ListenerSocket>, ProxyError> {
+        self.sockets.iter().map(Socket::listener).collect::<Result<_, _>>().map_err(duplicating)
+    }
+}
+
+/// The next guard learns whose a socket is by its place among those of one address.
+fn sorted(mut sockets: Vec<Socket>) -> Vec<Socket> {
+    sockets.sort_by_key(|socket| socket.worker);
+    sockets
+}
+
+fn duplicating(source: io::Error) -> ProxyError {
+    ProxyError::System { doing: "duplicating a listening socket", source }
 }
 
 impl Socket {

@@ -14,7 +14,10 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::*;
 use crate::{
     clock::{self, Wall},
-    ipc::message::{ListenerRole, Make, Query},
+    ipc::{
+        handover::{FromHeir, FromOrphan},
+        message::{FromGuard, ListenerRole, Make, Query, VERSION},
+    },
     proxy::{
         identity::keys::tests::{KEY, issued},
         tests::plain_client,
@@ -35,7 +38,7 @@ async fn serves_reports_answers_and_drains() {
     let answer = guard.heard(|said| matches!(said, FromProxy::Answer { id: 7, .. })).await;
     assert!(matches!(answer, FromProxy::Answer { json, .. } if json.contains("path_invalid")));
 
-    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.channel.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
     guard.ended().await.unwrap();
 }
 
@@ -48,19 +51,85 @@ async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     assert!(plain_client::get(address, "/").await.contains("200 OK"));
 
     let next = meet(&folder.path().join("worker.sock")).await;
-    let (hello, _) = next.receive::<FromProxy>().await.unwrap();
-    let pid = std::process::id();
-    assert_eq!(hello, FromProxy::Hello { pid, make });
-    next.send(&FromGuard::Welcome { make: Make::default() }, &[]).await.unwrap();
-    let (holding, mut sockets) = next.receive::<FromProxy>().await.unwrap();
-    assert_eq!(holding, FromProxy::Holding { address, role: ListenerRole::Public });
-    let handed = TcpListener::from(sockets.pop().unwrap());
-    assert_eq!(handed.local_addr().unwrap(), address);
-    assert_eq!(next.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
+    assert_eq!(handed_over(&next, make).await, address);
     assert!(plain_client::get(address, "/").await.contains("200 OK"));
+    // Adopted, it is a proxy like any other.
+    next.send(&FromHeir::Adopt, &[]).await.unwrap();
+    next.send(&FromGuard::Query { id: 3, query: Query::Status }, &[]).await.unwrap();
+    let (answer, _) = next.receive::<FromProxy>().await.unwrap();
+    assert!(matches!(answer, FromProxy::Answer { id: 3, .. }), "{answer:?}");
+    drop(next);
 
-    next.send(&FromGuard::Drain, &[]).await.unwrap();
+    // A guard of another kind, whose own proxy takes its time.
+    let other = meet(&folder.path().join("worker.sock")).await;
+    assert_eq!(handed_over(&other, make).await, address);
+    assert!(plain_client::get(address, "/").await.contains("200 OK"));
+    other.send(&FromHeir::Drain, &[]).await.unwrap();
     timeout(PATIENCE, proxy).await.unwrap().unwrap().unwrap().join();
+}
+
+/// The address of the one socket that a proxy hands over.
+async fn handed_over(guard: &Channel, expected: Make) -> SocketAddr {
+    let (hello, _) = guard.receive::<FromOrphan>().await.unwrap();
+    let pid = std::process::id();
+    assert_eq!(hello, FromOrphan::Hello { ipc: VERSION, pid, make: expected });
+    guard.send(&FromHeir::Welcome { ipc: VERSION + 1 }, &[]).await.unwrap();
+    let (holding, mut sockets) = guard.receive::<FromOrphan>().await.unwrap();
+    let handed = TcpListener::from(sockets.pop().unwrap());
+    let address = handed.local_addr().unwrap();
+    assert_eq!(holding, FromOrphan::Holding { address, role: ListenerRole::Public });
+    assert_eq!(guard.receive::<FromOrphan>().await.unwrap().0, FromOrphan::Done);
+    address
+}
+
+#[tokio::test]
+async fn another_configuration_holds_for_open_connections_or_leaves_all_as_it_was() {
+    let guard = Guard::start().await;
+    let mut open = plain_client::Open::connect(guard.address).await;
+    assert!(open.get("/other").await.starts_with("HTTP/1.1 200"));
+    let route = "[[route]]\nname = \"all\"\npath = \"/only\"\nsupplier = \"echo\"\nidentity = \"none\"\n";
+    let text = guard.text_with(route);
+    assert_eq!(guard.reload(1, &text, true).await, FromProxy::Applied { id: 1 });
+    // The same connection, the new routes.
+    assert!(open.get("/other").await.starts_with("HTTP/1.1 404"));
+    assert!(open.get("/only").await.starts_with("HTTP/1.1 200"));
+
+    for (id, text, why) in [
+        (2, "[proxy]\nworkers = 0\n".to_owned(), "workers"),
+        (3, text.replace("workers = 1", "workers = 2"), "proxy.workers"),
+    ] {
+        let answer = guard.reload(id, &text, true).await;
+        let FromProxy::NotApplied { id: same, why: said, fresh } = &answer else {
+            panic!("{answer:?}");
+        };
+        assert!(*same == id && said.contains(why) && *fresh == (id == 3), "{answer:?}");
+        assert!(open.get("/only").await.starts_with("HTTP/1.1 200"));
+    }
+    // Half of one is none.
+    let half = guard.reload(4, &text, false).await;
+    assert!(matches!(half, FromProxy::NotApplied { id: 4, fresh: false, .. }), "{half:?}");
+    assert!(open.get("/only").await.starts_with("HTTP/1.1 200"));
+    guard.channel.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
+    guard.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_is_gone_serves_what_it_has_and_a_new_one_serves() {
+    let guard = Guard::start().await;
+    let mut open = plain_client::Open::connect(guard.address).await;
+    assert!(open.get("/a").await.starts_with("HTTP/1.1 200"));
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = second.local_addr().unwrap();
+    let text = guard.text_with("").replace(&guard.address.to_string(), &address.to_string());
+    let route = "[[route]]\nname = \"all\"\npath = \"/{*rest}\"\nsupplier = \"echo\"\nidentity = \"none\"\n";
+    let answer = guard.reload_on(1, &(text + route), &second).await;
+    assert_eq!(answer, FromProxy::Applied { id: 1 });
+    assert!(plain_client::get(address, "/b").await.contains("200 OK"));
+    // Told on its last answer that it is one; a connection that waits is not cut off.
+    let last = open.get("/c").await;
+    assert!(last.starts_with("HTTP/1.1 200"), "{last}");
+    guard.channel.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
+    guard.ended().await.unwrap();
 }
 
 #[tokio::test]
@@ -99,7 +168,7 @@ async fn a_route_with_an_identity_serves_nobody_before_all_keys_are_there() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     guard.channel.send(&list(false, false, vec![key]), &[]).await.unwrap();
     status("200").await;
-    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.channel.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
     guard.ended().await.unwrap();
 }
 
@@ -126,7 +195,7 @@ async fn a_key_expires_by_the_guards_clock_not_by_the_systems() {
         let answer = plain_client::get_with(guard.address, "/keyed", &field).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{wall:?}: {answer}");
     }
-    guard.channel.send(&FromGuard::Drain, &[]).await.unwrap();
+    guard.channel.send(&FromGuard::Drain { succeeded: false }, &[]).await.unwrap();
     guard.ended().await.unwrap();
 }
 
@@ -176,17 +245,11 @@ impl Guard {
         let folder = tempfile::tempdir().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let text = format!(
-            "[guard]\nrun = \"{0}\"\nstate = \"{0}\"\n[log]\naccess = \"off\"\n\
-             [proxy]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n\
-             [[supplier]]\nname = \"echo\"\ntargets = [\"echo\"]\n\
-             [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n\
-             [[route]]\nname = \"keyed\"\npath = \"/keyed\"\nsupplier = \"echo\"\n\
-             identity = \"customers\"\n\
-             [[route]]\nname = \"all\"\npath = \"/{{*rest}}\"\nsupplier = \"echo\"\n\
-             identity = \"none\"\n",
-            folder.path().display()
-        );
+        let routes = "[[route]]\nname = \"keyed\"\npath = \"/keyed\"\nsupplier = \"echo\"\n\
+                      identity = \"customers\"\n\
+                      [[route]]\nname = \"all\"\npath = \"/{*rest}\"\nsupplier = \"echo\"\n\
+                      identity = \"none\"\n";
+        let text = head(folder.path(), address) + routes;
         let digest = sha256(&text);
         let make = Make { program: [1; 32], configuration: digest, files: [2; 32] };
         let (channel, proxy) = connected();
@@ -214,6 +277,42 @@ impl Guard {
         guard
     }
 
+    /// Listener, supplier and identity as at the start, and these routes.
+    fn text_with(&self, routes: &str) -> String {
+        format!("{}{routes}", head(self.folder.path(), self.address))
+    }
+
+    async fn reload(&self, id: u64, text: &str, whole: bool) -> FromProxy {
+        self.offer(id, text, &self._socket, whole).await
+    }
+
+    async fn reload_on(&self, id: u64, text: &str, socket: &TcpListener) -> FromProxy {
+        self.offer(id, text, socket, true).await
+    }
+
+    async fn offer(&self, id: u64, text: &str, socket: &TcpListener, whole: bool) -> FromProxy {
+        let make = Make { configuration: sha256(text), ..self.make };
+        let address = socket.local_addr().unwrap();
+        let listener = FromGuard::Listener { address, role: ListenerRole::Public, worker: 0 };
+        let (file, digest) = (memory(text), make.configuration);
+        for (message, descriptor) in [
+            Some((FromGuard::Reload { id, make }, None)),
+            whole.then_some((FromGuard::Configuration { digest }, Some(file.as_fd()))),
+            Some((listener, Some(socket.as_fd()))),
+            Some((FromGuard::Apply { id }, None)),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let descriptors: Vec<_> = descriptor.into_iter().collect();
+            self.channel.send(&message, &descriptors).await.unwrap();
+        }
+        let answers = |said: &FromProxy| {
+            matches!(said, FromProxy::Applied { .. } | FromProxy::NotApplied { .. })
+        };
+        self.heard(answers).await
+    }
+
     async fn heard(&self, wanted: impl Fn(&FromProxy) -> bool) -> FromProxy {
         let listening = async {
             loop {
@@ -236,6 +335,16 @@ impl Guard {
     async fn ended(self) -> Result<(), ProxyError> {
         timeout(PATIENCE, self.proxy).await.unwrap().unwrap().map(Instance::join)
     }
+}
+
+fn head(folder: &Path, address: SocketAddr) -> String {
+    format!(
+        "[guard]\nrun = \"{0}\"\nstate = \"{0}\"\n[log]\naccess = \"off\"\n\
+         [proxy]\nworkers = 1\n[[listener]]\naddress = \"{address}\"\n\
+         [[supplier]]\nname = \"echo\"\ntargets = [\"echo\"]\n\
+         [[identity]]\nname = \"customers\"\napi_key = {{ header = \"x-api-key\" }}\n",
+        folder.display()
+    )
 }
 
 fn ahead_of_a_wall(wall: Wall) -> i64 {

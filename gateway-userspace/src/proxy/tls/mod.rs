@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub(crate) use client::{SupplierTls, suppliers};
-pub(crate) use server::listeners;
+pub(crate) use server::{Listeners, listeners};
 
 /// What is wrong with certificates and keys. Each says which file and what to do.
 #[derive(Debug, thiserror::Error)]

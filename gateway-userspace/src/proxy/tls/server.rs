@@ -18,10 +18,9 @@ use crate::{
 };
 
 /// A settings object for each listening address.
-pub(crate) fn listeners(
-    config: &Config,
-    secrets: &Secrets,
-) -> Result<Vec<(SocketAddr, Arc<ServerConfig>)>, TlsError> {
+pub(crate) type Listeners = Vec<(SocketAddr, Arc<ServerConfig>)>;
+
+pub(crate) fn listeners(config: &Config, secrets: &Secrets) -> Result<Listeners, TlsError> {
     let ticketer = Ticketer::new().map_err(|source| TlsError::Setup { source })?;
     let one = |listener: &crate::config::model::Listener| {
         let key = match &listener.tls {

@@ -61,9 +61,18 @@ pub(super) struct Entry {
 
 impl Book {
     pub(crate) fn new(suppliers: &[Supplier]) -> Self {
+        Self { suppliers: Vec::new() }.succeed(suppliers)
+    }
+
+    /// For another configuration: a target that stays keeps its addresses and its past.
+    pub(crate) fn succeed(&self, suppliers: &[Supplier]) -> Self {
         let entries = |supplier: &Supplier| match &supplier.kind {
             SupplierKind::Http(targets) => {
-                targets.iter().map(|target| Entry::new(supplier, target)).collect()
+                let entry = |target: &Target| {
+                    let known = self.entries().find(|known| known.is_of(supplier, target));
+                    known.map_or_else(|| Entry::new(supplier, target), Arc::clone)
+                };
+                targets.iter().map(entry).collect()
             }
             SupplierKind::Echo => Vec::new(),
         };
@@ -127,6 +136,12 @@ impl Entry {
             rests_until: AtomicU64::new(0),
             counts: Counts::default(),
         })
+    }
+
+    fn is_of(&self, supplier: &Supplier, target: &Target) -> bool {
+        self.supplier == supplier.name
+            && self.local == supplier.local
+            && (&self.host, self.port) == (&target.host, target.port)
     }
 
     /// The host as configured.

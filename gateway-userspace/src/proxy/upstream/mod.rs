@@ -26,7 +26,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, pin::Pin, time::Instant};
+use std::{fmt, pin::Pin, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -45,7 +45,7 @@ pub(crate) type OutboundBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>
 /// All suppliers, as one worker sees them. To be used inside its `LocalSet`.
 pub(crate) struct Upstreams {
     /// At the supplier's place in the configuration.
-    all: Vec<Upstream>,
+    all: Vec<(Arc<Prepared>, Rc<Upstream>)>,
 }
 
 /// By kind.
@@ -54,12 +54,30 @@ enum Upstream {
     Echo(Echo),
 }
 
+impl Upstream {
+    fn new(prepared: &Prepared, setup: &Setup) -> Self {
+        match prepared {
+            Prepared::Http(targets) => Self::Http(Supplier::new(targets, &setup.timeouts)),
+            Prepared::Echo(echo) => Self::Echo(echo.clone()),
+        }
+    }
+}
+
 impl Upstreams {
     /// The suppliers of one worker; connects to none.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let upstream = |prepared: &Prepared| match prepared {
-            Prepared::Http(targets) => Upstream::Http(Supplier::new(targets, &setup.timeouts)),
-            Prepared::Echo(echo) => Upstream::Echo(echo.clone()),
+        Self { all: Vec::new() }.succeed(setup)
+    }
+
+    /// For another configuration: suppliers made from the same keep their connections.
+    pub(crate) fn succeed(&self, setup: &Setup) -> Self {
+        let upstream = |prepared: &Arc<Prepared>| {
+            let known = self.all.iter().find(|(known, _)| Arc::ptr_eq(known, prepared));
+            let upstream = known.map_or_else(
+                || Rc::new(Upstream::new(prepared, setup)),
+                |(_, upstream)| Rc::clone(upstream),
+            );
+            (Arc::clone(prepared), upstream)
         };
         Self { all: setup.suppliers.iter().map(upstream).collect() }
     }
@@ -73,7 +91,7 @@ impl Upstreams {
         request: Request<Option<OutboundBody>>,
         deadline: Instant,
     ) -> Result<Response<Payload>, UpstreamError> {
-        match self.all.get(supplier) {
+        match self.all.get(supplier).map(|(_, upstream)| &**upstream) {
             Some(Upstream::Http(supplier)) => supplier.send(request, deadline).await,
             Some(Upstream::Echo(echo)) => echo.send(request, deadline).await,
             None => Err(UpstreamError::Unknown { index: supplier }),
@@ -82,8 +100,8 @@ impl Upstreams {
 
     /// Closes connections that were not used since the sweep before.
     pub(crate) fn sweep(&self) {
-        for upstream in &self.all {
-            match upstream {
+        for (_, upstream) in &self.all {
+            match &**upstream {
                 Upstream::Http(supplier) => supplier.sweep(),
                 Upstream::Echo(_) => {}
             }

@@ -25,7 +25,7 @@ use crate::{
 /// All suppliers, in the order of the configuration. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
-    pub(super) suppliers: Arc<[Prepared]>,
+    pub(super) suppliers: Arc<[Arc<Prepared>]>,
     pub(super) timeouts: Timeouts,
 }
 
@@ -62,8 +62,32 @@ impl Setup {
                     .collect::<Result<_, _>>()
                     .map(Prepared::Http),
             })
+            .map(|prepared: Result<Prepared, SetupError>| prepared.map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self { suppliers, timeouts: config.proxy.timeouts.clone() })
+    }
+
+    /// With what `earlier` has of suppliers of which nothing has changed, so that they keep their
+    /// connections.
+    pub(crate) fn keeping(
+        self,
+        config: &Config,
+        (earlier, before): (&Self, &Config),
+        same_files: impl Fn(&model::Supplier) -> bool,
+    ) -> Self {
+        if earlier.timeouts != self.timeouts {
+            return self;
+        }
+        let known: Vec<_> = before.suppliers.iter().zip(earlier.suppliers.iter()).collect();
+        let kept = |(supplier, prepared): (&model::Supplier, &Arc<Prepared>)| {
+            let same = known.iter().find(|(known, _)| *known == supplier);
+            let same = same.filter(|_| same_files(supplier));
+            // The echo knows identities.
+            let same = same.filter(|_| matches!(**prepared, Prepared::Http(_)));
+            Arc::clone(same.map_or(prepared, |(_, kept)| kept))
+        };
+        let suppliers = config.suppliers.iter().zip(self.suppliers.iter()).map(kept).collect();
+        Self { suppliers, timeouts: self.timeouts }
     }
 }
 

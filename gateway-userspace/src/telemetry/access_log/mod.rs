@@ -35,7 +35,11 @@ pub enum AccessLogError {
 
 /// A handle to the log, for every worker one. The last one dropped ends the writer.
 #[derive(Clone)]
-pub struct AccessLog(Option<Arc<Queue>>);
+pub struct AccessLog {
+    queue: Option<Arc<Queue>>,
+    /// Knows the names behind a record's positions.
+    names: Arc<Metrics>,
+}
 
 struct Queue {
     lines: SyncSender<Message>,
@@ -64,7 +68,8 @@ impl AccessLog {
         queue: u32,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AccessLogError> {
-        let Some(file) = file else { return Ok(Self(None)) };
+        let names = Arc::clone(&metrics);
+        let Some(file) = file else { return Ok(Self { queue: None, names }) };
         let bound = usize::try_from(queue).unwrap_or(usize::MAX).max(1);
         let (lines, waiting) = sync_channel(bound);
         let (end, ended) = sync_channel(0);
@@ -78,13 +83,19 @@ impl AccessLog {
                 drop(end);
             })
             .map_err(AccessLogError::Thread)?;
-        Ok(Self(Some(Arc::new(Queue { lines, state, ended: Mutex::new(ended) }))))
+        let queue = Queue { lines, state, ended: Mutex::new(ended) };
+        Ok(Self { queue: Some(Arc::new(queue)), names })
+    }
+
+    /// The same log for requests of another configuration.
+    pub fn with_names(&self, names: Arc<Metrics>) -> Self {
+        Self { queue: self.queue.clone(), names }
     }
 
     /// Queues the line of a request, or counts it as dropped. Never waits.
     pub fn write(&self, record: &RequestRecord<'_>) {
-        let Some(queue) = &self.0 else { return };
-        let metrics = &queue.state.metrics;
+        let Some(queue) = &self.queue else { return };
+        let metrics = &self.names;
         let line = || Message::Line(Line::new(record, metrics).to_bytes());
         if queue.state.closing.load(Ordering::Relaxed) || queue.lines.try_send(line()).is_err() {
             metrics.access_log_lines(LineOutcome::Dropped, 1);
@@ -94,7 +105,7 @@ impl AccessLog {
     /// Takes no more lines and waits until those queued are written, at most for `deadline`.
     /// False if they were not: a pipe that nobody reads holds the writer, not the caller.
     pub fn close(&self, deadline: Duration) -> bool {
-        let Some(queue) = &self.0 else { return true };
+        let Some(queue) = &self.queue else { return true };
         queue.state.closing.store(true, Ordering::Relaxed);
         // A full queue has a busy writer, which looks by itself; an ended one needs no word.
         drop(queue.lines.try_send(Message::Close));
@@ -105,6 +116,6 @@ impl AccessLog {
 
 impl fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessLog").field("on", &self.0.is_some()).finish_non_exhaustive()
+        f.debug_struct("AccessLog").field("on", &self.queue.is_some()).finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    clock,
+    clock::{self, Wall},
     config::model::Config,
     ipc::message::KernelReport,
     telemetry::{
@@ -45,12 +45,36 @@ pub struct Metrics {
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
     limiter_full: Numbers<0>,
+    started: Wall,
 }
 
 impl Metrics {
     /// With one series for each route, supplier and listener of `config`.
     pub fn new(config: &Config) -> Arc<Self> {
-        let mut metrics = Self {
+        Self::registered(Self::unregistered(config))
+    }
+
+    /// For another configuration. What it has in common with this one is counted in the same
+    /// numbers, by requests of both; what is no longer there is no longer shown.
+    pub fn succeed(&self, config: &Config) -> Arc<Self> {
+        let mut metrics = Self::unregistered(config);
+        metrics.requests.inherit(&self.requests);
+        metrics.request_duration.inherit(&self.request_duration);
+        metrics.supplier_duration.inherit(&self.supplier_duration);
+        metrics.supplier_requests.inherit(&self.supplier_requests);
+        metrics.refusals.inherit(&self.refusals);
+        metrics.connections.inherit(&self.connections);
+        metrics.connections_opened.inherit(&self.connections_opened);
+        metrics.in_flight.inherit(&self.in_flight);
+        metrics.tls_handshakes.inherit(&self.tls_handshakes);
+        metrics.strikes.inherit(&self.strikes);
+        metrics.access_log_lines.inherit(&self.access_log_lines);
+        metrics.limiter_full.inherit(&self.limiter_full);
+        Self::registered(Self { started: self.started, ..metrics })
+    }
+
+    fn unregistered(config: &Config) -> Self {
+        Self {
             registry: Registry::default(),
             requests: Numbers::counters(
                 [
@@ -78,7 +102,11 @@ impl Metrics {
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
             limiter_full: Numbers::counters([], Zeros::Shown),
-        };
+            started: clock::wall(),
+        }
+    }
+
+    fn registered(mut metrics: Self) -> Arc<Self> {
         metrics.register_requests();
         metrics.register_connections();
         metrics.register_queues();
@@ -277,7 +305,7 @@ impl Metrics {
             "process_start_time",
             "When this proxy started, since 1970",
             Unit::Seconds,
-            ConstGauge::new(clock::wall().0),
+            ConstGauge::new(self.started.0),
         );
     }
 }

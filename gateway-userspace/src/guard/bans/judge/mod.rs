@@ -109,6 +109,12 @@ impl Judge {
         }
     }
 
+    /// Judges by other settings from now on. Scores, and how many of them there are, stay.
+    pub(crate) fn set(&mut self, settings: &Bans) {
+        self.settings = settings.clone();
+        self.scores.set_half_life(settings.half_life);
+    }
+
     /// `address` authenticated.
     pub(crate) fn trust(&mut self, address: IpAddr, now: Instant) {
         *self.trusted.entry(source(address), || now) = now;

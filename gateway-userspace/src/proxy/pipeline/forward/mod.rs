@@ -34,9 +34,18 @@ pub(crate) struct Suppliers {
 
 impl Suppliers {
     pub(crate) fn new(config: &Config, setup: &Setup) -> Self {
+        Self::with(config, Upstreams::new(setup))
+    }
+
+    /// For another configuration, with the connections of suppliers that stay as they are.
+    pub(crate) fn succeed(&self, config: &Config, setup: &Setup) -> Self {
+        Self::with(config, self.upstreams.succeed(setup))
+    }
+
+    fn with(config: &Config, upstreams: Upstreams) -> Self {
         let credentials: Vec<_> = config.identities.iter().filter_map(credential).collect();
         let credential_fields = credentials.iter().map(|(_, field)| field.clone()).collect();
-        Self { upstreams: Upstreams::new(setup), credentials, credential_fields }
+        Self { upstreams, credentials, credential_fields }
     }
 
     /// Sends a request to its route's supplier and returns its response, or why there is none.

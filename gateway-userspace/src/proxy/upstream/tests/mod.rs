@@ -129,7 +129,7 @@ impl Lab {
     }
 
     fn supplier(&self) -> &super::Supplier {
-        match self.upstreams.all.first() {
+        match self.upstreams.all.first().map(|(_, upstream)| &**upstream) {
             Some(Upstream::Http(supplier)) => supplier,
             Some(Upstream::Echo(_)) | None => panic!("not an HTTP supplier"),
         }

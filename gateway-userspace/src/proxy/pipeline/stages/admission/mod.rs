@@ -32,6 +32,11 @@ impl Admission {
         Self { in_flight: Arc::default(), most: proxy.requests }
     }
 
+    /// For another configuration: requests of both count together.
+    pub(crate) fn succeed(&self, proxy: &model::Proxy) -> Self {
+        Self { in_flight: Arc::clone(&self.in_flight), most: proxy.requests }
+    }
+
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }

@@ -1,7 +1,7 @@
 //! Limits each address (/32, /64) before anything is known about its caller. Stops floods of
 //! requests that cost more than a packet; does not stop many addresses acting together.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use gateway_common::Reason;
 
@@ -19,12 +19,22 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct AnonymousLimit {
-    limiter: Limiter<IpAddr>,
+    limiter: Arc<Limiter<IpAddr>>,
+    settings: (model::Rate, u32),
 }
 
 impl AnonymousLimit {
     pub(crate) fn from_config(proxy: &model::Proxy) -> Self {
-        Self { limiter: Limiter::new(proxy.anonymous, proxy.limiter_keys) }
+        let settings = (proxy.anonymous, proxy.limiter_keys);
+        Self { limiter: Arc::new(Limiter::new(settings.0, settings.1)), settings }
+    }
+
+    /// For another configuration: what was counted by the same limit counts on.
+    pub(crate) fn succeed(&self, proxy: &model::Proxy) -> Self {
+        if self.settings != (proxy.anonymous, proxy.limiter_keys) {
+            return Self::from_config(proxy);
+        }
+        Self { limiter: Arc::clone(&self.limiter), settings: self.settings }
     }
 
     pub(crate) fn limiter(&self) -> &Limiter<IpAddr> {

@@ -1,7 +1,7 @@
 //! The route's own limit, by authenticated client or by address, told to the client in `RateLimit`
 //! fields (draft-ietf-httpapi-ratelimit-headers) before it runs into it.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use gateway_common::Reason;
 use http::HeaderValue;
@@ -30,11 +30,20 @@ pub(crate) enum Subject {
 #[derive(Debug)]
 pub(crate) struct ClientLimit {
     routes: Vec<Option<Limit>>,
+    /// By route name: what each limit was made from.
+    made: HashMap<String, Made>,
+}
+
+/// A limit's settings, and the limit, which outlives a reload that does not change them.
+#[derive(Debug)]
+struct Made {
+    settings: (model::RouteLimit, u32),
+    limiter: Arc<Limiter<Subject>>,
 }
 
 #[derive(Debug)]
 struct Limit {
-    limiter: Limiter<Subject>,
+    limiter: Arc<Limiter<Subject>>,
     per: LimitKey,
     policy: Policy,
 }
@@ -49,20 +58,33 @@ struct Policy {
 
 impl ClientLimit {
     pub(crate) fn from_config(routes: &[model::Route], keys: u32) -> Self {
-        let limit = |route: &model::Route| {
-            route.limit.map(|limit| Limit {
-                limiter: Limiter::new(limit.rate, keys),
-                per: limit.per,
-                policy: Policy::new(limit.rate),
-            })
-        };
-        Self { routes: routes.iter().map(limit).collect() }
+        Self { routes: Vec::new(), made: HashMap::new() }.succeed(routes, keys)
+    }
+
+    /// For another configuration: a route of the same name and limit counts on where it was.
+    pub(crate) fn succeed(&self, routes: &[model::Route], keys: u32) -> Self {
+        let mut next = Self { routes: Vec::with_capacity(routes.len()), made: HashMap::new() };
+        for route in routes {
+            let limit = route.limit.map(|limit| {
+                let known = self.made.get(&route.name);
+                let known = known.filter(|made| made.settings == (limit, keys));
+                let limiter = known.map_or_else(
+                    || Arc::new(Limiter::new(limit.rate, keys)),
+                    |made| Arc::clone(&made.limiter),
+                );
+                let made = Made { settings: (limit, keys), limiter: Arc::clone(&limiter) };
+                next.made.insert(route.name.clone(), made);
+                Limit { limiter, per: limit.per, policy: Policy::new(limit.rate) }
+            });
+            next.routes.push(limit);
+        }
+        next
     }
 
     /// Each limiter with its route's place in the configuration.
     pub(crate) fn limiters(&self) -> impl Iterator<Item = (usize, &Limiter<Subject>)> {
         let all = self.routes.iter().enumerate();
-        all.filter_map(|(route, limit)| Some((route, &limit.as_ref()?.limiter)))
+        all.filter_map(|(route, limit)| Some((route, &*limit.as_ref()?.limiter)))
     }
 
     pub(crate) fn check(&self, context: &mut RequestContext, route: &Route) -> Decision {

@@ -1,0 +1,171 @@
+//! Another configuration for a serving proxy. All of it is made and checked beside the one that
+//! serves; then the workers go over to it, each between two requests. What is in flight ends by the
+//! configuration it began with.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{
+    instance::{Instance, ListenerSocket, StartError},
+    router::Router,
+    secrets::Secrets,
+    thread::Generation,
+    tls,
+    upstream::Setup,
+    worker::Shared,
+};
+use crate::{
+    config::model::{Config, Supplier},
+    ipc::message::ListenerRole,
+};
+
+/// Earlier generations that connections or requests still hold, at most. Each is a configuration in
+/// memory; past these a fresh proxy is less.
+const GENERATIONS: usize = 32;
+
+/// As at a start: names of new suppliers are waited for, then served is what can be.
+const NAMES: Duration = Duration::from_secs(3);
+
+/// Workers take a generation between two turns of their loops.
+const TAKEN: Duration = Duration::from_secs(10);
+
+/// What another configuration comes with.
+#[derive(Debug)]
+pub struct Next {
+    pub config: Config,
+    pub listeners: Vec<ListenerSocket>,
+    pub secrets: Secrets,
+}
+
+/// Why everything stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum NotApplied {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{what} cannot change in a proxy that serves")]
+    Fixed { what: &'static str },
+    #[error("connections hold {GENERATIONS} earlier configurations still")]
+    Generations,
+}
+
+impl NotApplied {
+    /// Whether a proxy that starts with the configuration could serve.
+    pub const fn takes_a_fresh_one(&self) -> bool {
+        matches!(self, Self::Fixed { .. } | Self::Generations)
+    }
+}
+
+impl Instance {
+    /// Serves by another configuration from now on, or leaves everything as it is.
+    pub async fn apply(&mut self, next: Next) -> Result<(), NotApplied> {
+        let before = self.shared.load_full();
+        self.check(&before, &next.config)?;
+        let Next { config, listeners, secrets } = next;
+        let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
+        let shared = Arc::new(self.succeed(&before, config, &secrets)?);
+        let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
+        let same = |one: &Supplier| one.ca.as_ref().is_none_or(|ca| secrets.agree(&self.secrets, ca));
+        let setup = setup.keeping(&shared.config, (&self.setup, &before.config), same);
+        // Before a request may ask for them, and before the guard would ban one of them.
+        if timeout(NAMES, shared.book.prepare(&self.asks)).await.is_err() {
+            tracing::warn!("not all suppliers' names resolved in time");
+        }
+        let public = listeners.into_iter().filter(|one| one.role == ListenerRole::Public);
+        let sockets = public.map(Arc::new).collect();
+        self.living.push(Arc::downgrade(&before));
+        (self.setup, self.secrets) = (setup.clone(), secrets);
+        self.shared.store(Arc::clone(&shared));
+        let number = self.generations.borrow().number + 1;
+        let generation = Generation { number, shared, setup, sockets };
+        self.generations.send_replace(Arc::new(generation));
+        self.taken(number).await;
+        Ok(())
+    }
+
+    fn check(&mut self, before: &Shared, next: &Config) -> Result<(), NotApplied> {
+        let fixed = |differs: bool, what| if differs { Err(NotApplied::Fixed { what }) } else { Ok(()) };
+        fixed(usize::from(next.proxy.workers.max(1)) != self.threads(), "proxy.workers")?;
+        fixed(next.log != before.config.log, "[log]")?;
+        fixed(next.admin != before.config.admin, "[admin]")?;
+        self.living.retain(|shared| shared.strong_count() > 0);
+        if self.living.len() >= GENERATIONS {
+            return Err(NotApplied::Generations);
+        }
+        Ok(())
+    }
+
+    /// What all workers share, with what they counted.
+    fn succeed(
+        &self,
+        before: &Shared,
+        config: Config,
+        secrets: &Secrets,
+    ) -> Result<Shared, StartError> {
+        let ledger = before.ledger.succeed(&config);
+        let metrics = Arc::clone(&ledger.metrics);
+        Ok(Shared {
+            router: Router::new(&config)?,
+            stages: before.stages.succeed(&config, Arc::clone(&before.keys)),
+            keys: Arc::clone(&before.keys),
+            time: Arc::clone(&before.time),
+            tls: self.listeners(before, &config, secrets)?,
+            succeeded: Arc::clone(&before.succeeded),
+            connections: before.connections.succeed(&config.proxy, metrics),
+            book: before.book.succeed(&config.suppliers),
+            feedback: before.feedback.succeed(&config.bans),
+            ledger,
+            config,
+        })
+    }
+
+    /// A listener of which nothing has changed keeps its settings, with the keys of its tickets:
+    /// clients resume their sessions.
+    fn listeners(
+        &self,
+        before: &Shared,
+        config: &Config,
+        secrets: &Secrets,
+    ) -> Result<tls::Listeners, StartError> {
+        let mut made = tls::listeners(config, secrets)?;
+        for (listener, (address, tls)) in config.listeners.iter().zip(&mut made) {
+            let same = before.config.listeners.iter().any(|known| known == listener);
+            let mut files = listener.tls.files();
+            if same && files.all(|path| secrets.agree(&self.secrets, path))
+                && let Some((_, kept)) = before.listener(*address)
+            {
+                *tls = Arc::clone(kept);
+            }
+        }
+        Ok(made)
+    }
+
+    /// Waits until every worker goes by it. One that does not come to it is busy with a request,
+    /// and takes it next.
+    async fn taken(&mut self, number: u64) {
+        let all = async {
+            for reached in &mut self.reached {
+                // A thread that is gone is found by `crashed`.
+                drop(reached.wait_for(|reached| *reached >= number).await);
+            }
+        };
+        if timeout(TAKEN, all).await.is_err() {
+            tracing::warn!("not all workers took the configuration in time");
+        }
+    }
+
+    /// Takes no more connections. Those open may finish within `proxy.timeouts.drain`.
+    pub fn drain(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// The same where another proxy accepts from the same sockets: connections are given that time
+    /// to come to an end by themselves.
+    pub fn drain_succeeded(&self) {
+        self.shared.load().succeeded.store(true, Ordering::Relaxed);
+        self.drain();
+    }
+}
