@@ -71,7 +71,12 @@ pub(crate) fn show(changes: &[Change]) -> String {
     }
     let rows = changes.iter().map(|change| {
         let value = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), escape);
-        [escape(&change.place()), value(&change.old), value(&change.new), way(change.how).to_owned()]
+        [
+            escape(&change.place()),
+            value(&change.old),
+            value(&change.new),
+            way(change.how).to_owned(),
+        ]
     });
     let listed = table(["WHERE", "RUNNING", "IN THE FILE", "HOW"], rows);
     format!("{listed}\n\n{}", next(changes))

@@ -8,8 +8,8 @@ use super::{
     privileges,
 };
 use crate::control::{
-    ConfigurationStatus, CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, RefusedReload, Request, Response, Status,
-    SysctlStatus, Usage,
+    ConfigurationStatus, CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, RefusedReload,
+    Request, Response, Status, SysctlStatus, Usage,
 };
 
 #[derive(Debug, clap::Args)]

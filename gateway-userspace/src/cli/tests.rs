@@ -7,9 +7,9 @@ use crate::{
     clock::Wall,
     config::{self, defaults},
     control::{
-        Allow, Ban, ConfigurationStatus, CookieStatus, Counter, DropRecord, InterfaceStatus, KernelStatus, Key,
-        MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, RefusedReload, Status, StrikeRecord, SysctlStatus,
-        Told, TrialStatus, Usage, Why,
+        Allow, Ban, ConfigurationStatus, CookieStatus, Counter, DropRecord, InterfaceStatus,
+        KernelStatus, Key, MapStatus, PolicyStatus, ProtectedStatus, ProxyStatus, RefusedReload,
+        Status, StrikeRecord, SysctlStatus, Told, TrialStatus, Usage, Why,
     },
     doctor::{Finding, Report},
 };

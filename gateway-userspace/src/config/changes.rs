@@ -47,7 +47,8 @@ const SECRET: [&str; 6] = ["secret", "password", "passphrase", "token", "credent
 pub fn between(old: &str, new: &str) -> Vec<Change> {
     let (old, new) = (entries(old), entries(new));
     let places: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    let changes = places.into_iter().flat_map(|place| compared(place, old.get(place), new.get(place)));
+    let changes =
+        places.into_iter().flat_map(|place| compared(place, old.get(place), new.get(place)));
     changes.collect()
 }
 

@@ -22,8 +22,7 @@ use tracing::warn;
 use crate::ipc::descriptors::watch;
 
 /// A file is complete, there by another name, or is a link to elsewhere now.
-const EVENTS: u32 =
-    libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_ONLYDIR;
+const EVENTS: u32 = libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_ONLYDIR;
 
 /// Folders, at most; the configuration decides about their number.
 const FOLDERS: usize = 256;

@@ -3,7 +3,10 @@
 //! meanwhile. The next program is told their numbers in its environment, since one of before does
 //! not look there.
 
-#![expect(unsafe_code, reason = "a number in the environment is a descriptor only when it is owned")]
+#![expect(
+    unsafe_code,
+    reason = "a number in the environment is a descriptor only when it is owned"
+)]
 
 use std::{
     io,
@@ -101,7 +104,11 @@ impl Kept {
 
 /// Goes over to the program of this file, with this process's arguments. Comes back only with an
 /// error, and everything is as it was.
-pub(super) fn go_over(holdings: &Holdings<'_>, lock: BorrowedFd<'_>, control: BorrowedFd<'_>) -> io::Error {
+pub(super) fn go_over(
+    holdings: &Holdings<'_>,
+    lock: BorrowedFd<'_>,
+    control: BorrowedFd<'_>,
+) -> io::Error {
     use std::os::fd::AsFd as _;
     let numbers = Numbers {
         pid: std::process::id(),
@@ -186,7 +193,10 @@ mod tests {
         };
         let text = serde_json::to_string(&numbers).unwrap();
         let kept = Kept::take(Some(&text));
-        assert_eq!((kept.sockets.len(), kept.lock.is_some(), kept.control.is_some()), (1, false, false));
+        assert_eq!(
+            (kept.sockets.len(), kept.lock.is_some(), kept.control.is_some()),
+            (1, false, false)
+        );
         assert_eq!(kept.draining, [7]);
         let flags = fcntl(kept.sockets[0].socket.as_fd(), FcntlArg::F_GETFD).unwrap();
         assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));

@@ -59,16 +59,12 @@ impl Handed {
 /// The same sockets for another configuration: those of an address that stays are kept, also those
 /// of workers there will not be, and what is missing is opened. What is left out is closed with
 /// `present`, as soon as nobody accepts from it.
-pub(super) fn follow(
-    present: &[Listening],
-    config: &Config,
-) -> Result<Vec<Listening>, GuardError> {
+pub(super) fn follow(present: &[Listening], config: &Config) -> Result<Vec<Listening>, GuardError> {
     let mut handed = Vec::new();
     for Listening { address, role, socket, .. } in present {
         let (address, role) = (*address, *role);
-        let socket = socket
-            .try_clone()
-            .map_err(GuardError::system("duplicating a listening socket"))?;
+        let socket =
+            socket.try_clone().map_err(GuardError::system("duplicating a listening socket"))?;
         handed.push(Handed { address, role, socket });
     }
     open(config, handed, true)

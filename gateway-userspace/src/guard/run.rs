@@ -124,18 +124,8 @@ async fn guard(options: Options) -> Result<(), GuardError> {
         drop(Process::adopted(pid).map(|process| keeper.watch_drain(process)));
     }
     let (upgrades, orders) = mpsc::channel(1);
-    let parts = Parts {
-        config,
-        text,
-        program,
-        kernel,
-        state,
-        lists,
-        policies,
-        keeper,
-        cookies,
-        upgrades,
-    };
+    let parts =
+        Parts { config, text, program, kernel, state, lists, policies, keeper, cookies, upgrades };
     let mut core = serve(parts, sockets, &accounts, &run).await?;
     core.begin_with(untried);
     core.note_files();

@@ -152,7 +152,10 @@ mod tests {
         proxy.send(&FromProxy::Serving, &[]).await.unwrap();
 
         assert_eq!(proxy.receive::<FromGuard>().await.unwrap().0, FromGuard::Start);
-        assert_eq!(proxy.receive::<FromGuard>().await.unwrap().0, FromGuard::Drain { succeeded: false });
+        assert_eq!(
+            proxy.receive::<FromGuard>().await.unwrap().0,
+            FromGuard::Drain { succeeded: false }
+        );
         assert_eq!(guard.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
     }
 

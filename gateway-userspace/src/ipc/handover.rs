@@ -67,7 +67,10 @@ mod tests {
             role: ListenerRole::Metrics,
         };
         let address = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        assert_eq!(encode(&v6).unwrap(), [vec![0xE1, 1, 1], address.to_vec(), vec![80, 1]].concat());
+        assert_eq!(
+            encode(&v6).unwrap(),
+            [vec![0xE1, 1, 1], address.to_vec(), vec![80, 1]].concat()
+        );
         assert_eq!(encode(&FromOrphan::Done).unwrap(), [0xE1, 2]);
         assert_eq!(encode(&FromHeir::Welcome { ipc: 4 }).unwrap(), [0xE1, 0, 4]);
         assert_eq!(encode(&FromHeir::Adopt).unwrap(), [0xE1, 1]);

@@ -240,7 +240,8 @@ impl Instance {
             let generations = self.generations.subscribe();
             let (start, stopped) =
                 (Start { index, threads, generations, reached }, stopped.clone());
-            let serve = move |runtime: &Runtime| LocalSet::new().block_on(runtime, start.run(stopped));
+            let serve =
+                move |runtime: &Runtime| LocalSet::new().block_on(runtime, start.run(stopped));
             self.workers.push(spawn(&format!("worker-{index}"), serve)?);
             self.reached.push(reaches);
         }
@@ -275,7 +276,7 @@ fn share(
         keys: known,
         time: Arc::new(time),
         tls,
-        succeeded: Arc::default(),
+        hurry: Arc::default(),
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),

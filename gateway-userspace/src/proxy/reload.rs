@@ -68,7 +68,8 @@ impl Instance {
         let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
         let shared = Arc::new(self.succeed(&before, config, &secrets)?);
         let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
-        let same = |one: &Supplier| one.ca.as_ref().is_none_or(|ca| secrets.agree(&self.secrets, ca));
+        let same =
+            |one: &Supplier| one.ca.as_ref().is_none_or(|ca| secrets.agree(&self.secrets, ca));
         let setup = setup.keeping(&shared.config, (&self.setup, &before.config), same);
         // Before a request may ask for them, and before the guard would ban one of them.
         if timeout(NAMES, shared.book.prepare(&self.asks)).await.is_err() {
@@ -87,7 +88,8 @@ impl Instance {
     }
 
     fn check(&mut self, before: &Shared, next: &Config) -> Result<(), NotApplied> {
-        let fixed = |differs: bool, what| if differs { Err(NotApplied::Fixed { what }) } else { Ok(()) };
+        let fixed =
+            |differs: bool, what| if differs { Err(NotApplied::Fixed { what }) } else { Ok(()) };
         fixed(usize::from(next.proxy.workers.max(1)) != self.threads(), "proxy.workers")?;
         fixed(next.log != before.config.log, "[log]")?;
         fixed(next.admin != before.config.admin, "[admin]")?;
@@ -113,7 +115,7 @@ impl Instance {
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),
             tls: self.listeners(before, &config, secrets)?,
-            succeeded: Arc::clone(&before.succeeded),
+            hurry: Arc::clone(&before.hurry),
             connections: before.connections.succeed(&config.proxy, metrics),
             book: before.book.succeed(&config.suppliers),
             feedback: before.feedback.succeed(&config.bans),
@@ -134,7 +136,8 @@ impl Instance {
         for (listener, (address, tls)) in config.listeners.iter().zip(&mut made) {
             let same = before.config.listeners.iter().any(|known| known == listener);
             let mut files = listener.tls.files();
-            if same && files.all(|path| secrets.agree(&self.secrets, path))
+            if same
+                && files.all(|path| secrets.agree(&self.secrets, path))
                 && let Some((_, kept)) = before.listener(*address)
             {
                 *tls = Arc::clone(kept);
@@ -159,13 +162,13 @@ impl Instance {
 
     /// Takes no more connections. Those open may finish within `proxy.timeouts.drain`.
     pub fn drain(&self) {
-        self.stop.send_replace(true);
+        self.shared.load().hurry.store(true, Ordering::Relaxed);
+        self.drain_succeeded();
     }
 
     /// The same where another proxy accepts from the same sockets: connections are given that time
     /// to come to an end by themselves.
     pub fn drain_succeeded(&self) {
-        self.shared.load().succeeded.store(true, Ordering::Relaxed);
-        self.drain();
+        self.stop.send_replace(true);
     }
 }

@@ -36,8 +36,8 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<GuardTime>,
     /// How to shake hands, in the order of listeners.
     pub(crate) tls: Vec<(SocketAddr, Arc<ServerConfig>)>,
-    /// The proxy goes down, and another one accepts from the same sockets.
-    pub(crate) succeeded: Arc<AtomicBool>,
+    /// The proxy goes down, and no other one serves in its place.
+    pub(crate) hurry: Arc<AtomicBool>,
     pub(crate) connections: Connections,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
@@ -63,9 +63,9 @@ impl Shared {
         places.find(|(_, (known, _))| *known == address).map(|(place, (_, tls))| (place, tls))
     }
 
-    /// Whether there is no hurry to end.
-    pub(crate) fn is_succeeded(&self) -> bool {
-        self.succeeded.load(Relaxed)
+    /// Whether connections have to end soon.
+    pub(crate) fn is_in_a_hurry(&self) -> bool {
+        self.hurry.load(Relaxed)
     }
 }
 

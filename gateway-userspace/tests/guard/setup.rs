@@ -36,7 +36,8 @@ pub(crate) fn run_guard(file: &str) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let text = fs::read_to_string(file).unwrap();
     let config = config::load(&text, file).unwrap();
-    let options = Options { config, text, origin: file.to_owned(), log: "info".to_owned(), kept: None };
+    let options =
+        Options { config, text, origin: file.to_owned(), log: "info".to_owned(), kept: None };
     match guard::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -8,6 +8,7 @@ mod limit;
 mod lists;
 mod policy;
 mod protect;
+mod reload;
 mod returning;
 mod sandbox;
 mod survive;

@@ -176,7 +176,9 @@ impl Core {
         }
         let file = PathBuf::from(self.policies.file());
         let named = Files::named(&self.config);
-        let folder = |path: &PathBuf| path.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned);
+        let folder = |path: &PathBuf| {
+            path.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned)
+        };
         let mut folders: Vec<PathBuf> = named.iter().chain([&file]).filter_map(folder).collect();
         folders.sort();
         folders.dedup();
@@ -278,24 +280,21 @@ impl Core {
             let message = "the running configuration is too long to be shown".to_owned();
             return Response::Refused { message };
         }
-        Response::Configuration {
-            file: self.policies.file().to_owned(),
-            text: self.text.clone(),
-        }
+        Response::Configuration { file: self.policies.file().to_owned(), text: self.text.clone() }
     }
 
     /// The ports of the running listeners, no others, as soon as no policy is on trial.
     pub(super) fn settle_ports(&mut self) {
         let ports = self.running.ports.clone();
         if let Err(error) = self.open_ports(&ports) {
-            self.warn(format!("the ports of earlier listeners are served still: {}", chain(&error)));
+            self.warn(format!(
+                "the ports of earlier listeners are served still: {}",
+                chain(&error)
+            ));
         }
     }
 
-    fn begin_reload(
-        &mut self,
-        by: By,
-    ) -> Result<Option<oneshot::Receiver<Response>>, ReloadError> {
+    fn begin_reload(&mut self, by: By) -> Result<Option<oneshot::Receiver<Response>>, ReloadError> {
         if self.running.is_pending() {
             return Err(ReloadError::UnderWay);
         }
@@ -412,4 +411,3 @@ fn told(file: &str, changes: &[Change], fresh: bool) -> String {
     }
     format!("{file} is loaded: {count} change{plural}{by}")
 }
-

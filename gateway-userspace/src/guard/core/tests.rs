@@ -424,17 +424,20 @@ fn what_takes_a_restart_and_what_is_faulty_is_refused_by_name() {
 }
 
 #[test]
-fn a_reload_tries_the_changed_file_and_names_what_takes_a_restart() {
+fn a_reload_that_cannot_be_leaves_everything_and_is_remembered() {
     let (_folder, mut core) = filtering();
     let file = core.policies.file().to_owned();
     let text = format!("{}\n{SLOW}\n[bans]\nthreshold = 7\n", crate::config::defaults::EMBEDDED);
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, &text).unwrap();
     let (done, said) = order(&mut core, Request::Reload);
-    assert!(done && said.contains("on trial") && said.contains("other sections"), "{said}");
-    let (done, said) = order(&mut core, Request::PolicyConfirm);
-    assert!(done && !said.contains("has another"), "{said}");
+    assert!(!done && said.contains("no proxy serves"), "{said}");
+    assert_eq!(core.configuration_status().refused.unwrap().why, said);
+    std::fs::write(&file, "[kernel]\nsynz = 5\n").unwrap();
+    let (done, said) = order(&mut core, Request::Reload);
+    assert!(!done && said.contains("synz") && said.contains(":2:"), "{said}");
     std::fs::remove_file(&file).unwrap();
     assert!(!order(&mut core, Request::Reload).0);
+    assert_eq!(core.configuration_status().reloads, 0);
 }
 
 #[test]
@@ -495,18 +498,8 @@ fn core_with(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Core) {
     let cookies =
         Follower::start(&config.kernel.syn_cookies, &config.guard.state, &mut Off, clock::now());
     let (upgrades, _orders) = mpsc::channel(1);
-    let parts = Parts {
-        config,
-        text,
-        program,
-        kernel,
-        state,
-        lists,
-        policies,
-        keeper,
-        cookies,
-        upgrades,
-    };
+    let parts =
+        Parts { config, text, program, kernel, state, lists, policies, keeper, cookies, upgrades };
     let mut core = Core::new(parts, Vec::new(), &accounts);
     core.places = Places::nowhere();
     (folder, core)

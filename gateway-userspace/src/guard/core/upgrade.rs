@@ -62,9 +62,9 @@ impl Core {
         // One that cannot be read is the other program's to complain about.
         let wanted = text_of(file.as_ref()).ok().and_then(|text| load_settled(&text, file).ok());
         let changes = wanted.map(|wanted| between(&self.text, &wanted.text)).unwrap_or_default();
-        let moved = changes.iter().find(|change| {
-            change.section == "guard" && SHARED.contains(&change.key.as_str())
-        });
+        let moved = changes
+            .iter()
+            .find(|change| change.section == "guard" && SHARED.contains(&change.key.as_str()));
         if let Some(moved) = moved {
             return Err(format!(
                 "{} has changed, and a guard with another one does not find the proxy that serves; `systemctl restart gateway` loads it",

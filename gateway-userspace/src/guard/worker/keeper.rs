@@ -50,7 +50,9 @@ pub(in crate::guard) enum Reaction {
     /// It never served: the guard has nothing to guard.
     Hopeless(GuardError),
     /// It was to follow the one that serves, and ended before it did.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 /// The proxy and its past.
@@ -413,14 +415,8 @@ impl Keeper {
             drop(events.send((number, Event::Exited)).await);
         });
         let session = Session { number, channel, events: self.events.clone(), outgoing };
-        let current = Current {
-            number,
-            process,
-            outgoing: sender,
-            serving_since: None,
-            make,
-            offered: make,
-        };
+        let current =
+            Current { number, process, outgoing: sender, serving_since: None, make, offered: make };
         (session, current)
     }
 

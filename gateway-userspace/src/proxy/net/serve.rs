@@ -241,7 +241,7 @@ async fn drive<C: Conversation>(
         vigil.end();
     }
     loop {
-        let waits = vigil.owes_an_answer() || vigil.takes_turns() && worker.shared.is_succeeded();
+        let waits = vigil.owes_an_answer() || vigil.takes_turns() && !worker.shared.is_in_a_hurry();
         if stopping && !finished && (!waits || chance.is_elapsed()) {
             finished = true;
             conversation.as_mut().finish();
@@ -268,10 +268,10 @@ async fn drive<C: Conversation>(
     }
 }
 
-/// How long a connection may wait for a request before it is closed unasked. Where another proxy
-/// serves there is no hurry: a request on its way to a connection that is closed would be lost.
+/// How long a connection may wait for a request before it is closed unasked. Where others
+/// serve on there is no hurry: a request on its way to a connection that is closed would be lost.
 fn last_chance(worker: &Rc<Worker>) -> Duration {
-    if worker.shared.is_succeeded() {
+    if !worker.shared.is_in_a_hurry() {
         let drain = worker.latest().shared.config.proxy.timeouts.drain;
         return drain.saturating_sub(GOODBYE).max(LAST_CHANCE);
     }

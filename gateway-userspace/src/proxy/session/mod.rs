@@ -98,8 +98,7 @@ async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
     let (mut held, mut instance, mut outbox) = begin(&channel).await?;
     let mut channel = channel;
     loop {
-        let mut serving =
-            Serving { held: &mut held, instance: &mut instance, outbox: &mut outbox };
+        let mut serving = Serving { held: &mut held, instance: &mut instance, outbox: &mut outbox };
         match accompany(&channel, &mut serving, &mut term).await? {
             End::Drain { succeeded } => return Ok(drained(instance, succeeded)),
             End::Lost => {}
@@ -118,7 +117,11 @@ async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
 }
 
 fn drained(instance: Instance, succeeded: bool) -> Instance {
-    if succeeded { instance.drain_succeeded() } else { instance.drain() }
+    if succeeded {
+        instance.drain_succeeded()
+    } else {
+        instance.drain()
+    }
     instance
 }
 

@@ -90,8 +90,7 @@ impl Outfit {
             return Err(ProxyError::Protocol { what: "no time, which keys expire by" });
         };
         let config = self.config()?;
-        let mut held =
-            Held { make: self.make, run: config.guard.run.clone(), sockets: Vec::new() };
+        let mut held = Held { make: self.make, run: config.guard.run.clone(), sockets: Vec::new() };
         held.sockets = sorted(self.sockets);
         let parts = Parts {
             config,
@@ -128,7 +127,11 @@ impl Outfit {
         Self { make, ..Self::default() }
     }
 
-    pub(super) fn take(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) -> Result<(), ProxyError> {
+    pub(super) fn take(
+        &mut self,
+        message: FromGuard,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), ProxyError> {
         match (message, descriptor) {
             (FromGuard::Welcome { make }, None) => self.make = make,
             (FromGuard::Configuration { digest }, Some(file)) => {
