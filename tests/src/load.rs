@@ -127,14 +127,29 @@ async fn keep_asking(client: Client, ask: Ask, pace: Pace, tally: Arc<Tally>) {
 }
 
 /// One request on the open connection or a new one, which comes back for the next. A server may
-/// close a connection that waits for work: one that was closed is opened anew, as browsers do.
+/// close a connection that waits for work: one that was closed is opened anew, as browsers do, and
+/// so is one whose end was read before the request left.
 async fn ask_once(client: &Client, ask: &Ask, open: Option<Connection>) -> Result<Connection> {
-    let mut connection = match open {
-        Some(connection) if !connection.is_closed() => connection,
-        _ => client.connect().await?,
+    let reused = open.filter(|connection| !connection.is_closed());
+    let was_reused = reused.is_some();
+    let mut connection = match reused {
+        Some(connection) => connection,
+        None => client.connect().await?,
     };
-    let answer = connection.send(ask).await?;
+    let mut answer = connection.send(ask).await;
+    if was_reused && answer.as_ref().is_err_and(never_left) {
+        connection = client.connect().await?;
+        answer = connection.send(ask).await;
+    }
+    let answer = answer?;
     if answer.status == 200 { Ok(connection) } else { Err(anyhow!("status {}", answer.status)) }
+}
+
+/// Whether nothing of the request was sent: by RFC 9113 section 6.8 a client that reads `GOAWAY` has
+/// to take what it did not send elsewhere.
+fn never_left(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    causes.any(hyper::Error::is_canceled)
 }
 
 /// Credential stuffing: made-up keys, one after the other, until nobody answers.

@@ -385,9 +385,6 @@ impl Loop {
         let mut look_at_files = None;
         loop {
             let restart = self.core.keeper().restart_at();
-            if let Some(files) = &mut self.files {
-                files.follow(self.core.watched_folders());
-            }
             tokio::select! {
                 told = self.signals.next() => match told {
                     Told::Stop => break,
@@ -396,7 +393,12 @@ impl Loop {
                 },
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),
-                _ = ticks.tick() => self.core.tick(clock::wall(), clock::now()),
+                _ = ticks.tick() => {
+                    self.core.tick(clock::wall(), clock::now());
+                    if let Some(files) = &mut self.files {
+                        files.follow(self.core.watched_folders());
+                    }
+                }
                 _ = looks.tick() => self.core.watch_floods(clock::now()),
                 Ok(mut ready) = readable(drops.as_ref()) => {
                     if !self.core.take_events() {
