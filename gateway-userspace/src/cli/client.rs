@@ -127,11 +127,11 @@ pub(super) fn order(path: &Path, request: &Request) -> anyhow::Result<()> {
 /// The same for a guard that has several lines to say, each fault of a file one.
 pub(super) fn order_lines(path: &Path, request: &Request) -> anyhow::Result<()> {
     let answer = Client::connect(path)?.ask_plainly(request)?;
-    match answer {
-        Response::Done { message } => print(&escaped_lines(&message)),
-        Response::Refused { message } => bail!(escaped_lines(&message)),
-        _ => Err(unexpected()),
+    if let Response::Refused { message } = &answer {
+        bail!(escaped_lines(message));
     }
+    let Response::Done { message } = answer else { return Err(unexpected()) };
+    print(&escaped_lines(&message))
 }
 
 fn escaped_lines(text: &str) -> String {

@@ -71,15 +71,12 @@ fn entries(text: &str) -> BTreeMap<Place, Keys> {
     let mut found = BTreeMap::new();
     // It was read before; a fault here would be a table without entries.
     for (section, value) in text.parse::<Table>().unwrap_or_default() {
-        match value {
-            Value::Array(list) => {
-                for value in list {
-                    add(&mut found, &section, value);
-                }
+        if let Value::Array(list) = value {
+            for value in list {
+                add(&mut found, &section, value);
             }
-            value => {
-                found.insert((section, String::new()), flat(value));
-            }
+        } else {
+            found.insert((section, String::new()), flat(value));
         }
     }
     found

@@ -236,14 +236,14 @@ impl Instance {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         for index in 0..threads {
-            let (reached, reaches) = watch::channel(0);
+            let (reached, progress) = watch::channel(0);
             let generations = self.generations.subscribe();
             let (start, stopped) =
                 (Start { index, threads, generations, reached }, stopped.clone());
             let serve =
                 move |runtime: &Runtime| LocalSet::new().block_on(runtime, start.run(stopped));
             self.workers.push(spawn(&format!("worker-{index}"), serve)?);
-            self.reached.push(reaches);
+            self.reached.push(progress);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Start {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         while !thread.accepting.is_empty() || !*stopped.borrow_and_update() {
             tokio::select! {
-                Some(ended) = thread.accepting.join_next() => if !is_sound(ended) { return },
+                Some(ended) = thread.accepting.join_next() => if !is_sound(&ended) { return },
                 _ = sweep.tick() => thread.sweep(),
                 Ok(()) = thread.start.generations.changed() => thread.follow(),
                 _ = stopped.changed() => thread.stop(),
@@ -142,8 +142,8 @@ impl Thread {
     }
 }
 
-fn is_sound(ended: Result<(), JoinError>) -> bool {
-    if let Err(error) = &ended {
+fn is_sound(ended: &Result<(), JoinError>) -> bool {
+    if let Err(error) = ended {
         tracing::error!(%error, "a listener's task ended");
     }
     ended.is_ok()

@@ -118,9 +118,9 @@ async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
 
 fn drained(instance: Instance, succeeded: bool) -> Instance {
     if succeeded {
-        instance.drain_succeeded()
+        instance.drain_succeeded();
     } else {
-        instance.drain()
+        instance.drain();
     }
     instance
 }
