@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "STATE", default_value = "on")]
     kernel: Kernel,
     /// What an earlier program of this process left to this one. Not for people.
-    #[arg(long, hide = true, env = crate::guard::KEPT, value_name = "JSON")]
+    #[arg(long, hide = true, env = crate::app::KEPT, value_name = "JSON")]
     kept: Option<String>,
 }
 
