@@ -84,7 +84,8 @@ fn loads(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 3]> {
     let key = gateway.new_key("customers", "honest")?;
     let start = |source, version, path, reuse| -> Result<Load> {
         let ask = Ask::get(path).with("x-api-key", &key);
-        let pace = Pace { connections: 4, per_second: 25, reuse };
+        // Both of one address stay well below `proxy.anonymous`.
+        let pace = Pace { connections: 4, per_second: 8, reuse };
         Ok(Load::start(&lab.outside, lab.client(source, version)?, ask, pace))
     };
     Ok([
