@@ -160,3 +160,108 @@ fn udp(word: u32, payload_length: usize) -> Option<u8> {
     let length = (word >> 16) as usize;
     (length >= 8 && length <= payload_length).then_some(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::{parse, read_into};
+
+    const TCP: [u8; 20] =
+        [0x9c, 0x40, 1, 0xbb, 0, 0, 0, 9, 0, 0, 0, 7, 0x50, 0x10, 1, 0, 0, 0, 0, 0];
+    const UDP: [u8; 20] = [0x9c, 0x40, 0, 0x35, 0, 20, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+    fn v4(protocol: u8, payload: &[u8; 20]) -> Vec<u8> {
+        let head = [0x45, 0, 0, 40, 0, 1, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7];
+        [[2; 12].as_slice(), &[8, 0], head.as_slice(), payload, &[0; 6]].concat()
+    }
+
+    fn v6(protocol: u8, payload: &[u8; 20]) -> Vec<u8> {
+        let head = [0x60, 0, 0, 0, 0, 20, protocol, 64];
+        let (mut from, mut to) = ([0x20; 16], [0x2a; 16]);
+        (from[15], to[15]) = (1, 2);
+        [[2; 12].as_slice(), &[0x86, 0xdd], head.as_slice(), &from, &to, payload].concat()
+    }
+
+    fn frames() -> [Vec<u8>; 4] {
+        [v4(6, &TCP), v4(17, &UDP), v6(6, &TCP), v6(17, &UDP)]
+    }
+
+    /// What lies on the desk from the packet before.
+    fn left() -> Packet {
+        Packet {
+            from: [7; 4],
+            to: [8; 4],
+            findings: Findings::BLIND,
+            network: 1,
+            transport: 2,
+            payload: 3,
+            payload_length: 4,
+            family: 6,
+            version: 6,
+            protocol: 7,
+            tcp_flags: 8,
+            hop_limit: 9,
+            source_port: 10,
+            destination_port: 11,
+            ether_type: 12,
+            has_payload: 1,
+            fragmented: 1,
+        }
+    }
+
+    #[test]
+    fn what_most_packets_are_is_plain() {
+        for frame in frames() {
+            let mut packet = left();
+            assert!(read(frame.as_slice(), &mut packet), "{frame:02x?}");
+            assert_eq!(packet, parse(frame.as_slice()));
+            assert!(packet.findings.is_empty() && packet.transport != 0);
+        }
+    }
+
+    #[test]
+    fn whatever_one_byte_becomes_both_say_the_same() {
+        for frame in frames() {
+            for at in 12..frame.len() {
+                for value in 0..=255 {
+                    let mut frame = frame.clone();
+                    frame[at] = value;
+                    let mut packet = left();
+                    read_into(frame.as_slice(), &mut packet);
+                    assert_eq!(packet, parse(frame.as_slice()), "{at}: {frame:02x?}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+        /// What is plain is read as the parser reads it; what is not leaves the packet alone.
+        #[test]
+        fn no_packet_is_read_in_two_ways(
+            which in 0..4usize,
+            changes in proptest::collection::vec((12..74usize, any::<u8>()), 0..6),
+            length in 0..90usize,
+        ) {
+            let mut frame = frames()[which].clone();
+            frame.resize(length.max(20), 0);
+            for (at, value) in changes {
+                if let Some(byte) = frame.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            let mut packet = left();
+            if read(frame.as_slice(), &mut packet) {
+                prop_assert!(packet.findings.is_empty());
+                prop_assert_eq!(packet, parse(frame.as_slice()));
+            } else {
+                prop_assert_eq!(packet, left());
+            }
+        }
+    }
+}
