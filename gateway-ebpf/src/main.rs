@@ -47,6 +47,7 @@ const TC_ACT_UNSPEC: i32 = -1;
 
 /// The filter.
 #[xdp]
+#[inline(always)]
 fn gateway(context: XdpContext) -> u32 {
     // An array always has its entries; without settings there is no rule to drop by.
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
