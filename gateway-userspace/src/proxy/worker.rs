@@ -8,10 +8,11 @@ use super::{
     feedback::{Feedback, Trusted},
     guard_time::GuardTime,
     identity::keys::Keys,
-    net::connections::Connections,
+    net::{connections::Connections, handshakes::Handshakes},
     pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
     record::Ledger,
     router::Router,
+    tls::Edge,
     upstream::Book,
 };
 use crate::{clock, config::model::Config};
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// What keys expire by.
     pub(crate) time: GuardTime,
     pub(crate) connections: Connections,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) tls: Edge,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,

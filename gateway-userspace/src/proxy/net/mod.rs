@@ -3,6 +3,8 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod handshake;
+pub(crate) mod handshakes;
 mod linger;
 pub(crate) mod local;
 mod serve;

@@ -12,3 +12,4 @@ pub(in crate::proxy) mod plain_client;
 mod requests;
 mod streams;
 mod suppliers;
+mod tls;
