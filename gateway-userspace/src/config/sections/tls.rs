@@ -46,12 +46,12 @@ pub(super) fn read(section: &mut Section<'_>, loopback: bool) -> Option<Tls> {
     );
     let clients = section.get("client_certificates").map(|entry| clients(&entry));
     let hsts = if section.is_off("hsts") { None } else { Some(hsts(section.section("hsts"))) };
-    Some(Tls {
-        certificates: certificates?,
-        unknown_names,
-        clients: clients.unwrap_or(Some(None))?,
-        hsts,
-    })
+    // What is there and wrong is noted, and no listener is made of it.
+    let clients = match clients {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Tls { certificates: certificates?, unknown_names, clients, hsts })
 }
 
 fn certificates(section: &mut Section<'_>, loopback: bool) -> Option<Certificates> {
@@ -106,7 +106,7 @@ fn pair(entry: &Entry<'_>) -> Option<Pair> {
     Some(Pair { certificate: certificate?, key: key? })
 }
 
-fn clients(entry: &Entry<'_>) -> Option<Option<ClientCertificates>> {
+fn clients(entry: &Entry<'_>) -> Option<ClientCertificates> {
     let mut section = entry.section()?;
     let authorities = section
         .need("authorities", "\"/etc/gateway/tls/clients.pem\"")
@@ -126,7 +126,7 @@ fn clients(entry: &Entry<'_>) -> Option<Option<ClientCertificates>> {
     section.finish();
     let crls = crls.unwrap_or(Some(Vec::new()))?;
     let authorities = authorities?;
-    Some(Some(ClientCertificates { authorities, required, crls, stale_crls, forward }))
+    Some(ClientCertificates { authorities, required, crls, stale_crls, forward })
 }
 
 fn crls(list: &Entry<'_>) -> Option<Vec<PathBuf>> {

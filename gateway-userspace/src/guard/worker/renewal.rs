@@ -7,7 +7,7 @@
 //! for its next start to fail.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
@@ -58,9 +58,8 @@ impl Renewal {
     pub(in crate::guard) fn outfit(&mut self, config: &Config) -> Result<Files, GuardError> {
         self.sent = None;
         for one in named(config) {
-            if !self.held.contains_key(&one.path) {
-                let file = one.read()?;
-                self.held.insert(one.path, file);
+            if let Entry::Vacant(place) = self.held.entry(one.path.clone()) {
+                place.insert(one.read()?);
             }
         }
         let copied = self.held.iter().map(|(path, file)| Ok((path.clone(), file.try_clone()?)));

@@ -120,10 +120,8 @@ fn identify(
 /// A handshake that failed.
 fn fault<T>(worker: &Worker, peer: &Peer, error: &io::Error) -> Option<T> {
     let detail = error.to_string();
-    match judge(error) {
-        Reason::TlsAbandoned => note(worker, peer, Reason::TlsAbandoned, &detail),
-        reason => strike(worker, peer, reason, &detail),
-    }
+    // What weighs nothing is no strike.
+    strike(worker, peer, judge(error), &detail)
 }
 
 /// What an error says about the peer.

@@ -53,8 +53,8 @@ pub(super) async fn converse(
         let told = tokio::select! {
             heard = channel.receive() => match heard {
                 Ok((FromGuard::Drain, _)) => return Ok(End::Drain),
-                Ok((FromGuard::Secret { path }, file)) => {
-                    keep(&mut waiting, path, file);
+                Ok((FromGuard::Secret { path }, mut files)) => {
+                    keep(&mut waiting, &path, files.pop());
                     Ok(())
                 }
                 Ok((FromGuard::Renew { id, unreadable }, _)) => {
@@ -82,11 +82,11 @@ pub(super) async fn converse(
 }
 
 /// Holds new contents of a file until all are there.
-fn keep(waiting: &mut Secrets, path: String, mut files: Vec<OwnedFd>) {
-    let Some(file) = files.pop() else {
+fn keep(waiting: &mut Secrets, path: &str, file: Option<OwnedFd>) {
+    let Some(file) = file else {
         return tracing::warn!(path, "the guard sent a secret without its file");
     };
-    if let Err(error) = waiting.add(path.clone(), &File::from(file)) {
+    if let Err(error) = waiting.add(path.to_owned(), &File::from(file)) {
         tracing::error!(path, %error, "a renewed file cannot be read");
     }
 }
