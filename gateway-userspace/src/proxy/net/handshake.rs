@@ -17,8 +17,7 @@ use super::handshakes::{Denied, Turn};
 use crate::{
     clock,
     proxy::{
-        pipeline::context::Peer,
-        tls::{Listener, identity::ClientCertificate},
+        identity::certificate::ClientCertificate, pipeline::context::Peer, tls::Listener,
         worker::Worker,
     },
 };

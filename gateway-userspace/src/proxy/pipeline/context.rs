@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Wall,
-    proxy::{identity::keys::Key, tls::identity::ClientCertificate},
+    proxy::identity::{certificate::ClientCertificate, keys::Key},
     telemetry::TlsVersion,
 };
 

@@ -3,13 +3,12 @@
 
 use std::{net::IpAddr, path::Path};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::Serialize;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, parse_x509_crl};
 
 use super::TlsError;
-use crate::clock::Wall;
+use crate::{clock::Wall, proxy::identity::certificate::fingerprint};
 
 const DAY: u64 = 24 * 60 * 60;
 const HOUR: u64 = 60 * 60;
@@ -118,16 +117,6 @@ impl Facts {
             seconds_left: self.seconds_left(now),
         }
     }
-}
-
-/// SHA-256 of the DER, in hexadecimal.
-pub(super) fn fingerprint(der: &[u8]) -> String {
-    digest(&SHA256, der).as_ref().iter().flat_map(|byte| hexadecimal(*byte)).collect()
-}
-
-/// Two digits, in lower case.
-pub(super) fn hexadecimal(byte: u8) -> [char; 2] {
-    [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0'))
 }
 
 /// Host names and addresses, in lower case. A common name is none (RFC 9525 section 2).

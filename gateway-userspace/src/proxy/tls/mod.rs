@@ -6,7 +6,6 @@ pub(crate) mod edge;
 mod error;
 mod facts;
 mod files;
-pub(crate) mod identity;
 mod listener;
 mod names;
 mod verifier;

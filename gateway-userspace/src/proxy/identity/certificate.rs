@@ -1,11 +1,11 @@
 //! Who a client is by its certificate: names, subject, fingerprint; and how suppliers are told. The
 //! verifier has checked the chain by the time anything is read here.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use http::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::facts::{fingerprint, hexadecimal};
 use crate::config::model::ForwardCertificate;
 
 static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -70,6 +70,16 @@ impl ClientCertificate {
         }
         text
     }
+}
+
+/// SHA-256 of the DER, in hexadecimal.
+pub(crate) fn fingerprint(der: &[u8]) -> String {
+    digest(&SHA256, der).as_ref().iter().flat_map(|byte| hexadecimal(*byte)).collect()
+}
+
+/// Two digits, in lower case.
+fn hexadecimal(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0'))
 }
 
 /// `None` for one that would be cut: half an identity is another one.
