@@ -10,5 +10,6 @@ mod lab;
 mod origin;
 pub(in crate::proxy) mod plain_client;
 mod requests;
+mod routes;
 mod streams;
 mod suppliers;
