@@ -13,5 +13,6 @@ mod origin;
 pub(in crate::proxy) mod plain_client;
 mod recorder;
 mod requests;
+mod routes;
 mod streams;
 mod suppliers;
