@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{connections::Place, serve};
+use super::{connections::Place, http2, serve};
 use crate::{
     clock,
     proxy::{pipeline::context::Peer, worker::Worker},
@@ -39,7 +39,7 @@ pub(super) async fn converse(
     worker.shared.ledger.metrics.tls_handshake(version);
     let peer = Rc::new(Peer { tls: Some(version), ..peer });
     if two {
-        Box::pin(serve::second(&worker, &peer, stream, stop)).await;
+        Box::pin(http2::serve(&worker, &peer, stream, stop)).await;
     } else {
         Box::pin(serve::first(&worker, &peer, stream, stop)).await;
     }

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod http2;
 mod linger;
 pub(crate) mod local;
 mod serve;
