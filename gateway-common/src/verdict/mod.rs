@@ -226,6 +226,8 @@ fn ask<T: Tables>(
 ) -> Result<(), Reason> {
     let source = packet.source();
     if allow::is_allowed(source, rules, tables) {
+        // Also where its limit is in shadow mode: no later step applies to it.
+        notes.pass(Reason::Allowed);
         return notes.take(allow::within_allow_limit(rules, tables, now), rules);
     }
     if let Some(reason) = bans::ban_on(source, rules, tables, now) {

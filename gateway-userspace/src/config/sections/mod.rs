@@ -1,14 +1,19 @@
 //! One file a group of sections. Each reads its keys, checks them and, last, how they fit together;
 //! where something is wrong it is noted and a default stands in, which no one gets to see.
 
+mod ambiguity;
 mod bans;
+mod conditions;
+mod destination;
 mod kernel;
 mod listener;
 mod parties;
+mod path;
 mod process;
 mod proxy;
 mod route;
 mod target;
+mod tls;
 
 use super::{
     model::{Config, Kernel},
@@ -27,6 +32,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
+    let tls = tls::bounds(root.section("tls"));
     let listeners = listener::read(root);
     let admin = process::admin(root.section("admin"), &listeners);
     kernel.listening = kernel::listening(&listeners, &admin);
@@ -51,6 +57,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         admin,
         log,
         proxy,
+        tls,
         listeners,
         identities: identities.complete,
         suppliers: suppliers.complete,

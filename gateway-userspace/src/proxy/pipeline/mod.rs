@@ -27,13 +27,17 @@ use self::{
     stage::{Description, Edge, Responding, Routed},
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden, method_and_size, normalize::Normalize,
+        client_limit::ClientLimit, harden::Harden, method_and_size, normalize::Normalize,
     },
 };
 use crate::{
     clock,
     config::model::Config,
-    proxy::{identity::keys::Keys, router::Route, worker::Worker},
+    proxy::{
+        identity::keys::Keys,
+        router::{Asked, Goal, Route, Router},
+        worker::Worker,
+    },
 };
 
 /// Before a route is known. A stage here sees no identity.
@@ -79,6 +83,7 @@ pub(crate) struct Stages {
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
+    harden: Harden,
 }
 
 impl Stages {
@@ -89,6 +94,7 @@ impl Stages {
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+            harden: Harden::from_config(&config.listeners),
         }
     }
 
@@ -134,7 +140,7 @@ pub(crate) async fn serve(
     for stage in RESPONSE {
         match stage {
             Responding::Harden => {
-                harden::apply(&mut exchange.context, response.headers_mut());
+                worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
         }
     }
@@ -162,6 +168,7 @@ fn begin(
         head,
         ticket: None,
         target: None,
+        onward: None,
         client: None,
         quota: None,
     };
@@ -178,12 +185,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
-    let context = &exchange.context;
-    let found = shared.router.find(context.host(), context.path(), &context.head.method);
-    let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
-    if shared.router.ambiguous(context.host(), context.path(), &context.head.method) {
-        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
-    }
+    let route = route(&shared.router, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
@@ -192,13 +194,29 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
+    let forward = match &route.goal {
+        Goal::Forward(forward) => forward,
+        Goal::Redirect(redirect) => return respond::redirect(&exchange.context, redirect),
+    };
     let wait = shared.config.proxy.timeouts.body;
     let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
-    let response = worker.suppliers.send(exchange, &route, body).await?;
+    let response = worker.suppliers.send(exchange, &route, forward, body).await?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);
     }
     Ok(response)
+}
+
+/// The route of a request, and the path it leads to.
+fn route(router: &Router, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+    let asked = Asked::new(context.host(), context.path(), &context.head);
+    let found = router.find(asked).ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?;
+    if router.ambiguous(asked) {
+        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
+    }
+    let (route, path) = (Arc::clone(found.route), found.path());
+    context.onward = path;
+    Ok(route)
 }
 
 #[cfg(test)]

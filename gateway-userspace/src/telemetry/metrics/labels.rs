@@ -33,6 +33,16 @@ pub enum StrikeOutcome {
     Dropped,
 }
 
+/// What became of the copy of a request for a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorOutcome {
+    /// Answered, with whatever status.
+    Answered,
+    Failed,
+    /// Too many copies were under way, or the body was over the mirror's cap.
+    Dropped,
+}
+
 /// What became of an access log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineOutcome {
@@ -41,6 +51,19 @@ pub enum LineOutcome {
     Dropped,
     /// The file, pipe or disk refused it.
     Failed,
+}
+
+/// What became of reading certificate files again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    Taken,
+    /// For at least one file the last good one stays.
+    Refused,
+}
+
+impl RenewalOutcome {
+    /// Label values in the order of the variants.
+    pub(super) const NAMES: [&'static str; 2] = ["taken", "refused"];
 }
 
 /// Whose keys are counted.
