@@ -93,6 +93,9 @@ fn named(config: &Config) -> Vec<(PathBuf, bool)> {
         }
     }
     paths.extend(config.suppliers.iter().filter_map(|one| one.ca.clone()).map(|ca| (ca, false)));
+    for pair in config.suppliers.iter().filter_map(|one| one.profile.certificate.as_ref()) {
+        paths.extend([(pair.certificate.clone(), false), (pair.key.clone(), true)]);
+    }
     paths.sort();
     paths.dedup();
     paths

@@ -13,3 +13,4 @@ mod requests;
 mod routes;
 mod streams;
 mod suppliers;
+mod targets;

@@ -1,6 +1,7 @@
 //! TLS towards clients and suppliers: 1.2 and 1.3, ALPN, one provider, nothing negotiable below.
 
 mod client;
+mod pins;
 mod server;
 
 use std::{path::PathBuf, sync::Arc};
@@ -41,6 +42,11 @@ pub enum TlsError {
     SelfSigned {
         #[source]
         source: rcgen::Error,
+    },
+    #[error("setting up the check of suppliers' certificates")]
+    Verifier {
+        #[source]
+        source: rustls::server::VerifierBuilderError,
     },
     #[error("setting up TLS")]
     Setup {

@@ -50,7 +50,11 @@ fn settings(
     Ok(Arc::new(config))
 }
 
-fn from_files(certificate: &Path, key: &Path, secrets: &Secrets) -> Result<CertifiedKey, TlsError> {
+pub(super) fn from_files(
+    certificate: &Path,
+    key: &Path,
+    secrets: &Secrets,
+) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(certificate, secrets)?;
     let bytes = secrets.get(key).ok_or_else(|| TlsError::Missing { path: key.to_owned() })?;
     let private = PrivateKeyDer::from_pem_slice(bytes)
