@@ -9,6 +9,7 @@ use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
         Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry, SynCookies, Timeouts,
+        TlsBounds,
     },
     places,
 };
@@ -29,6 +30,19 @@ pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
 pub(super) const WEIGHT: u32 = 1;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A year, as the preload lists ask.
+pub(super) const HSTS_AGE: Duration = Duration::from_hours(365 * 24);
+pub(super) const HSTS: &str = "max-age=31536000";
+
+/// A hundred handshakes a second keep a twentieth of a processor busy.
+pub(super) fn tls() -> TlsBounds {
+    TlsBounds {
+        handshakes: Rate { count: 100, per: SECOND, burst: 400 },
+        handshakes_at_once: 128,
+        expiry_warning: Duration::from_hours(21 * 24),
+    }
+}
 
 pub(super) fn kernel() -> Kernel {
     Kernel {

@@ -1,9 +1,11 @@
 //! How a supplier is treated: the part of the model that says which target takes a request, when
 //! one is left alone, and what a supplier in trouble may cost.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use http::HeaderName;
+
+use super::model::Pair;
 
 /// What all targets of a supplier have in common.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +23,7 @@ pub struct Profile {
     pub connect: Option<Duration>,
     pub first_byte: Option<Duration>,
     /// Shown to targets that ask for one.
-    pub certificate: Option<ClientCertificate>,
+    pub certificate: Option<Pair>,
     /// SHA-256 of public keys (SPKI), one of which a target must have; empty takes any that the
     /// authorities vouch for.
     pub pins: Vec<[u8; 32]>,
@@ -93,13 +95,6 @@ pub struct Bound {
     /// Requests that may wait for room.
     pub queue: u32,
     pub wait: Duration,
-}
-
-/// PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// When a route's request is sent again.

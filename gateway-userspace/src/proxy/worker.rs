@@ -7,11 +7,18 @@ use gateway_common::Reason;
 use super::{
     feedback::{Feedback, Trusted},
     guard_time::GuardTime,
+    http1::Fault,
     identity::keys::Keys,
-    net::connections::Connections,
-    pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
+    net::{connections::Connections, handshakes::Handshakes},
+    pipeline::{
+        Stages,
+        context::Peer,
+        forward::Suppliers,
+        identifiers::{Generator, RequestId},
+    },
     record::Ledger,
     router::Router,
+    tls::Edge,
     upstream::Book,
 };
 use crate::{clock, config::model::Config};
@@ -26,6 +33,8 @@ pub(crate) struct Shared {
     /// What keys expire by.
     pub(crate) time: GuardTime,
     pub(crate) connections: Connections,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) tls: Edge,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,
@@ -60,6 +69,14 @@ impl Worker {
     pub(crate) fn refused_connection(&self, peer: &Peer, reason: Reason, detail: &str) {
         self.shared.ledger.refused_connection(peer, reason, detail);
         self.strike(peer, reason);
+    }
+
+    /// A head was refused that could not be read; returns the id it is remembered by.
+    pub(crate) fn refused_head(&self, peer: &Peer, fault: Fault) -> RequestId {
+        let id = self.identifiers.borrow_mut().request_id();
+        self.shared.ledger.refused_head(peer, id.as_str(), fault.reason, fault.detail);
+        self.strike(peer, fault.reason);
+        id
     }
 
     /// `peer` authenticated and was served.

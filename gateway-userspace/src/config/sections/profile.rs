@@ -8,9 +8,7 @@ use http::HeaderName;
 use crate::config::{
     defaults,
     fault::quoted,
-    model::{
-        Balance, Bound, Breaker, ClientCertificate, Ejection, HashKey, Health, Profile, Retry,
-    },
+    model::{Balance, Bound, Breaker, Ejection, HashKey, Health, Pair, Profile, Retry},
     tree::{Entry, Section},
 };
 
@@ -180,7 +178,7 @@ fn bound(mut section: Section<'_>) -> Option<Bound> {
     Some(Bound { most: most?, queue, wait })
 }
 
-fn certificate(section: &mut Section<'_>) -> Option<ClientCertificate> {
+fn certificate(section: &mut Section<'_>) -> Option<Pair> {
     let certificate = section.get("certificate");
     let key = section.get("key");
     if certificate.is_some() != key.is_some() {
@@ -189,7 +187,7 @@ fn certificate(section: &mut Section<'_>) -> Option<ClientCertificate> {
         section.refuse_inside(there, "is half of a pair", format!("add {missing} = \"/…\""));
     }
     let (certificate, key) = (certificate?.path()?, key?.path()?);
-    Some(ClientCertificate { certificate, key })
+    Some(Pair { certificate, key })
 }
 
 fn pins(section: &mut Section<'_>) -> Vec<[u8; 32]> {

@@ -3,8 +3,12 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod gate;
+mod handshake;
+pub(crate) mod handshakes;
 mod linger;
 pub(crate) mod local;
+mod refuse;
 mod serve;
 mod stream;
 mod vigil;

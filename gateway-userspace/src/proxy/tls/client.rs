@@ -1,16 +1,11 @@
 //! TLS towards suppliers: the built-in roots, or a supplier's own authorities instead of them; pins
 //! beside these; and a certificate of ours where the supplier has one for us.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore, client::ResolvesClientCert, sign::SingleCertAndKey};
 
-use super::{
-    TlsError,
-    pins::Pinned,
-    provider,
-    server::{certificates, from_files},
-};
+use super::{TlsError, files, pins::Pinned, provider};
 use crate::{
     config::model::{Config, Protocol, Supplier, SupplierKind, Target},
     proxy::secrets::Secrets,
@@ -34,11 +29,11 @@ fn of_supplier(
         return Ok(vec![None; targets.len()]);
     }
     let roots = Arc::new(match &supplier.ca {
-        Some(path) => authorities(path, secrets)?,
+        Some(path) => files::authorities(path, secrets)?.0,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     });
     let own = supplier.profile.certificate.as_ref();
-    let own = own.map(|pair| from_files(&pair.certificate, &pair.key, secrets)).transpose()?;
+    let own = own.map(|pair| files::pair(pair, secrets)).transpose()?;
     let own = own.map(|pair| Arc::new(SingleCertAndKey::from(pair)));
     let pins = &supplier.profile.pins;
     let of_target =
@@ -59,8 +54,8 @@ fn settings(
     let builder = match pins {
         [] => builder.with_root_certificates(Arc::clone(roots)),
         pins => {
-            let pinned = Pinned::new(roots, pins, provider())
-                .map_err(|source| TlsError::Verifier { source })?;
+            let pinned =
+                Pinned::new(roots, pins, provider()).map_err(|source| TlsError::Pins { source })?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
         }
     };
@@ -77,14 +72,4 @@ fn settings(
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     Ok(Arc::new(config))
-}
-
-fn authorities(path: &Path, secrets: &Secrets) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path, secrets)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
-    }
-    Ok(roots)
 }

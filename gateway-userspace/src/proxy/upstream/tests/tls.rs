@@ -11,7 +11,7 @@ use rustls::{RootCertStore, ServerConfig, crypto, server::WebPkiClientVerifier};
 use rustls_pki_types::PrivateKeyDer;
 
 use super::{origin::Origin, *};
-use crate::{config::model::ClientCertificate, proxy::upstream::SetupError};
+use crate::{config::model::Pair, proxy::upstream::SetupError};
 
 /// An authority, and an origin with a certificate of it.
 struct Trusted {
@@ -236,7 +236,7 @@ fn shows_its_certificate_to_who_asks() {
         let lab = Lab::trusting(&[supplier.clone()], &files).await.unwrap();
         assert!(lab.get("/hello").await.is_err(), "without a certificate");
         let (certificate, key) = ("own.pem".into(), "own.key".into());
-        supplier.profile.certificate = Some(ClientCertificate { certificate, key });
+        supplier.profile.certificate = Some(Pair { certificate, key });
         let lab = Lab::trusting(&[supplier], &files).await.unwrap();
         assert_eq!(lab.text("/hello").await, "hello");
     });
