@@ -276,6 +276,10 @@ reasons! {
     SupplierMalformed = 152, "supplier_malformed", Request, 502, 0, "Supplier answered badly";
     /// The supplier's connection bound is reached.
     SupplierBusy = 153, "supplier_busy", Request, 503, 0, "Supplier busy";
+    /// The supplier's room (`supplier.requests`) is used up, and its queue is full or too slow.
+    SupplierQueue = 180, "supplier_queue", Request, 503, 0, "Supplier busy";
+    /// Most requests to the supplier failed: its breaker is open.
+    SupplierOpen = 181, "supplier_open", Request, 503, 0, "Supplier unavailable";
 
     /// The client broke HTTP/2: a frame, a state or a field that RFC 9113 or RFC 7541 forbids.
     H2Protocol = 154, "h2_protocol", Request, 0, 10, "HTTP/2 protocol error";

@@ -17,5 +17,6 @@ mod requests;
 mod routes;
 mod streams;
 mod suppliers;
+mod targets;
 mod tls;
 mod wire;
