@@ -180,11 +180,6 @@ impl Filter {
         Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
     }
 
-    /// What would be dropped passes, as bits by reason.
-    pub(super) fn shadow(&self) -> Result<u64, KernelError> {
-        self.settings.shadow(self.ticks.now_ns()?)
-    }
-
     fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
         let value = self.tables.find(set, canonical(net))?;
         let record = value.map(|value| record_at(self.ticks.about_now_ns(), &value));
@@ -454,6 +449,14 @@ impl PacketFilter for Filter {
     fn shadow_orders(&self) -> ShadowOrders {
         let now = self.settings.now();
         ShadowOrders { shadow: now.shadow, enforce: now.enforce }
+    }
+
+    fn in_shadow(&self) -> Result<u64, KernelError> {
+        self.settings.shadow(self.ticks.now_ns()?)
+    }
+
+    fn sight(&self) -> Vec<(String, bool)> {
+        self.seen.iter().map(|seen| (seen.name.clone(), seen.place.is_ok())).collect()
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
