@@ -308,6 +308,8 @@ reasons! {
     ClientCertificateRevoked = 168, "client_certificate_revoked", Request, 0, 10, "Client certificate revoked";
     /// The source shakes hands more often, or more at once, than `[tls]` grants.
     HandshakeLimit = 169, "handshake_limit", Request, 0, 1, "Too many TLS handshakes";
+    /// Our lists of revoked certificates are past their time, or do not cover the client's chain.
+    RevocationUnknown = 170, "revocation_unknown", Request, 0, 0, "Whether the client certificate is revoked is not known";
 
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";

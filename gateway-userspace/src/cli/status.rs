@@ -63,7 +63,7 @@ pub(crate) fn show(status: &Status) -> String {
     }
     parts.extend(certificates(&status.proxy.detail));
     if !status.proxy.detail.is_nothing() {
-        parts.push(json(&status.proxy.detail).unwrap_or_default());
+        parts.push(json(&without_certificates(&status.proxy.detail)).unwrap_or_default());
     }
     parts.join("\n\n")
 }
@@ -100,6 +100,15 @@ fn certificates(detail: &Told) -> Vec<String> {
     });
     let header = ["LISTENER", "CERTIFICATE FOR", "ISSUED BY", "LEFT", "FROM"];
     warnings.chain((!lines.is_empty()).then(|| table(header, rows))).collect()
+}
+
+/// The rest of what the proxy says.
+fn without_certificates(detail: &Told) -> Told {
+    let mut rest = detail.clone();
+    if let Told::Read(Value::Object(fields)) = &mut rest {
+        fields.remove("certificates");
+    }
+    rest
 }
 
 fn names(line: &Value) -> String {

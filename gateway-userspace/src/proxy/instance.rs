@@ -218,6 +218,7 @@ impl Instance {
 
     fn status(&self) -> Value {
         let shared = &self.shared;
+        let (certificates, more_certificates) = shared.tls.shown(shared.time.wall());
         json!({
             "listeners": shared.config.listeners.iter().map(|one| one.address).collect::<Vec<_>>(),
             "workers": self.workers.len(),
@@ -225,7 +226,8 @@ impl Instance {
             "requests_in_flight": shared.stages.admission.in_flight(),
             "api_keys": shared.keys.len(),
             "suppliers": shared.book.status(),
-            "certificates": shared.tls.lines(shared.time.wall()),
+            "certificates": certificates,
+            "more_certificates": more_certificates,
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
         })

@@ -53,11 +53,12 @@ pub(super) async fn handshake(
         Err(_elapsed) => return late(worker, peer),
     };
     let current = listener.current();
-    if !current.knows(start.client_hello().server_name()) {
-        return unknown_name(worker, peer, start, deadline).await;
-    }
+    let known = current.knows(start.client_hello().server_name());
     let config = Arc::clone(&current.config);
     drop(current);
+    if !known {
+        return unknown_name(worker, peer, start, deadline).await;
+    }
     match timeout_at(deadline, start.into_stream(config)).await {
         Ok(Ok(stream)) => identify(worker, peer, listener, stream),
         Ok(Err(error)) => fault(worker, peer, &error),
@@ -137,6 +138,11 @@ fn judge(error: &io::Error) -> Reason {
     if matches!(inner, Error::InvalidCertificate(CertificateError::Revoked)) {
         return Reason::ClientCertificateRevoked;
     }
+    if let Error::InvalidCertificate(fault) = inner
+        && is_ours(fault)
+    {
+        return Reason::RevocationUnknown;
+    }
     if matches!(inner, Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_)) {
         return Reason::ClientCertificateInvalid;
     }
@@ -144,6 +150,17 @@ fn judge(error: &io::Error) -> Reason {
         return Reason::TlsIncompatible;
     }
     Reason::TlsHandshake
+}
+
+/// Our lists of revoked certificates are too old, or do not cover the chain: nothing that the client
+/// could help.
+fn is_ours(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::UnknownRevocationStatus
+            | CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. }
+    )
 }
 
 fn late<T>(worker: &Worker, peer: &Peer) -> Option<T> {

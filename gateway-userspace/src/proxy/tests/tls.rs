@@ -64,6 +64,10 @@ impl Authority {
     }
 
     fn crl(&self, revoked: &[&Issued]) -> String {
+        self.crl_until(revoked, 2090)
+    }
+
+    fn crl_until(&self, revoked: &[&Issued], year: i32) -> String {
         let revoked = revoked.iter().map(|issued| RevokedCertParams {
             serial_number: issued.serial.clone(),
             revocation_time: date_time_ymd(2024, 1, 1),
@@ -72,7 +76,7 @@ impl Authority {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: 1_u64.into(),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
@@ -359,6 +363,37 @@ async fn a_revoked_certificate_is_refused_as_soon_as_the_list_is_renewed() {
     };
     assert!(outcome.is_err());
     assert_eq!(lab.strikes(1).await, [Reason::ClientCertificateRevoked]);
+}
+
+#[tokio::test]
+async fn a_list_past_its_time_refuses_everyone_and_blames_nobody() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let mut files = named(&[("edge2", &server)]);
+    files.push(("clients.pem".to_owned(), authority.pem()));
+    files.push(("clients.crl".to_owned(), authority.crl_until(&[], 2025)));
+    let mut lab = lab_of(mutual(true, ForwardCertificate::Off), &borrowed(&files));
+    let till = authority.issue(&["till.example"], 7, |_| {});
+    let client = authority.client(Some(&till));
+    let outcome = match connect(&lab, &client, "localhost").await {
+        Ok(mut stream) => ask(&mut stream).await,
+        Err(error) => Err(error),
+    };
+    assert!(outcome.is_err());
+    lab.connected(0).await;
+    lab.no_strike();
+    let why = lab.instance().answer(&Query::WhyAddress("127.0.0.1".parse().unwrap()));
+    assert!(why.to_string().contains("revocation_unknown"), "{why}");
+    // The next list makes it well again, and a stale one is not taken in its place.
+    files.pop();
+    let stale = authority.crl_until(&[], 2025);
+    for (list, refusals) in [(authority.crl(&[]), 0), (stale, 1)] {
+        files.push(("clients.crl".to_owned(), list));
+        let refused = lab.instance().renew(&secrets(&borrowed(&files)), &HashMap::new());
+        assert_eq!(refused.len(), refusals, "{refused:?}");
+        files.pop();
+        ask(&mut connect(&lab, &client, "localhost").await.unwrap()).await.unwrap();
+    }
 }
 
 #[tokio::test]

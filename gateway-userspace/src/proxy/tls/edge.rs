@@ -10,6 +10,9 @@ use crate::{
     clock::Wall, config::model::Config, ipc::message::RefusedFile, proxy::secrets::Secrets,
 };
 
+/// Files shown at once.
+const LINES: usize = 32;
+
 /// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -85,7 +88,7 @@ impl Edge {
     }
 
     /// Every certificate, authority and list in use.
-    pub(crate) fn lines(&self, now: Wall) -> Vec<Line> {
+    fn lines(&self, now: Wall) -> Vec<Line> {
         let mut lines = Vec::new();
         for listener in &self.listeners {
             let current = listener.current();
@@ -101,6 +104,16 @@ impl Edge {
             }
         }
         lines
+    }
+
+    /// What `gateway status` shows: those with a warning first, as many as fit an answer, and how
+    /// many more there are.
+    pub(crate) fn shown(&self, now: Wall) -> (Vec<Line>, usize) {
+        let mut lines = self.lines(now);
+        lines.sort_by_key(|line| line.warning.is_none());
+        let more = lines.len().saturating_sub(LINES);
+        lines.truncate(LINES);
+        (lines, more)
     }
 
     /// Seconds until each file's end, in the order of the configuration.

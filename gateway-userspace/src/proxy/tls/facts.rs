@@ -14,10 +14,10 @@ const DAY: u64 = 24 * 60 * 60;
 const HOUR: u64 = 60 * 60;
 
 /// Names shown of one certificate; the rest are counted.
-const SHOWN: usize = 8;
+const SHOWN: usize = 4;
 
-/// Bytes of one name that are shown.
-const NAME_BYTES: usize = 128;
+/// Characters of one name that are shown.
+const NAME_CHARACTERS: usize = 64;
 
 /// What is known of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,7 +107,7 @@ impl Facts {
     }
 
     pub(super) fn shown(&self, now: Wall) -> Shown {
-        let short = |text: &String| text.chars().take(NAME_BYTES).collect();
+        let short = |text: &String| text.chars().take(NAME_CHARACTERS).collect();
         Shown {
             names: self.names.iter().take(SHOWN).map(short).collect(),
             more_names: self.names.len().saturating_sub(SHOWN),
