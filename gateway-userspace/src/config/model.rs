@@ -291,7 +291,21 @@ pub struct Proxy {
     pub anonymous: Rate,
     /// Keys each limiter may hold.
     pub limiter_keys: u32,
+    /// The field in which a trusted proxy names its client.
+    pub forwarded: Forwarded,
+    /// Further fields that claim to name a client, in lower case: no supplier gets them.
+    pub client_fields: Vec<String>,
     pub timeouts: Timeouts,
+}
+
+/// Which field of a trusted proxy is believed. One alone: what the proxy does not write itself it
+/// may pass on as a stranger wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+    None,
 }
 
 /// Every wait has an end.
@@ -318,6 +332,8 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     pub address: SocketAddr,
+    /// Each connection begins with a PROXY protocol header, from a trusted proxy.
+    pub proxy_protocol: bool,
     pub tls: Tls,
 }
 

@@ -31,6 +31,7 @@ fn one(section: &mut Section<'_>) -> Option<Listener> {
     let address = section.need("address", "\"0.0.0.0:443\"");
     let certificate = section.get("certificate").map(|entry| entry.path());
     let key = section.get("key").map(|entry| entry.path());
+    let proxy_protocol = section.flag("proxy_protocol", false);
     let address = address?.socket()?;
     let tls = match (certificate, key) {
         (Some(certificate), Some(key)) => files(certificate, key)?,
@@ -52,7 +53,7 @@ fn one(section: &mut Section<'_>) -> Option<Listener> {
             return None;
         }
     };
-    Some(Listener { address, tls })
+    Some(Listener { address, proxy_protocol, tls })
 }
 
 fn files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<Tls> {

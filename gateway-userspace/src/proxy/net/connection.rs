@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{connections::Place, serve};
+use super::{connections::Place, proxy_header, serve};
 use crate::{
     clock,
     proxy::{pipeline::context::Peer, worker::Worker},
@@ -21,12 +21,18 @@ use crate::{
 /// Serves a connection to its end; `place` is given back then.
 pub(super) async fn converse(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: Peer,
+    mut stream: TcpStream,
+    mut peer: Peer,
     tls: Arc<ServerConfig>,
-    place: Place,
+    mut place: Place,
     stop: watch::Receiver<bool>,
 ) {
+    let listener = worker.shared.config.listeners.get(peer.listener);
+    if listener.is_some_and(|listener| listener.proxy_protocol) {
+        let named = proxy_header::read(&worker, &mut stream, peer, &mut place).await;
+        let Some(named) = named else { return };
+        peer = named;
+    }
     let Some(stream) = handshake(&worker, stream, &peer, tls).await else { return };
     let (_, session) = stream.get_ref();
     let two = session.alpn_protocol() == Some(b"h2");

@@ -6,6 +6,7 @@ pub(crate) mod connections;
 mod gate;
 mod linger;
 pub(crate) mod local;
+mod proxy_header;
 mod refuse;
 mod serve;
 mod stream;

@@ -11,7 +11,7 @@ use super::{
 use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
 
 /// The other end of a connection, known before its first request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Canonical: an IPv4 address in IPv6 clothes is IPv4.
     pub source: IpAddr,
@@ -37,6 +37,8 @@ pub struct RequestContext {
     pub(crate) trace: Trace,
     /// Written by `admission`.
     pub(crate) ticket: Option<Ticket>,
+    /// Written by `client_address`, which also puts the client in the place of a trusted proxy.
+    pub(crate) claims: Claims,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
     /// The path the route makes of the request's; written when the route is found.
@@ -45,6 +47,16 @@ pub struct RequestContext {
     pub(crate) client: Option<Arc<Key>>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
+}
+
+/// What a trusted proxy says of the request it took.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// The address is that of one client, though it came by a proxy.
+    pub(crate) client: bool,
+    /// `http` or `https`.
+    pub(crate) scheme: Option<&'static str>,
+    pub(crate) host: Option<HeaderValue>,
 }
 
 /// The one reading of what a request is for.

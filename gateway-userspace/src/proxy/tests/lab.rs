@@ -85,7 +85,8 @@ impl Lab {
         let (admin, metrics) = socket();
         let tls =
             Tls::Files { certificate: PathBuf::from("edge.pem"), key: PathBuf::from("edge.key") };
-        config.listeners = vec![Listener { address, tls }];
+        let proxy_protocol = config.listeners.first().is_some_and(|one| one.proxy_protocol);
+        config.listeners = vec![Listener { address, proxy_protocol, tls }];
         let log = tempfile::tempfile().unwrap();
         let listening = |address, role, socket| ListenerSocket { address, role, worker: 0, socket };
         let parts = Parts {

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod client;
+mod client_address;
 mod connections;
 mod framing;
 mod framing_cases;

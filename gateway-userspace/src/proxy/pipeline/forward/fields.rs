@@ -20,7 +20,6 @@ static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
@@ -126,9 +125,11 @@ fn strip_credentials(headers: &mut HeaderMap, used: Option<&HeaderName>, all: &[
 fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     headers.insert(&REQUEST_ID, context.id.header());
     context.trace.write(headers);
-    headers.insert(&PROTO, HTTPS.clone());
-    if let Some(target) = &context.target {
-        headers.insert(&FORWARDED_HOST, target.sent_host.clone());
+    let scheme = context.claims.scheme.unwrap_or("https");
+    headers.insert(&PROTO, HeaderValue::from_static(scheme));
+    let sent_host = context.target.as_ref().map(|target| &target.sent_host);
+    if let Some(host) = context.claims.host.as_ref().or(sent_host) {
+        headers.insert(&FORWARDED_HOST, host.clone());
     }
     let source = context.peer.source;
     let mut text = String::with_capacity(64);
@@ -139,9 +140,9 @@ fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     }
     text.clear();
     let written = match source {
-        IpAddr::V4(v4) => write!(text, "for={v4};proto=https"),
+        IpAddr::V4(v4) => write!(text, "for={v4};proto={scheme}"),
         // RFC 7239 section 6: an IPv6 node is bracketed and quoted.
-        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto=https"),
+        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto={scheme}"),
     };
     if written.is_ok()
         && let Ok(value) = HeaderValue::from_str(&text)
