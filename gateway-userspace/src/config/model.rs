@@ -315,9 +315,9 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two reads of a request body.
     pub body: Duration,
-    /// A connection without a request.
+    /// A connection without a request, or a tunnel without a byte.
     pub idle: Duration,
-    /// A request, whole.
+    /// A request, until its response begins.
     pub request: Duration,
     pub connect: Duration,
     /// Until the supplier's response head.
@@ -427,7 +427,10 @@ pub struct Route {
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
+    /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
+    /// Connections may become WebSockets.
+    pub websocket: bool,
 }
 
 /// A route's own limit.

@@ -74,6 +74,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let limit = optional(section.get("limit"), limit);
     let body_bytes = section.size("body", known.body_bytes, proxy::BODY);
     let timeout = proxy::route_timeout(section, known.timeout);
+    let websocket = upgrade(section);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -87,7 +88,15 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         limit: limit.ok()?,
         body_bytes,
         timeout,
+        websocket,
     })
+}
+
+/// Whether WebSocket is among the protocols that a connection may become; there is no other yet.
+fn upgrade(section: &mut Section<'_>) -> bool {
+    let entries = section.get("upgrade").map(|entry| entry.list(1)).unwrap_or_default();
+    let known = entries.iter().map(|entry| entry.choice(&[("websocket", ())]));
+    known.flatten().count() > 0
 }
 
 /// The value is faulty, which has been noted.

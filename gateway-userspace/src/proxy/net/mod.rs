@@ -10,4 +10,5 @@ mod proxy_header;
 mod refuse;
 mod serve;
 mod stream;
+mod tunnel;
 mod vigil;

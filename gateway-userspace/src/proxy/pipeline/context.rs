@@ -43,6 +43,8 @@ pub struct RequestContext {
     pub(crate) target: Option<Target>,
     /// The path the route makes of the request's; written when the route is found.
     pub(crate) onward: Option<String>,
+    /// The request opens a WebSocket, and the route takes it. Written by `method_and_size`.
+    pub(crate) websocket: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
     /// Written by `client_limit`.

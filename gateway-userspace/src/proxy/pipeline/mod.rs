@@ -16,7 +16,7 @@ pub(crate) mod stages;
 use std::{rc::Rc, sync::Arc};
 
 use gateway_common::Reason;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::{
@@ -147,6 +147,9 @@ pub(crate) async fn serve(
             }
         }
     }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        respond::with_websocket(response.headers_mut());
+    }
     if exchange.context.head.method == Method::HEAD {
         respond::without_body(&mut response);
     }
@@ -173,6 +176,7 @@ fn begin(
         claims: Claims::default(),
         target: None,
         onward: None,
+        websocket: false,
         client: None,
         quota: None,
     };

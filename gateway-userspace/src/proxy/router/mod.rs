@@ -23,6 +23,7 @@ pub(crate) struct Route {
     pub(crate) identity: Option<String>,
     pub(crate) body_bytes: u64,
     pub(crate) timeout: Duration,
+    pub(crate) websocket: bool,
 }
 
 /// Where a route leads; suppliers by their place in the configuration.
@@ -199,6 +200,7 @@ fn compile(
         identity: route.identity.clone(),
         body_bytes: route.body_bytes,
         timeout: route.timeout,
+        websocket: route.websocket,
     })
 }
 

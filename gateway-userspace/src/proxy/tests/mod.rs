@@ -17,3 +17,4 @@ mod requests;
 mod routes;
 mod streams;
 mod suppliers;
+mod upgrades;

@@ -27,6 +27,9 @@ pub enum UpstreamError {
     Lost { target: Arc<str>, source: hyper::Error },
     #[error("{target} does not speak HTTP as it should")]
     Malformed { target: Arc<str>, source: hyper::Error },
+    /// Over h2 there is no connection to hand over.
+    #[error("{target} speaks h2, which takes no WebSocket; protocol = \"http1\" would")]
+    CannotSwitch { target: Arc<str> },
     #[error("{target} switched protocols without being asked")]
     Switched { target: Arc<str> },
     /// The client's fault: the source is what its body reported.
@@ -41,6 +44,7 @@ impl UpstreamError {
             Self::Unknown { .. } | Self::NoTarget | Self::Name { .. } => Reason::Internal,
             Self::Unreachable { .. } | Self::Lost { .. } => Reason::SupplierUnreachable,
             Self::Busy { .. } => Reason::SupplierBusy,
+            Self::CannotSwitch { .. } => Reason::UpgradeRefused,
             Self::Timeout { .. } => Reason::SupplierTimeout,
             Self::Malformed { .. } | Self::Switched { .. } => Reason::SupplierMalformed,
             Self::RequestBody { source } if source.is::<ClientStalled>() => Reason::BodyTimeout,

@@ -34,7 +34,7 @@ use http_body::Body;
 
 pub(crate) use self::{book::Book, setup::Setup};
 pub use self::{
-    download::{Download, Payload},
+    download::{Download, Payload, Switched},
     error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},
 };
 use self::{echo::Echo, setup::Prepared, supplier::Supplier};

@@ -13,7 +13,7 @@ use http::{
 use crate::proxy::{
     hop_by_hop,
     identity::keys,
-    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+    pipeline::{context::RequestContext, identifiers::REQUEST_ID, respond},
 };
 
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
@@ -55,7 +55,9 @@ pub(super) fn request(
     strip_claims(&mut headers);
     strip_credentials(&mut headers, credential, credentials);
     identify(&mut headers, context);
-    if trailers {
+    if context.websocket {
+        respond::with_websocket(&mut headers);
+    } else if trailers {
         // We take them too; gRPC servers refuse who does not say so.
         headers.insert(TE, TRAILERS.clone());
     }
