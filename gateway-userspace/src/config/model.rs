@@ -429,7 +429,7 @@ pub struct Route {
     pub body_bytes: u64,
     /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
-    /// Connections may become WebSockets.
+    /// A connection may become a `WebSocket`.
     pub websocket: bool,
 }
 
