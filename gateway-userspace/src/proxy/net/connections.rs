@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn peer(source: &str) -> Peer {
-        Peer { source: source.parse().unwrap(), behind_proxy: false, tls: None, listener: 0 }
+        Peer { source: source.parse().unwrap(), ..testing::peer() }
     }
 
     #[test]

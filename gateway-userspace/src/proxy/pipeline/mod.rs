@@ -27,7 +27,7 @@ use self::{
     stage::{Description, Edge, Responding, Routed},
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_address::ClientAddress, client_limit::ClientLimit, harden, method_and_size,
+        client_address::ClientAddress, client_limit::ClientLimit, harden::Harden, method_and_size,
         normalize::Normalize,
     },
 };
@@ -86,6 +86,7 @@ pub(crate) struct Stages {
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
+    harden: Harden,
 }
 
 impl Stages {
@@ -97,6 +98,7 @@ impl Stages {
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+            harden: Harden::from_config(&config.listeners),
         }
     }
 
@@ -143,7 +145,7 @@ pub(crate) async fn serve(
     for stage in RESPONSE {
         match stage {
             Responding::Harden => {
-                harden::apply(&mut exchange.context, response.headers_mut());
+                worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
         }
     }

@@ -11,9 +11,9 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::lab::{Lab, config};
+use super::lab::{Lab, config, pair};
 use crate::{
-    config::model::{Config, Forwarded, Listener, Rate, Tls},
+    config::model::{Certificates, Config, Forwarded, Listener, Rate, Tls},
     ipc::message::FromProxy,
 };
 
@@ -29,7 +29,8 @@ fn trusting() -> Config {
 fn announced(trusted: bool) -> Config {
     let mut config = if trusted { trusting() } else { config() };
     let address = "127.0.0.1:0".parse().unwrap();
-    config.listeners = vec![Listener { address, proxy_protocol: true, tls: Tls::SelfSigned }];
+    let tls = Tls::of(Certificates::Files(vec![pair("edge")]));
+    config.listeners = vec![Listener { address, proxy_protocol: true, tls }];
     config
 }
 

@@ -23,7 +23,7 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
-static OURS: [HeaderName; 11] = [
+static OURS: [HeaderName; 17] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
@@ -35,6 +35,13 @@ static OURS: [HeaderName; 11] = [
     HeaderName::from_static("proxy"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
+    // Of a client's certificate (RFC 9440), and as Envoy, nginx, Traefik and clouds call it.
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("ssl-client-cert"),
+    HeaderName::from_static("x-ssl-client-cert"),
+    HeaderName::from_static("x-forwarded-tls-client-cert"),
 ];
 
 /// Takes the fields out of the context and makes them the supplier's. `credentials` are the fields
@@ -129,6 +136,10 @@ fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     context.trace.write(headers);
     let scheme = context.claims.scheme.unwrap_or("https");
     headers.insert(&PROTO, HeaderValue::from_static(scheme));
+    let certificate = context.peer.certificate.as_deref();
+    if let Some((name, value)) = certificate.and_then(|shown| shown.forwarded.as_ref()) {
+        headers.insert(name, value.clone());
+    }
     let sent_host = context.target.as_ref().map(|target| &target.sent_host);
     if let Some(host) = context.claims.host.as_ref().or(sent_host) {
         headers.insert(&FORWARDED_HOST, host.clone());
