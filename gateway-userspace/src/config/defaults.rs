@@ -8,8 +8,8 @@ use gateway_common::Reason;
 use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
-        Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry, SynCookies, Timeouts,
-        TlsBounds,
+        Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry, SynCookies,
+        Timeouts, TlsBounds,
     },
     places,
 };
@@ -150,6 +150,23 @@ pub(super) fn log() -> Log {
     Log { access: AccessLog::Stdout, queue: 8192 }
 }
 
+/// What CDNs, load balancers and frameworks call the client's address, beside the fields that the
+/// gateway writes itself.
+const CLIENT_FIELDS: [&str; 12] = [
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+];
+
 pub(super) fn proxy() -> Proxy {
     Proxy {
         workers: places::processors(),
@@ -162,6 +179,8 @@ pub(super) fn proxy() -> Proxy {
         body_bytes: 1 << 20,
         anonymous: Rate { count: 500, per: SECOND, burst: 1000 },
         limiter_keys: 100_000,
+        forwarded: Forwarded::XForwardedFor,
+        client_fields: CLIENT_FIELDS.map(str::to_owned).to_vec(),
         timeouts: timeouts(),
     }
 }

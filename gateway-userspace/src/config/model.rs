@@ -293,7 +293,21 @@ pub struct Proxy {
     pub anonymous: Rate,
     /// Keys each limiter may hold.
     pub limiter_keys: u32,
+    /// The field in which a trusted proxy names its client.
+    pub forwarded: Forwarded,
+    /// Further fields that claim to name a client, in lower case: no supplier gets them.
+    pub client_fields: Vec<String>,
     pub timeouts: Timeouts,
+}
+
+/// Which field of a trusted proxy is believed. One alone: what the proxy does not write itself it
+/// may pass on as a stranger wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+    None,
 }
 
 /// Every wait has an end.
@@ -303,9 +317,9 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two reads of a request body.
     pub body: Duration,
-    /// A connection without a request.
+    /// A connection without a request, or a tunnel without a byte.
     pub idle: Duration,
-    /// A request, whole.
+    /// A request, until its response begins.
     pub request: Duration,
     pub connect: Duration,
     /// Until the supplier's response head.
@@ -320,6 +334,8 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     pub address: SocketAddr,
+    /// Each connection begins with a PROXY protocol header, from a trusted proxy.
+    pub proxy_protocol: bool,
     pub tls: Tls,
 }
 
@@ -522,10 +538,13 @@ pub struct Route {
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
+    /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
     /// Until the supplier's response head; `None` is the supplier's own.
     pub first_byte: Option<Duration>,
     pub retry: Retry,
+    /// A connection may become a `WebSocket`.
+    pub websocket: bool,
 }
 
 /// A route's own limit.

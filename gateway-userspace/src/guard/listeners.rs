@@ -201,7 +201,11 @@ mod tests {
     fn config(address: SocketAddr, workers: u16) -> Config {
         let mut config = testing::config();
         config.proxy.workers = workers;
-        config.listeners = vec![Listener { address, tls: Tls::of(Certificates::SelfSigned) }];
+        config.listeners = vec![Listener {
+            address,
+            proxy_protocol: false,
+            tls: Tls::of(Certificates::SelfSigned),
+        }];
         config
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn route(path: &str) -> Route {
         identity: None,
         limit: None,
         body_bytes: 1 << 20,
+        websocket: false,
         timeout: Duration::from_secs(10),
         first_byte: None,
         retry: defaults::retry(),

@@ -24,6 +24,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
 
 fn one(section: &mut Section<'_>) -> Option<Listener> {
     let address = section.need("address", "\"0.0.0.0:443\"").and_then(|entry| entry.socket());
+    let proxy_protocol = section.flag("proxy_protocol", false);
     let tls = tls::read(section, address.is_some_and(|address| address.ip().is_loopback()));
-    Some(Listener { address: address?, tls: tls? })
+    Some(Listener { address: address?, proxy_protocol, tls: tls? })
 }

@@ -48,6 +48,13 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
             "name interfaces in [kernel], or add a [[listener]]",
         );
     }
+    if listeners.iter().any(|one| one.proxy_protocol) && kernel.trusted_proxies.is_empty() {
+        root.refuse_here(
+            "kernel.trusted_proxies",
+            "is empty: a listener with proxy_protocol would refuse everybody",
+            "name the proxies in front of it",
+        );
+    }
     if listeners.is_empty() && !routes.is_empty() && root.is_good() {
         root.refuse_here("listener", "is missing: nobody can reach a route", "add a [[listener]]");
     }

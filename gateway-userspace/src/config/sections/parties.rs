@@ -65,7 +65,7 @@ pub(super) fn identities(root: &mut Section<'_>) -> Named<Identity> {
 }
 
 /// A header field's name, in lower case.
-fn header(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn field_name(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text()?;
     let name = HeaderName::from_bytes(text.as_bytes()).ok();
     let Some(name) = name.filter(|name| name.as_str().len() <= NAME_BYTES) else {
@@ -73,12 +73,18 @@ fn header(entry: &Entry<'_>) -> Option<String> {
         entry.refuse(what, "write one such as \"x-api-key\"");
         return None;
     };
+    Some(name.as_str().to_owned())
+}
+
+/// A header field that may carry a key.
+fn header(entry: &Entry<'_>) -> Option<String> {
+    let name = field_name(entry)?;
     if RESERVED.contains(&name.as_str()) {
         let what = format!("\"{name}\" means something else in HTTP");
         entry.refuse(what, "write \"x-api-key\" or \"authorization\"");
         return None;
     }
-    Some(name.as_str().to_owned())
+    Some(name)
 }
 
 pub(super) fn suppliers(root: &mut Section<'_>) -> Named<Supplier> {

@@ -76,6 +76,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let timeout = proxy::route_timeout(section, known.timeout);
     let first_byte = section.get("first_byte").and_then(|entry| entry.time(proxy::TIMES));
     let retry = profile::retry(section);
+    let websocket = upgrade(section);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -91,7 +92,15 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         timeout,
         first_byte,
         retry,
+        websocket,
     })
+}
+
+/// Whether WebSocket is among the protocols that a connection may become; there is no other yet.
+fn upgrade(section: &mut Section<'_>) -> bool {
+    let entries = section.get("upgrade").map(|entry| entry.list(1)).unwrap_or_default();
+    let known = entries.iter().map(|entry| entry.choice(&[("websocket", ())]));
+    known.flatten().count() > 0
 }
 
 /// The value is faulty, which has been noted.

@@ -184,6 +184,7 @@ mod tests {
         let (certificate, key) = (folder.join("edge.pem"), folder.join("edge.key"));
         config.listeners = vec![Listener {
             address: "127.0.0.1:1".parse().unwrap(),
+            proxy_protocol: false,
             tls: Tls::of(Certificates::Files(vec![Pair { certificate, key }])),
         }];
         config

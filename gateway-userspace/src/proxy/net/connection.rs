@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, sync::watch};
 use super::{
     connections::Place,
     handshake::{Secured, handshake},
-    http2, serve,
+    http2, proxy_header, serve,
 };
 use crate::{
     proxy::{pipeline::context::Peer, worker::Worker},
@@ -18,11 +18,17 @@ use crate::{
 /// Serves a connection to its end; `place` is given back then.
 pub(super) async fn converse(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: Peer,
-    place: Place,
+    mut stream: TcpStream,
+    mut peer: Peer,
+    mut place: Place,
     stop: watch::Receiver<bool>,
 ) {
+    let configured = worker.shared.config.listeners.get(peer.listener);
+    if configured.is_some_and(|listener| listener.proxy_protocol) {
+        let named = proxy_header::read(&worker, &mut stream, peer, &mut place).await;
+        let Some(named) = named else { return };
+        peer = named;
+    }
     let Some(listener) = worker.shared.tls.listener(peer.listener) else { return };
     let shaken = handshake(&worker, stream, &peer, listener).await;
     let Some(Secured { stream, certificate }) = shaken else { return };

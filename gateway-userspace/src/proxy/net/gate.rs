@@ -45,7 +45,6 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     }
 
     /// What came behind a request for another protocol.
-    #[cfg(test)]
     pub(super) fn into_rest(self) -> Vec<u8> {
         self.kept
     }

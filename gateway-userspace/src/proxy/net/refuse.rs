@@ -23,9 +23,10 @@ where
     let id = worker.refused_head(peer, fault);
     let answer = answer(fault, &id);
     // Who would not finish a head may not read either.
-    match timeout(GOODBYE, write(&mut stream, &answer)).await {
-        Ok(Ok(())) => linger(stream).await,
-        Ok(Err(_)) | Err(_) => tracing::trace!("a refused client did not take its answer"),
+    if let Ok(Ok(())) = timeout(GOODBYE, write(&mut stream, &answer)).await {
+        linger(stream).await;
+    } else {
+        tracing::trace!("a refused client did not take its answer");
     }
 }
 

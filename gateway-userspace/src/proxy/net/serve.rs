@@ -1,12 +1,13 @@
 //! hyper on a watched stream: one driver for both versions, and what their faults mean.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -30,6 +31,7 @@ use super::{
     linger::linger,
     refuse,
     stream::Watched,
+    tunnel::{self, Opened},
     vigil::{Busy, Lapse, Vigil},
 };
 use crate::{
@@ -81,11 +83,17 @@ pub(super) async fn first<S>(
     let bounds = Bounds { bytes: proxy.head_bytes as usize, fields: proxy.head_fields.into() };
     let watched = Watched::new(&mut stream, Rc::clone(&vigil));
     let io = TokioIo::new(Gate::new(watched, Rc::clone(&vigil), bounds));
-    let service = service_fn(|request| answer(worker, peer, &vigil, request));
-    let end = {
+    let opened = Cell::new(None);
+    let service = service_fn(|request| answer_first(worker, peer, &vigil, &opened, request));
+    let (end, early) = {
         let mut connection = builder.serve_connection(io, service);
-        drive(Pin::new(&mut connection), &vigil, stop).await
+        let end = drive(Pin::new(&mut connection), &vigil, stop.clone()).await;
+        let parts = connection.into_parts();
+        (end, parts.io.into_inner().into_rest())
     };
+    if let (End::Closed(Ok(())), Some(opened)) = (&end, opened.take()) {
+        return tunnel::run(worker, opened, &early, stream, stop).await;
+    }
     match end {
         End::Refused(fault) => refuse::head(worker, peer, fault, stream).await,
         End::Lapsed(Lapse::Head) => {
@@ -102,16 +110,45 @@ pub(super) async fn answer(
     vigil: &Rc<Vigil>,
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
-    let mut busy = vigil.begin();
+    let busy = vigil.begin();
     let response = pipeline::serve(worker, peer, request).await;
-    busy.until(response.body().deadline());
-    Ok(response.map(|body| Held { body, _busy: busy }))
+    let stall = worker.shared.config.proxy.timeouts.stall;
+    Ok(response.map(|body| Held::new(body, busy, stall)))
 }
 
-/// A response body that keeps its connection from being idle.
+/// Answers, and sets aside what a protocol switch leads to.
+async fn answer_first(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    vigil: &Rc<Vigil>,
+    opened: &Cell<Option<Opened>>,
+    request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    let mut response = answer(worker, peer, vigil, request).await?;
+    let held = response.body_mut();
+    if let Some(switched) = held.body.as_mut().and_then(ResponseBody::take_switched) {
+        let record = held.body.take();
+        opened.set(record.map(|record| Opened { switched, record }));
+    }
+    Ok(response)
+}
+
+/// A response body that keeps its connection from being idle. The client has as long as the route
+/// gives to read it, and `proxy.timeouts.stall` for each piece beyond.
 pub(super) struct Held {
-    body: ResponseBody,
-    _busy: Busy,
+    /// `None` after a protocol switch.
+    body: Option<ResponseBody>,
+    stall: Duration,
+    deadline: Instant,
+    busy: Busy,
+}
+
+impl Held {
+    fn new(body: ResponseBody, mut busy: Busy, stall: Duration) -> Self {
+        let deadline = body.deadline();
+        busy.until(deadline);
+        Self { body: Some(body), stall, deadline, busy }
+    }
 }
 
 impl Body for Held {
@@ -122,15 +159,23 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
+            // hyper asks once the client took what was there, so this begins a wait of its own: for
+            // the supplier, which its own patience ends first, or for the client.
+            let deadline = self.deadline.max(clock::now() + self.stall);
+            self.busy.until(deadline);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -172,10 +217,10 @@ pub(super) async fn drive<C: Conversation>(
     vigil: &Vigil,
     mut stop: watch::Receiver<bool>,
 ) -> End {
-    let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
+    let mut timer = pin!(sleep_until(clock::now().into()));
     let mut stopping = *stop.borrow();
     let mut finished = false;
-    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + LAST_CHANCE));
+    let mut chance = pin!(sleep_until((clock::now() + LAST_CHANCE).into()));
     loop {
         if stopping && !finished && (!vigil.owes_an_answer() || chance.is_elapsed()) {
             finished = true;
@@ -196,7 +241,7 @@ pub(super) async fn drive<C: Conversation>(
             () = &mut chance, if stopping && !finished => {}
             _ = stop.changed(), if !stopping => {
                 stopping = true;
-                chance.as_mut().reset(Instant::from_std(clock::now()) + LAST_CHANCE);
+                chance.as_mut().reset((clock::now() + LAST_CHANCE).into());
             }
         }
     }
@@ -215,15 +260,14 @@ fn poll<C: Conversation>(
         return Poll::Ready(End::Refused(fault));
     }
     while let Some((deadline, lapse)) = vigil.next() {
-        let deadline = Instant::from_std(deadline);
         // A timer that fires early costs one look; moving it with every request costs more.
-        if deadline < timer.deadline() || timer.is_elapsed() {
-            timer.as_mut().reset(deadline);
+        if deadline < timer.deadline().into_std() || timer.is_elapsed() {
+            timer.as_mut().reset(deadline.into());
         }
         if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if Instant::from_std(clock::now()) >= deadline {
+        if clock::now() >= deadline {
             return Poll::Ready(End::Lapsed(lapse));
         }
     }

@@ -182,20 +182,24 @@ impl Vigil {
 impl Busy {
     /// The response is on its way and has to be read by then.
     pub(crate) fn until(&mut self, deadline: Instant) {
+        self.forget();
         self.deadline = Some(deadline);
         self.vigil.deadlines.borrow_mut().push(deadline);
+    }
+
+    fn forget(&mut self) {
+        let Some(deadline) = self.deadline.take() else { return };
+        let mut deadlines = self.vigil.deadlines.borrow_mut();
+        if let Some(place) = deadlines.iter().position(|other| *other == deadline) {
+            deadlines.swap_remove(place);
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.forget();
         let vigil = &self.vigil;
-        if let Some(deadline) = self.deadline {
-            let mut deadlines = vigil.deadlines.borrow_mut();
-            if let Some(place) = deadlines.iter().position(|other| *other == deadline) {
-                deadlines.swap_remove(place);
-            }
-        }
         let left = vigil.in_flight.get().saturating_sub(1);
         vigil.in_flight.set(left);
         if left == 0 {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The other end of a connection, known before its first request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Canonical: an IPv4 address in IPv6 clothes is IPv4.
     pub source: IpAddr,
@@ -43,14 +43,28 @@ pub struct RequestContext {
     pub(crate) trace: Trace,
     /// Written by `admission`.
     pub(crate) ticket: Option<Ticket>,
+    /// Written by `client_address`, which also puts the client in the place of a trusted proxy.
+    pub(crate) claims: Claims,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
     /// The path the route makes of the request's; written when the route is found.
     pub(crate) onward: Option<String>,
+    /// The request opens a WebSocket, and the route takes it. Written by `method_and_size`.
+    pub(crate) websocket: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
+}
+
+/// What a trusted proxy says of the request it took.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// The address is that of one client, though it came by a proxy.
+    pub(crate) client: bool,
+    /// `http` or `https`.
+    pub(crate) scheme: Option<&'static str>,
+    pub(crate) host: Option<HeaderValue>,
 }
 
 /// The one reading of what a request is for.

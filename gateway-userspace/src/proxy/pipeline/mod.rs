@@ -16,18 +16,19 @@ pub(crate) mod stages;
 use std::{rc::Rc, sync::Arc};
 
 use gateway_common::Reason;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::{
     body::{Payload, RequestBody, ResponseBody},
-    context::{Peer, RequestContext},
+    context::{Claims, Peer, RequestContext},
     decision::{Decision, Refusal},
     exchange::Exchange,
     stage::{Description, Edge, Responding, Routed},
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden::Harden, method_and_size, normalize::Normalize,
+        client_address::ClientAddress, client_limit::ClientLimit, harden::Harden, method_and_size,
+        normalize::Normalize,
     },
 };
 use crate::{
@@ -43,6 +44,7 @@ use crate::{
 /// Before a route is known. A stage here sees no identity.
 pub const EDGE: &[Edge] = &[
     Edge::Admission,      // first: what is not counted cannot be bounded
+    Edge::ClientAddress,  // before anything counts or refuses, so that it does so by client
     Edge::Normalize,      // before anything reads host or path, so that all read the same
     Edge::AnonymousLimit, // last: a malformed request says more about its source than its rate
 ];
@@ -79,6 +81,7 @@ pub fn describe() -> Vec<Line> {
 #[derive(Debug)]
 pub(crate) struct Stages {
     pub(crate) admission: Admission,
+    client_address: ClientAddress,
     normalize: Normalize,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
@@ -90,6 +93,7 @@ impl Stages {
     pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
+            client_address: ClientAddress::from_config(config),
             normalize: Normalize::from_config(&config.proxy),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
@@ -101,6 +105,7 @@ impl Stages {
     fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
         match stage {
             Edge::Admission => self.admission.check(context),
+            Edge::ClientAddress => self.client_address.check(context),
             Edge::Normalize => self.normalize.check(context),
             Edge::AnonymousLimit => self.anonymous_limit.check(context),
         }
@@ -144,6 +149,9 @@ pub(crate) async fn serve(
             }
         }
     }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        respond::with_websocket(response.headers_mut());
+    }
     if exchange.context.head.method == Method::HEAD {
         respond::without_body(&mut response);
     }
@@ -167,8 +175,10 @@ fn begin(
         trace: identifiers.trace(&head.headers),
         head,
         ticket: None,
+        claims: Claims::default(),
         target: None,
         onward: None,
+        websocket: false,
         client: None,
         quota: None,
     };
@@ -231,6 +241,7 @@ mod tests {
             listing,
             [
                 "edge admission",
+                "edge client_address",
                 "edge normalize",
                 "edge anonymous_limit",
                 "routed method_and_size",

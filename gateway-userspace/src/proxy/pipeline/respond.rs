@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use gateway_common::Reason;
 use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
+    },
 };
 
 use super::{body::Payload, context::RequestContext, decision::Refusal, identifiers::RequestId};
@@ -57,6 +59,12 @@ pub(crate) fn redirect(
     *response.status_mut() = status;
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
+}
+
+/// Makes a head one that opens a WebSocket, on the connection that carries it.
+pub(crate) fn with_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Makes a response of ours one to HEAD: the length stays, the body goes. hyper would send it in

@@ -5,6 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Admission,
+    ClientAddress,
     Normalize,
     AnonymousLimit,
 }
@@ -36,6 +37,10 @@ impl Edge {
             Self::Admission => (
                 "admission",
                 "counts the request until its response body ends; sheds above proxy.requests",
+            ),
+            Self::ClientAddress => (
+                "client_address",
+                "who asks, by the word of trusted proxies alone; other claims end here",
             ),
             Self::Normalize => {
                 ("normalize", "one reading of host and path, which the supplier gets too")

@@ -25,6 +25,7 @@ pub(crate) struct Route {
     pub(crate) timeout: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) retry: model::Retry,
+    pub(crate) websocket: bool,
 }
 
 /// Where a route leads; suppliers by their place in the configuration.
@@ -203,6 +204,7 @@ fn compile(
         timeout: route.timeout,
         first_byte: route.first_byte,
         retry: route.retry.clone(),
+        websocket: route.websocket,
     })
 }
 

@@ -1,6 +1,5 @@
 //! Framing attacks against the running proxy: the answer, the reason, and what the supplier got.
 
-use gateway_common::Reason;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 

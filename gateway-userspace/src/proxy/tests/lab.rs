@@ -83,11 +83,12 @@ impl Lab {
         }
         let (public, address) = socket();
         let (admin, metrics) = socket();
+        let proxy_protocol = config.listeners.first().is_some_and(|one| one.proxy_protocol);
         let tls = match config.listeners.pop() {
             Some(listener) => listener.tls,
             None => Tls::of(Certificates::Files(vec![pair("edge")])),
         };
-        config.listeners = vec![Listener { address, tls }];
+        config.listeners = vec![Listener { address, proxy_protocol, tls }];
         let log = tempfile::tempfile().unwrap();
         let listening = |address, role, socket| ListenerSocket { address, role, worker: 0, socket };
         let parts = Parts {

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod client;
+mod client_address;
 mod connections;
 mod framing;
 mod framing_cases;
@@ -19,4 +20,5 @@ mod streams;
 mod suppliers;
 mod targets;
 mod tls;
+mod upgrades;
 mod wire;

@@ -121,7 +121,8 @@ fn secrets(files: &[(&str, &str)]) -> Secrets {
 
 fn with_tls(tls: Tls) -> Config {
     let mut config = config();
-    config.listeners = vec![Listener { address: "127.0.0.1:1".parse().unwrap(), tls }];
+    config.listeners =
+        vec![Listener { address: "127.0.0.1:1".parse().unwrap(), proxy_protocol: false, tls }];
     config
 }
 

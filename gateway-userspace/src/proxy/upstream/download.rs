@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::Upgraded};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
@@ -45,6 +45,28 @@ pub enum Payload {
     /// Written by the gateway; empty once sent.
     Own(Bytes),
     Supplier(Box<Download>),
+    /// No body: the connection is another protocol's from here on.
+    Switched(Box<Switched>),
+}
+
+/// A supplier's connection after HTTP. It keeps its place among the target's connections.
+pub struct Switched {
+    pub(crate) stream: Upgraded,
+    _connection: Http1,
+    /// The request it was counts as under way at its target.
+    _stay: Option<Stay>,
+}
+
+impl Switched {
+    pub(super) fn new(stream: Upgraded, connection: Http1) -> Self {
+        Self { stream, _connection: connection, _stay: None }
+    }
+}
+
+impl std::fmt::Debug for Switched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switched").finish_non_exhaustive()
+    }
 }
 
 /// A response body from a supplier.
@@ -55,8 +77,9 @@ pub struct Download {
     stay: Option<Stay>,
     upload: Option<Rc<Progress>>,
     target: Arc<str>,
+    /// A body has no other end than this: a stream may outlive its route's timeout for as long as
+    /// bytes flow (server-sent events, long downloads).
     stall: Duration,
-    deadline: Instant,
     /// When the last frame came; kept only while `timer` is set.
     last: Instant,
     /// Set the first time the body has to be waited for: most never are.
@@ -70,10 +93,9 @@ impl Download {
         upload: Option<Rc<Progress>>,
         target: Arc<str>,
         stall: Duration,
-        deadline: Instant,
     ) -> Self {
-        let (last, timer) = (deadline, None);
-        Self { body, hold: Some(hold), stay: None, upload, target, stall, deadline, last, timer }
+        let (last, timer) = (clock::now(), None);
+        Self { body, hold: Some(hold), stay: None, upload, target, stall, last, timer }
     }
 
     /// The body is whole: the connection is free for the next request.
@@ -86,13 +108,6 @@ impl Download {
         }
     }
 
-    /// Notes that a frame came, and whether it came in time.
-    fn advance(&mut self) -> Result<(), UpstreamError> {
-        let now = clock::now();
-        self.last = now;
-        if now < self.deadline { Ok(()) } else { Err(self.late(Wait::Deadline)) }
-    }
-
     /// Waits until the next frame is overdue.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<UpstreamError> {
         loop {
@@ -101,24 +116,17 @@ impl Download {
                 Some(timer) => timer,
                 none => {
                     self.last = now;
-                    let until = (now + self.stall).min(self.deadline);
-                    none.insert(Box::pin(sleep_until(until.into())))
+                    none.insert(Box::pin(sleep_until((now + self.stall).into())))
                 }
             };
             ready!(timer.as_mut().poll(cx));
             let overdue = self.last + self.stall;
-            if now >= self.deadline {
-                return Poll::Ready(self.late(Wait::Deadline));
-            }
             if now >= overdue {
-                return Poll::Ready(self.late(Wait::Body));
+                let target = Arc::clone(&self.target);
+                return Poll::Ready(UpstreamError::Timeout { target, wait: Wait::Body });
             }
-            timer.as_mut().reset(overdue.min(self.deadline).into());
+            timer.as_mut().reset(overdue.into());
         }
-    }
-
-    fn late(&self, wait: Wait) -> UpstreamError {
-        UpstreamError::Timeout { target: Arc::clone(&self.target), wait }
     }
 
     fn end_with(
@@ -170,9 +178,7 @@ impl Body for Download {
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Err(late) = this.advance() {
-                    return this.end_with(late);
-                }
+                this.last = clock::now();
                 // hyper's servers ask no more after trailers.
                 if frame.is_trailers() || this.body.is_end_stream() {
                     this.finish();
@@ -221,6 +227,11 @@ impl Payload {
                 body.stay = Some(stay);
                 Self::Supplier(body)
             }
+            Self::Switched(mut switched) => {
+                stay.attempt.finished();
+                switched._stay = Some(stay);
+                Self::Switched(switched)
+            }
         }
     }
 }
@@ -237,6 +248,7 @@ impl Body for Payload {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Supplier(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Switched(_) => Poll::Ready(None),
         }
     }
 
@@ -244,6 +256,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Supplier(body) => body.is_end_stream(),
+            Self::Switched(_) => true,
         }
     }
 
@@ -251,6 +264,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Supplier(body) => body.size_hint(),
+            Self::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

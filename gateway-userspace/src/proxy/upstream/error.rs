@@ -31,6 +31,9 @@ pub enum UpstreamError {
     Lost { target: Arc<str>, source: hyper::Error },
     #[error("{target} does not speak HTTP as it should")]
     Malformed { target: Arc<str>, source: hyper::Error },
+    /// Over h2 there is no connection to hand over.
+    #[error("{target} speaks h2, which takes no WebSocket; protocol = \"http1\" would")]
+    CannotSwitch { target: Arc<str> },
     #[error("{target} switched protocols without being asked")]
     Switched { target: Arc<str> },
     /// The client's fault: the source is what its body reported.
@@ -47,6 +50,7 @@ impl UpstreamError {
             Self::Busy { .. } => Reason::SupplierBusy,
             Self::Full { .. } => Reason::SupplierQueue,
             Self::Open { .. } => Reason::SupplierOpen,
+            Self::CannotSwitch { .. } => Reason::UpgradeRefused,
             Self::Timeout { .. } => Reason::SupplierTimeout,
             Self::Malformed { .. } | Self::Switched { .. } => Reason::SupplierMalformed,
             Self::RequestBody { source } if source.is::<ClientStalled>() => Reason::BodyTimeout,
@@ -83,6 +87,7 @@ impl UpstreamError {
             | Self::Busy { .. }
             | Self::Full { .. }
             | Self::Open { .. }
+            | Self::CannotSwitch { .. }
             | Self::RequestBody { .. } => false,
         }
     }

@@ -40,7 +40,7 @@ use http_body::Body;
 
 pub(crate) use self::{book::Book, choose::hash, probe::watch, setup::Setup, terms::Terms};
 pub use self::{
-    download::{Download, Payload},
+    download::{Download, Payload, Switched},
     error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},
 };
 use self::{echo::Echo, setup::Prepared, supplier::Supplier};

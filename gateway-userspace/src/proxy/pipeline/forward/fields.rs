@@ -13,14 +13,13 @@ use http::{
 use crate::proxy::{
     hop_by_hop,
     identity::keys,
-    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+    pipeline::{context::RequestContext, identifiers::REQUEST_ID, respond},
 };
 
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
@@ -63,7 +62,9 @@ pub(super) fn request(
     strip_claims(&mut headers);
     strip_credentials(&mut headers, credential, credentials);
     identify(&mut headers, context);
-    if trailers {
+    if context.websocket {
+        respond::with_websocket(&mut headers);
+    } else if trailers {
         // We take them too; gRPC servers refuse who does not say so.
         headers.insert(TE, TRAILERS.clone());
     }
@@ -133,13 +134,15 @@ fn strip_credentials(headers: &mut HeaderMap, used: Option<&HeaderName>, all: &[
 fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     headers.insert(&REQUEST_ID, context.id.header());
     context.trace.write(headers);
-    headers.insert(&PROTO, HTTPS.clone());
+    let scheme = context.claims.scheme.unwrap_or("https");
+    headers.insert(&PROTO, HeaderValue::from_static(scheme));
     let certificate = context.peer.certificate.as_deref();
     if let Some((name, value)) = certificate.and_then(|shown| shown.forwarded.as_ref()) {
         headers.insert(name, value.clone());
     }
-    if let Some(target) = &context.target {
-        headers.insert(&FORWARDED_HOST, target.sent_host.clone());
+    let sent_host = context.target.as_ref().map(|target| &target.sent_host);
+    if let Some(host) = context.claims.host.as_ref().or(sent_host) {
+        headers.insert(&FORWARDED_HOST, host.clone());
     }
     let source = context.peer.source;
     let mut text = String::with_capacity(64);
@@ -150,9 +153,9 @@ fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     }
     text.clear();
     let written = match source {
-        IpAddr::V4(v4) => write!(text, "for={v4};proto=https"),
+        IpAddr::V4(v4) => write!(text, "for={v4};proto={scheme}"),
         // RFC 7239 section 6: an IPv6 node is bracketed and quoted.
-        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto=https"),
+        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto={scheme}"),
     };
     if written.is_ok()
         && let Ok(value) = HeaderValue::from_str(&text)

@@ -100,7 +100,8 @@ impl Suppliers {
         let boxed = |body: RequestBody| -> OutboundBody { Box::pin(body.map_err(BoxError::from)) };
         let request = request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed));
         Ok(match &forward.mirror {
-            Some(mirror) if self.turns.is_among(mirror.percent) => {
+            // A copy would open a tunnel to nobody.
+            Some(mirror) if !exchange.context.websocket && self.turns.is_among(mirror.percent) => {
                 self.mirrors.copy(*mirror, exchange, request)
             }
             Some(_) | None => request,

@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod anonymous_limit;
 pub(crate) mod authenticate;
+pub(crate) mod client_address;
 pub(crate) mod client_limit;
 pub(crate) mod harden;
 pub(crate) mod method_and_size;
