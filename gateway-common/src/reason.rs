@@ -276,6 +276,17 @@ reasons! {
     SupplierMalformed = 152, "supplier_malformed", Request, 502, 0, "Supplier answered badly";
     /// The supplier's connection bound is reached.
     SupplierBusy = 153, "supplier_busy", Request, 503, 0, "Supplier busy";
+    /// The supplier's room (`supplier.requests`) is used up, and its queue is full or too slow.
+    SupplierQueue = 180, "supplier_queue", Request, 503, 0, "Supplier busy";
+    /// Most requests to the supplier failed: its breaker is open.
+    SupplierOpen = 181, "supplier_open", Request, 503, 0, "Supplier unavailable";
+
+    /// The client broke HTTP/2: a frame, a state or a field that RFC 9113 or RFC 7541 forbids.
+    H2Protocol = 154, "h2_protocol", Request, 0, 10, "HTTP/2 protocol error";
+    /// Frames that only cost: PING, SETTINGS, PRIORITY, window updates, empty DATA and their like.
+    H2Flood = 155, "h2_flood", Request, 0, 20, "HTTP/2 flood";
+    /// Requests reset before their answer, far more than were let end (CVE-2023-44487).
+    H2ResetFlood = 156, "h2_reset_flood", Request, 0, 20, "HTTP/2 rapid reset";
 
     /// The proxy is going down and takes no new request.
     Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";

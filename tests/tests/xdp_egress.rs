@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(20);
 const DNS: u16 = 53;
 const NTP: u16 = 123;
 const PEER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
-const EVERYTHING: ShadowOrders =
+const ENFORCED: ShadowOrders =
     ShadowOrders { shadow: 0, enforce: 1 << Reason::UdpAmplification.number() };
 
 fn config(pins: &Pins, policy: Policy) -> Kernel {
@@ -61,13 +61,14 @@ fn is_seen(lab: &Lab, filter: &Filter) -> Result<()> {
     let (said, filters) = (said(lab, filter)?, tc_filters(lab)?);
     let one = (said == "seen" && filters == 0) || (said == "seen by a tc filter" && filters == 1);
     ensure!(one, "{said}, with {filters} filters");
+    ensure!(filter.sight() == [(INTERFACE.to_owned(), true)], "{:?}", filter.sight());
     Ok(())
 }
 
 fn tc_filters(lab: &Lab) -> Result<usize> {
     let shown =
         command("tc", &["-netns", lab.inside.name(), "filter", "show", "dev", INTERFACE, "egress"]);
-    Ok(shown?.matches("gateway_egress").count())
+    Ok(shown?.lines().filter(|line| line.contains("gateway_egress")).count())
 }
 
 fn counted(filter: &Filter, reason: Reason) -> Result<(u64, u64)> {
@@ -210,9 +211,11 @@ fn an_open_policy_that_cannot_see_counts_amplifiers_and_drops_nothing() -> Resul
         return skip::record(case, "a link needs no queue discipline: nothing keeps this one off");
     }
     ensure!(told.starts_with("not seen: ") && told.contains("ingress"), "{told}");
+    ensure!(filter.sight() == [(INTERFACE.to_owned(), false)], "{:?}", filter.sight());
     names_and_times_are_answered(&lab)?;
-    filter.order_shadow(EVERYTHING)?;
-    ensure!(filter.shadow_orders() == EVERYTHING, "what was ordered is remembered");
+    filter.order_shadow(ENFORCED)?;
+    ensure!(filter.in_shadow()? == ENFORCED.enforce, "what is ordered is not what holds");
+    ensure!(filter.shadow_orders() == ENFORCED, "what was ordered is remembered");
     names_and_times_are_answered(&lab)?;
     let (packets, shadow) = counted(&filter, Reason::UdpAmplification)?;
     ensure!(packets == shadow && shadow >= 8, "{shadow} of {packets}");

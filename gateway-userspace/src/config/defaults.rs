@@ -7,8 +7,9 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
-        Mode, Policy, Proxy, Rate, SynCookies, Timeouts, TlsBounds,
+        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
+        Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry, SynCookies, Timeouts,
+        TlsBounds,
     },
     places,
 };
@@ -24,6 +25,9 @@ pub(super) const PINS: &str = "/sys/fs/bpf/gateway";
 
 /// Connections per target and worker.
 pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
+
+/// A target's weight.
+pub(super) const WEIGHT: u32 = 1;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,4 +178,36 @@ fn timeouts() -> Timeouts {
         stall: Duration::from_secs(30),
         drain: Duration::from_secs(30),
     }
+}
+
+/// A breaker is off: who can make half of the requests time out would close the supplier for all. A
+/// target is left alone by default, as never more than half of them are.
+pub(crate) fn profile() -> Profile {
+    Profile {
+        balance: Balance::LeastRequest,
+        slow_start: Duration::ZERO,
+        health: None,
+        ejection: Some(ejection()),
+        breaker: None,
+        bound: None,
+        retry_budget: 20,
+        connect: None,
+        first_byte: None,
+        certificate: None,
+        pins: Vec::new(),
+    }
+}
+
+pub(super) fn ejection() -> Ejection {
+    Ejection {
+        faults: 5,
+        first: Duration::from_secs(10),
+        longest: Duration::from_mins(5),
+        share: 50,
+    }
+}
+
+/// Once more, for methods that ask and change nothing.
+pub(crate) fn retry() -> Retry {
+    Retry { attempts: 1, statuses: vec![502, 503, 504], idempotent: false }
 }

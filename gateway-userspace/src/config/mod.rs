@@ -12,6 +12,7 @@ pub mod places;
 pub mod prefix;
 mod sections;
 mod settle;
+mod supplying;
 mod text;
 mod tree;
 pub mod units;

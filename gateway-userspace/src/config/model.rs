@@ -13,6 +13,7 @@ pub use super::{
     answers::Answers,
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
+    supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
 };
 
 /// Everything a gateway runs by.
@@ -464,6 +465,7 @@ pub struct Supplier {
     pub ca: Option<PathBuf>,
     /// Loopback and link-local targets are meant.
     pub local: bool,
+    pub profile: Profile,
 }
 
 /// What stands behind a supplier's name.
@@ -481,6 +483,8 @@ pub struct Target {
     pub host: Host,
     pub port: u16,
     pub protocol: Protocol,
+    /// Its part of the requests beside the other targets; at least 1.
+    pub weight: u32,
 }
 
 /// Name or address of a target.
@@ -519,6 +523,9 @@ pub struct Route {
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
     pub timeout: Duration,
+    /// Until the supplier's response head; `None` is the supplier's own.
+    pub first_byte: Option<Duration>,
+    pub retry: Retry,
 }
 
 /// A route's own limit.

@@ -141,6 +141,7 @@ impl Instance {
             asks: asks.clone(),
             kernel: Arc::clone(&kernel),
             admin: admin.into_iter().map(|one| one.socket).collect(),
+            setup: setup.clone(),
         };
         let support = Some(support_thread(support, stopped.clone())?);
         let mut instance = Self { shared, kernel, asks, stop, workers: Vec::new(), support };

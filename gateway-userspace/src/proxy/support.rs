@@ -1,11 +1,17 @@
-//! The thread beside the workers: names behind suppliers, the admin listener, forgetting what
+//! The thread beside the workers: names behind suppliers and questions to them, the admin listener, forgetting what
 //! limiters need not know.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
-use super::{admin, kernel_counters::KernelCounters, outbox::Asks, worker::Shared};
+use super::{
+    admin,
+    kernel_counters::KernelCounters,
+    outbox::Asks,
+    upstream::{self, Setup},
+    worker::Shared,
+};
 use crate::telemetry::Limiter;
 
 /// Limiters forget idle keys this often.
@@ -20,6 +26,7 @@ pub(crate) struct Support {
     pub(crate) asks: Asks,
     pub(crate) kernel: Arc<KernelCounters>,
     pub(crate) admin: Vec<std::net::TcpListener>,
+    pub(crate) setup: Setup,
 }
 
 impl Support {
@@ -45,6 +52,7 @@ impl Support {
             drop(ready);
             shared.book.keep(&asks, complete).await;
         }));
+        drop(local.spawn_local(upstream::watch(self.setup)));
         let shared = Arc::clone(&self.shared);
         drop(local.spawn_local(async move {
             loop {
@@ -78,6 +86,9 @@ fn renderer(
         metrics.limiter_keys(Limiter::Anonymous, stages.anonymous_limit.limiter().keys() as u64);
         for (route, limiter) in stages.client_limit.limiters() {
             metrics.limiter_keys(Limiter::Route(route), limiter.keys() as u64);
+        }
+        for (supplier, states) in shared.book.states().enumerate() {
+            metrics.supplier_targets(supplier, &states);
         }
         metrics.handshake_sources(shared.handshakes.sources() as u64);
         metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::{
+        defaults,
         model::{Conditions, Config, Destination, Route, Supplier, SupplierKind},
         testing::sample,
     },
@@ -71,9 +72,12 @@ pub(crate) fn route(path: &str) -> Route {
         limit: None,
         body_bytes: 1 << 20,
         timeout: Duration::from_secs(10),
+        first_byte: None,
+        retry: defaults::retry(),
     }
 }
 
 pub(crate) fn supplier(name: &str, kind: SupplierKind) -> Supplier {
-    Supplier { name: name.to_owned(), kind, connections: 64, ca: None, local: true }
+    let (name, profile) = (name.to_owned(), defaults::profile());
+    Supplier { name, kind, connections: 64, ca: None, local: true, profile }
 }

@@ -21,7 +21,7 @@ mod timestamp;
 pub use access_log::{AccessLog, AccessLogError};
 pub use metrics::{
     CONTENT_TYPE, Limiter, LineOutcome, Metrics, MirrorOutcome, RenewalOutcome, StrikeOutcome,
-    SupplierOutcome,
+    SupplierOutcome, TARGET_STATES,
 };
 pub use record::{RequestRecord, TlsVersion};
 pub use refusals::RefusalMemory;

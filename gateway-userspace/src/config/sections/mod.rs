@@ -10,6 +10,7 @@ mod listener;
 mod parties;
 mod path;
 mod process;
+mod profile;
 mod proxy;
 mod route;
 mod target;

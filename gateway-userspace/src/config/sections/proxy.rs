@@ -9,7 +9,8 @@ use crate::config::{
     tree::Section,
 };
 
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
+pub(super) const TIMES: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(24);
 
 /// Bytes of a body cap: far more than any memory, since bodies stream.
 pub(super) const BODY: RangeInclusive<u64> = 0..=1 << 40;

@@ -9,7 +9,7 @@ use super::{
     conditions,
     destination::{self, Goals},
     parties::{self, Named},
-    path, proxy, target,
+    path, profile, proxy, target,
 };
 use crate::config::{
     fault::{nearest, quoted},
@@ -74,6 +74,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let limit = optional(section.get("limit"), limit);
     let body_bytes = section.size("body", known.body_bytes, proxy::BODY);
     let timeout = proxy::route_timeout(section, known.timeout);
+    let first_byte = section.get("first_byte").and_then(|entry| entry.time(proxy::TIMES));
+    let retry = profile::retry(section);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -87,6 +89,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         limit: limit.ok()?,
         body_bytes,
         timeout,
+        first_byte,
+        retry,
     })
 }
 

@@ -202,12 +202,13 @@ impl Core {
         if let Err(error) = self.kernel.0.set_panic(pass) {
             return refused(&error);
         }
-        tracing::warn!(pass, "panic switch by operator's order");
-        done(if pass {
-            "every packet passes; `gateway panic restore` brings the rules back".to_owned()
+        let message = if pass {
+            "every packet passes; `gateway panic restore` brings the rules back"
         } else {
-            "the rules hold again".to_owned()
-        })
+            "the rules hold again"
+        };
+        tracing::warn!(target: "audit", action = "panic", pass, "{message}");
+        done(message.to_owned())
     }
 
     /// Answers once what changed is on the disk.

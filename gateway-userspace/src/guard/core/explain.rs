@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
 
+use gateway_common::Class;
 use ipnet::IpNet;
 
 use super::Core;
@@ -223,6 +224,12 @@ impl Core {
         metrics.extend(self.bans.refused().map(|(why, n)| metric("ban_refusals_total", why, n)));
         let ignored = judge.ignored();
         metrics.extend(ignored.map(|(why, n)| metric("strikes_ignored_total", why.name(), n)));
+        let in_shadow = self.kernel.0.in_shadow().unwrap_or_default();
+        metrics.extend(Class::ALL.map(|class| {
+            metric("shadow", class.name(), u64::from(class.bits() & !in_shadow == 0))
+        }));
+        let sight = self.kernel.0.sight();
+        metrics.extend(sight.iter().map(|(name, sees)| metric("sent_seen", name, (*sees).into())));
         metrics.extend(latency("ban_strike_to_map_microseconds", self.memory.to_map()));
         metrics.extend(latency("ban_strike_to_drop_microseconds", self.memory.to_drop()));
         metrics

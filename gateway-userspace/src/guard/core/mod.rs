@@ -152,7 +152,7 @@ impl State {
         let protected = Protected::new(config, own);
         let judge =
             Judge::new(&config.bans, &config.kernel.shared, Offenders::new(stored.offenders));
-        let mut bans = BanList::new(judge, protected, config.kernel.capacity);
+        let mut bans = BanList::new(judge, protected, config.kernel.capacity, &config.bans);
         warnings.extend(not_restored(&bans.restore(stored.bans, time.wall(clock::wall()))));
         let kernel = &config.kernel;
         let allows = AllowList::new(&kernel.protect, stored.allows, kernel.capacity.allow);

@@ -1,6 +1,7 @@
 //! The filter in the kernel: loads the program, owns the maps, attaches, reports.
 
 use std::{
+    io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -151,6 +152,19 @@ impl Filter {
         })
     }
 
+    /// Runs the program on the way out on a frame, without any interface.
+    pub fn test_departure(&self, frame: &[u8]) -> Result<(), KernelError> {
+        let program = self.egress.as_ref().map_err(|why| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
+            source: io::Error::other(why.clone()),
+        })?;
+        let run = sys::test_run(program.as_fd(), frame, 1);
+        run.map(drop).map_err(|source| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
+            source,
+        })
+    }
+
     /// True if a filter of an earlier gateway drops packets still, whatever this one does.
     pub fn is_left_attached(config: &Kernel) -> bool {
         pins::holds_links(&config.pins)
@@ -164,11 +178,6 @@ impl Filter {
     /// The slot of policy in force.
     pub(super) fn policy_slot(&self) -> Result<u32, KernelError> {
         Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
-    }
-
-    /// What would be dropped passes, as bits by reason.
-    pub(super) fn shadow(&self) -> Result<u64, KernelError> {
-        self.settings.shadow(self.ticks.now_ns()?)
     }
 
     fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
@@ -440,6 +449,14 @@ impl PacketFilter for Filter {
     fn shadow_orders(&self) -> ShadowOrders {
         let now = self.settings.now();
         ShadowOrders { shadow: now.shadow, enforce: now.enforce }
+    }
+
+    fn in_shadow(&self) -> Result<u64, KernelError> {
+        self.settings.shadow(self.ticks.now_ns()?)
+    }
+
+    fn sight(&self) -> Vec<(String, bool)> {
+        self.seen.iter().map(|seen| (seen.name.clone(), seen.place.is_ok())).collect()
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

@@ -110,14 +110,14 @@ fn slot(filter: &Filter) -> &'static str {
 
 /// The classes of which nothing is dropped.
 fn shadow_classes(filter: &Filter) -> Vec<String> {
-    let in_shadow = filter.shadow().unwrap_or(0);
+    let in_shadow = filter.in_shadow().unwrap_or(0);
     let classes = Class::ALL.iter().filter(|class| class.bits() & !in_shadow == 0);
     classes.map(|class| class.name().to_owned()).collect()
 }
 
 /// True if nothing at all is dropped.
 fn is_shadow(filter: &Filter) -> bool {
-    let in_shadow = filter.shadow().unwrap_or(0);
+    let in_shadow = filter.in_shadow().unwrap_or(0);
     Class::ALL.iter().all(|class| class.bits() & !in_shadow == 0)
 }
 

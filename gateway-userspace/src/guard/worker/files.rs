@@ -111,8 +111,13 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
     let mut all: BTreeMap<PathBuf, Named> = BTreeMap::new();
     let listeners = config.listeners.iter().flat_map(|listener| listener.tls.files());
     let listeners = listeners.map(|(path, secret)| (path, secret, true));
-    let suppliers = config.suppliers.iter().filter_map(|one| one.ca.as_ref());
-    for (path, secret, renewed) in listeners.chain(suppliers.map(|ca| (ca, false, false))) {
+    let suppliers = config.suppliers.iter().flat_map(|one| {
+        let pair = one.profile.certificate.as_ref();
+        let pair = pair.map(|pair| [(&pair.certificate, false), (&pair.key, true)]);
+        one.ca.as_ref().map(|ca| (ca, false)).into_iter().chain(pair.into_iter().flatten())
+    });
+    let suppliers = suppliers.map(|(path, secret)| (path, secret, false));
+    for (path, secret, renewed) in listeners.chain(suppliers) {
         let known = all.entry(path.clone());
         let known = known.or_insert(Named { path: path.clone(), secret: false, renewed: false });
         known.secret |= secret;

@@ -23,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) identity: Option<String>,
     pub(crate) body_bytes: u64,
     pub(crate) timeout: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) retry: model::Retry,
 }
 
 /// Where a route leads; suppliers by their place in the configuration.
@@ -199,6 +201,8 @@ fn compile(
         identity: route.identity.clone(),
         body_bytes: route.body_bytes,
         timeout: route.timeout,
+        first_byte: route.first_byte,
+        retry: route.retry.clone(),
     })
 }
 

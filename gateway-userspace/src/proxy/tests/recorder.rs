@@ -70,6 +70,7 @@ impl Recorder {
             host: Host::Address(self.address.ip()),
             port: self.address.port(),
             protocol: Protocol::Http1,
+            weight: 1,
         }])
     }
 }

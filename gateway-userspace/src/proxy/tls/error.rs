@@ -49,6 +49,11 @@ pub enum TlsError {
         #[source]
         source: rustls::server::VerifierBuilderError,
     },
+    #[error("setting up the check of suppliers' keys")]
+    Pins {
+        #[source]
+        source: rustls::server::VerifierBuilderError,
+    },
     #[error("making a self-signed certificate")]
     SelfSigned {
         #[source]

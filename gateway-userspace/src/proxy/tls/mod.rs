@@ -8,6 +8,7 @@ mod facts;
 mod files;
 mod listener;
 mod names;
+mod pins;
 mod verifier;
 
 use std::sync::Arc;

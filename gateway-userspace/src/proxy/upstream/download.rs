@@ -18,12 +18,20 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::{
     UpstreamError,
+    crew::{Attempt, Visit},
     error::Wait,
     link::Http1,
     pool::Place,
     upload::{Progress, Turn},
 };
 use crate::clock;
+
+/// What the request holds at its supplier until the body is over.
+#[derive(Debug)]
+pub(super) struct Stay {
+    pub(super) attempt: Attempt,
+    pub(super) _visit: Visit,
+}
 
 /// What a body keeps busy.
 pub(super) enum Hold {
@@ -44,6 +52,7 @@ pub struct Download {
     body: Incoming,
     /// `None` once the body is over, well or badly.
     hold: Option<Hold>,
+    stay: Option<Stay>,
     upload: Option<Rc<Progress>>,
     target: Arc<str>,
     stall: Duration,
@@ -64,11 +73,14 @@ impl Download {
         deadline: Instant,
     ) -> Self {
         let (last, timer) = (deadline, None);
-        Self { body, hold: Some(hold), upload, target, stall, deadline, last, timer }
+        Self { body, hold: Some(hold), stay: None, upload, target, stall, deadline, last, timer }
     }
 
     /// The body is whole: the connection is free for the next request.
     fn finish(&mut self) {
+        if let Some(stay) = self.stay.take() {
+            stay.attempt.finished();
+        }
         if let Some(Hold::Connection(connection)) = self.hold.take() {
             release(connection, self.upload.as_deref());
         }
@@ -114,6 +126,11 @@ impl Download {
         error: UpstreamError,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         self.hold = None;
+        if let Some(mut stay) = self.stay.take()
+            && is_the_targets(&error)
+        {
+            stay.attempt.failed();
+        }
         Poll::Ready(Some(Err(error)))
     }
 
@@ -123,6 +140,12 @@ impl Download {
             None => UpstreamError::of_exchange(&self.target, error),
         }
     }
+}
+
+/// Past the deadline the client may be to blame, which read too slowly.
+fn is_the_targets(error: &UpstreamError) -> bool {
+    let late = matches!(error, UpstreamError::Timeout { wait: Wait::Deadline, .. });
+    error.is_the_targets() && !late
 }
 
 /// Gives a connection back whose response is read. One whose request is still being sent cannot
@@ -183,6 +206,22 @@ impl Body for Download {
 impl std::fmt::Debug for Download {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Download").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Payload {
+    /// Keeps what the request holds until the body is over.
+    pub(super) fn holding(self, stay: Stay) -> Self {
+        match self {
+            Self::Own(bytes) => {
+                stay.attempt.finished();
+                Self::Own(bytes)
+            }
+            Self::Supplier(mut body) => {
+                body.stay = Some(stay);
+                Self::Supplier(body)
+            }
+        }
     }
 }
 

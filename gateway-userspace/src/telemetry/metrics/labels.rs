@@ -6,6 +6,9 @@ use gateway_common::{Reason, reason::Plane};
 pub(super) const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
+/// Label values of `state`: what a target can be, as `gateway status` names it.
+pub const TARGET_STATES: [&str; 5] = ["available", "ejected", "unhealthy", "resting", "unresolved"];
+
 /// Label values of `status_class`; the last is for a request without an answer.
 pub(super) const STATUS_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -81,7 +84,9 @@ impl SupplierOutcome {
         ["answered", "server_error", "unreachable", "timeout", "malformed", "busy", "aborted"];
 
     /// Reasons that are the supplier's doing.
-    const FAULTS: [(Reason, Self); 4] = [
+    const FAULTS: [(Reason, Self); 6] = [
+        (Reason::SupplierQueue, Self::Busy),
+        (Reason::SupplierOpen, Self::Unreachable),
         (Reason::SupplierUnreachable, Self::Unreachable),
         (Reason::SupplierTimeout, Self::Timeout),
         (Reason::SupplierMalformed, Self::Malformed),

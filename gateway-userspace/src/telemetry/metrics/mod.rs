@@ -25,6 +25,7 @@ use crate::{
 
 pub use labels::{
     Limiter, LineOutcome, MirrorOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome,
+    TARGET_STATES,
 };
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
 
@@ -43,6 +44,7 @@ pub struct Metrics {
     connections_opened: Numbers<1>,
     in_flight: Numbers<0>,
     tls_handshakes: Numbers<1>,
+    supplier_targets: Numbers<2>,
     mirrored: Numbers<1>,
     strikes: Numbers<1>,
     access_log_lines: Numbers<1>,
@@ -80,6 +82,10 @@ impl Metrics {
             ),
             in_flight: Numbers::gauges([]),
             tls_handshakes: counters("version", TlsVersion::ALL.map(TlsVersion::name)),
+            supplier_targets: Numbers::gauges([
+                suppliers(config),
+                Dimension::new("state", TARGET_STATES),
+            ]),
             mirrored: counters("outcome", ["answered", "failed", "dropped"]),
             strikes: counters("outcome", ["sent", "dropped"]),
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
@@ -151,6 +157,14 @@ impl Metrics {
 
     pub fn tls_handshake(&self, version: TlsVersion) {
         self.tls_handshakes.add([version as usize], 1);
+    }
+
+    /// How many targets of a supplier are in each state, in the order of their labels. Called
+    /// before a scrape.
+    pub fn supplier_targets(&self, supplier: usize, states: &[u64; TARGET_STATES.len()]) {
+        for (state, count) in states.iter().enumerate() {
+            self.supplier_targets.set([supplier, state], *count);
+        }
     }
 
     pub fn mirrored(&self, outcome: MirrorOutcome) {
@@ -246,6 +260,11 @@ impl Metrics {
             "From the request to a supplier until the head of its answer",
             Unit::Seconds,
             self.supplier_duration.clone(),
+        );
+        registry.register(
+            "gateway_supplier_targets",
+            "Targets of a supplier by whether they may be asked",
+            self.supplier_targets.clone(),
         );
         registry.register(
             "gateway_mirrored",

@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     clock,
-    config::model::{Config, Identity, IdentityMethod},
+    config::model::{Balance, Config, HashKey, Identity, IdentityMethod, Supplier},
     proxy::{
         router::{Forward, Route},
-        upstream::{BoxError, OutboundBody, Setup, UpstreamError, Upstreams},
+        upstream::{BoxError, OutboundBody, Setup, Terms, UpstreamError, Upstreams},
     },
 };
 
@@ -35,15 +35,25 @@ pub(crate) struct Suppliers {
     credentials: Vec<(String, HeaderName)>,
     credential_fields: Vec<HeaderName>,
     turns: Turns,
+    /// By supplier: what its targets are chosen by.
+    hashing: Vec<Option<HashKey>>,
 }
 
 impl Suppliers {
     pub(crate) fn new(config: &Config, setup: &Setup) -> Self {
         let credentials: Vec<_> = config.identities.iter().filter_map(credential).collect();
         let credential_fields = credentials.iter().map(|(_, field)| field.clone()).collect();
+        let hashing = config.suppliers.iter().map(hashing).collect();
         let upstreams = Rc::new(Upstreams::new(setup));
         let mirrors = Mirrors::new(&upstreams);
-        Self { upstreams, mirrors, credentials, credential_fields, turns: Turns::default() }
+        Self {
+            upstreams,
+            mirrors,
+            credentials,
+            credential_fields,
+            turns: Turns::default(),
+            hashing,
+        }
     }
 
     /// Sends a request to its route's supplier and returns its response, or why there is none.
@@ -55,10 +65,17 @@ impl Suppliers {
         body: RequestBody,
     ) -> Result<Response<Payload>, Refusal> {
         let supplier = self.turns.supplier(forward, &exchange.context);
+        // Before the fields go: they may hold what a target is chosen by.
+        let by = self.hashing.get(supplier).and_then(Option::as_ref);
+        let terms = Terms {
+            deadline: exchange.deadline(),
+            first_byte: route.first_byte,
+            key: by.and_then(|by| split::key(by, &exchange.context)),
+            retry: Some(&route.retry),
+        };
         let request = self.request(exchange, route, forward, body)?;
-        let deadline = exchange.deadline();
         let started = clock::now();
-        let outcome = self.upstreams.send(supplier, request, deadline).await;
+        let outcome = self.upstreams.send(supplier, request, terms).await;
         let waited = clock::now().saturating_duration_since(started);
         exchange.supplier = Some((supplier, waited));
         outcome.map_err(|error| refusal(&error))
@@ -96,6 +113,13 @@ fn credential(identity: &Identity) -> Option<(String, HeaderName)> {
     Some((identity.name.clone(), HeaderName::from_bytes(header.as_bytes()).ok()?))
 }
 
+fn hashing(supplier: &Supplier) -> Option<HashKey> {
+    match &supplier.profile.balance {
+        Balance::Hash(key) => Some(key.clone()),
+        Balance::LeastRequest | Balance::RoundRobin => None,
+    }
+}
+
 /// The detail names hosts: it is for the log.
 fn refusal(error: &UpstreamError) -> Refusal {
     let mut detail = error.to_string();
@@ -107,5 +131,9 @@ fn refusal(error: &UpstreamError) -> Refusal {
         }
         source = cause.source();
     }
-    Refusal::new(body::reason(error), detail)
+    let refusal = Refusal::new(body::reason(error), detail);
+    match error.retry_after() {
+        Some(wait) => refusal.retry_after(wait),
+        None => refusal,
+    }
 }

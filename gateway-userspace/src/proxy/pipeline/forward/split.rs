@@ -1,11 +1,13 @@
 //! Which supplier of a split gets a request: by turns that keep the shares, or by client.
 
-use std::{
-    cell::Cell,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::cell::Cell;
 
-use crate::proxy::{pipeline::context::RequestContext, router::Forward, source};
+use http::header::COOKIE;
+
+use crate::{
+    config::model::HashKey,
+    proxy::{pipeline::context::RequestContext, router::Forward, source, upstream::hash},
+};
 
 /// Of the golden ratio: its multiples fall evenly over the numbers, however few are taken.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -35,14 +37,34 @@ impl Turns {
     }
 }
 
+/// What a supplier chooses its target by; `None` where the request has no such thing.
+pub(super) fn key(by: &HashKey, context: &RequestContext) -> Option<u64> {
+    let headers = &context.head.headers;
+    match by {
+        HashKey::Client => Some(of_client(context)),
+        HashKey::Address => Some(hash(source::counted(context.peer.source))),
+        HashKey::Header(name) => headers.get(name).map(|value| hash(value.as_bytes())),
+        HashKey::Cookie(name) => {
+            let pairs = headers
+                .get_all(COOKIE)
+                .iter()
+                .flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+            let value = |pair: &[u8]| {
+                let value =
+                    pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                Some(hash(value))
+            };
+            pairs.into_iter().find_map(value)
+        }
+    }
+}
+
 /// The same for every worker and after a restart.
 fn of_client(context: &RequestContext) -> u64 {
-    let mut hasher = DefaultHasher::new();
     match &context.client {
-        Some(key) => key.subject.hash(&mut hasher),
-        None => source::counted(context.peer.source).hash(&mut hasher),
+        Some(key) => hash(&key.subject),
+        None => hash(source::counted(context.peer.source)),
     }
-    hasher.finish()
 }
 
 fn chosen(forward: &Forward, number: u64) -> usize {
