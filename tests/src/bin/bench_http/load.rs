@@ -79,7 +79,7 @@ pub(crate) fn run(
             kept(scenario, &url, folder)?
         }
     };
-    sample.cpu = (busy() - before).div_f64(requests.max(1.0));
+    sample.cpu = busy().saturating_sub(before).div_f64(requests.max(1.0));
     Ok(sample)
 }
 
