@@ -280,6 +280,8 @@ reasons! {
     SupplierQueue = 180, "supplier_queue", Request, 503, 0, "Supplier busy";
     /// Most requests to the supplier failed: its breaker is open.
     SupplierOpen = 181, "supplier_open", Request, 503, 0, "Supplier unavailable";
+    /// The supplier's body cannot be changed as its route says.
+    SupplierBody = 182, "supplier_body", Request, 502, 0, "Supplier answered badly";
 
     /// The proxy is going down and takes no new request.
     Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";

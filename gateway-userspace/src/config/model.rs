@@ -14,6 +14,7 @@ pub use super::{
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
     supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
+    transforming::{Errors, Fields, JsonEdit, Pointer, Transform},
 };
 
 /// Everything a gateway runs by.
@@ -526,6 +527,7 @@ pub struct Route {
     /// Until the supplier's response head; `None` is the supplier's own.
     pub first_byte: Option<Duration>,
     pub retry: Retry,
+    pub transform: Transform,
 }
 
 /// A route's own limit.

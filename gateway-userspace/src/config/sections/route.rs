@@ -9,7 +9,7 @@ use super::{
     conditions,
     destination::{self, Goals},
     parties::{self, Named},
-    path, profile, proxy, target,
+    path, profile, proxy, target, transform,
 };
 use crate::config::{
     fault::{nearest, quoted},
@@ -76,6 +76,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let timeout = proxy::route_timeout(section, known.timeout);
     let first_byte = section.get("first_byte").and_then(|entry| entry.time(proxy::TIMES));
     let retry = profile::retry(section);
+    let transform = transform::read(section);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -91,6 +92,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         timeout,
         first_byte,
         retry,
+        transform,
     })
 }
 

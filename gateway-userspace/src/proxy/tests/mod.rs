@@ -18,3 +18,4 @@ mod streams;
 mod suppliers;
 mod targets;
 mod tls;
+mod transform;
