@@ -283,6 +283,13 @@ reasons! {
     /// The supplier's body cannot be changed as its route says.
     SupplierBody = 182, "supplier_body", Request, 502, 0, "Supplier answered badly";
 
+    /// The client broke HTTP/2: a frame, a state or a field that RFC 9113 or RFC 7541 forbids.
+    H2Protocol = 154, "h2_protocol", Request, 0, 10, "HTTP/2 protocol error";
+    /// Frames that only cost: PING, SETTINGS, PRIORITY, window updates, empty DATA and their like.
+    H2Flood = 155, "h2_flood", Request, 0, 20, "HTTP/2 flood";
+    /// Requests reset before their answer, far more than were let end (CVE-2023-44487).
+    H2ResetFlood = 156, "h2_reset_flood", Request, 0, 20, "HTTP/2 rapid reset";
+
     /// The proxy is going down and takes no new request.
     Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";
     /// A fault of ours.

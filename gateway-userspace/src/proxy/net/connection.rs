@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, sync::watch};
 use super::{
     connections::Place,
     handshake::{Secured, handshake},
-    serve,
+    http2, serve,
 };
 use crate::{
     proxy::{pipeline::context::Peer, worker::Worker},
@@ -37,7 +37,7 @@ pub(super) async fn converse(
     worker.shared.ledger.metrics.tls_handshake(version);
     let peer = Rc::new(Peer { tls: Some(version), certificate, ..peer });
     if two {
-        Box::pin(serve::second(&worker, &peer, stream, stop)).await;
+        Box::pin(http2::serve(&worker, &peer, stream, stop)).await;
     } else {
         Box::pin(serve::first(&worker, &peer, stream, stop)).await;
     }

@@ -6,6 +6,7 @@ pub(crate) mod connections;
 mod gate;
 mod handshake;
 pub(crate) mod handshakes;
+mod http2;
 mod linger;
 pub(crate) mod local;
 mod refuse;

@@ -18,7 +18,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -28,7 +28,6 @@ use tokio::{
 use super::{
     gate::Gate,
     linger::linger,
-    local::LocalExecutor,
     refuse,
     stream::Watched,
     vigil::{Busy, Lapse, Vigil},
@@ -46,39 +45,15 @@ use crate::{
 /// hyper asks for at least this much.
 const LEAST_BUFFER: usize = 8192;
 
-/// What an idle connection gets to say goodbye.
+/// What an idle connection gets to say goodbye, and a slow one to read its 408.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Streams reset by the client before we accepted them (CVE-2023-44487), and those that we had to
-/// reset for its faults (CVE-2025-8671): past these the connection ends.
-const PENDING_RESETS: usize = 20;
-const ERROR_RESETS: usize = 64;
-
-/// A header list this many times `proxy.head` is refused by the h2 library, which tells nobody: up
-/// to there the pipeline refuses, with a reason.
-const UNTOLD: u32 = 2;
-
-/// What an h2 peer may send ahead, on one stream and on all of a connection, and what waits for it to
-/// read on each stream. Together with `proxy.streams` and `proxy.head` these bound the memory of a
-/// connection (docs/configuration.md, Bounds); the library's own would be seven times that.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-const SEND_BUFFER: usize = 64 << 10;
-
-/// The least and the default of the protocol (RFC 9113 section 6.5.2).
-const FRAME: u32 = 16 << 10;
-const FIELD_TABLE: u32 = 4096;
 
 /// What a connection that was accepted just before the proxy goes down gets to send its request: the
 /// client cannot know, and the next proxy on the same socket would have served it.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 
-/// An h2 client that does not answer a ping is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_WAIT: Duration = Duration::from_secs(10);
-
 /// How a conversation ended.
-enum End {
+pub(super) enum End {
     Closed(hyper::Result<()>),
     Lapsed(Lapse),
     /// A head that hyper never saw.
@@ -121,47 +96,7 @@ pub(super) async fn first<S>(
     }
 }
 
-/// Serves h2 until the connection ends.
-pub(super) async fn second<S>(
-    worker: &Rc<Worker>,
-    peer: &Rc<Peer>,
-    mut stream: S,
-    stop: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let proxy = &worker.shared.config.proxy;
-    let vigil = Vigil::new(&proxy.timeouts, false, clock::now());
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_frame_size(FRAME)
-        .header_table_size(FIELD_TABLE)
-        .max_concurrent_streams(proxy.streams)
-        .max_header_list_size(proxy.head_bytes.saturating_mul(UNTOLD))
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(ERROR_RESETS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT);
-    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
-    let service = {
-        let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
-        service_fn(move |request| {
-            let (worker, peer, vigil) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&vigil));
-            async move { answer(&worker, &peer, &vigil, request).await }
-        })
-    };
-    let end = {
-        let connection = pin!(builder.serve_connection(io, service));
-        drive(connection, &vigil, stop).await
-    };
-    part(worker, peer, &end, &mut stream).await;
-}
-
-async fn answer(
+pub(super) async fn answer(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     vigil: &Rc<Vigil>,
@@ -174,7 +109,7 @@ async fn answer(
 }
 
 /// A response body that keeps its connection from being idle.
-struct Held {
+pub(super) struct Held {
     body: ResponseBody,
     _busy: Busy,
 }
@@ -200,7 +135,7 @@ impl Body for Held {
 }
 
 /// What both versions have in common.
-trait Conversation: Future<Output = hyper::Result<()>> {
+pub(super) trait Conversation: Future<Output = hyper::Result<()>> {
     /// Ends it after the requests in flight.
     fn finish(self: Pin<&mut Self>);
 }
@@ -232,7 +167,7 @@ where
     }
 }
 
-async fn drive<C: Conversation>(
+pub(super) async fn drive<C: Conversation>(
     mut conversation: Pin<&mut C>,
     vigil: &Vigil,
     mut stop: watch::Receiver<bool>,
@@ -317,8 +252,5 @@ fn judge(end: &End) -> Option<(Reason, String)> {
     if error.is_parse_too_large() {
         return Some((Reason::HeadTooLarge, error.to_string()));
     }
-    let broke_h2 = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<h2::Error>())
-        .is_some_and(|fault| fault.is_library() && fault.reason() != Some(h2::Reason::NO_ERROR));
-    (error.is_parse() || broke_h2).then(|| (Reason::HeadMalformed, error.to_string()))
+    error.is_parse().then(|| (Reason::HeadMalformed, error.to_string()))
 }

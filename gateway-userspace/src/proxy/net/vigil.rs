@@ -49,6 +49,8 @@ pub(crate) struct Vigil {
     parked: RefCell<Option<Waker>>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
+    /// In h2, a field block that has begun, whatever else is under way.
+    block_since: Cell<Option<Instant>>,
     blocked_since: Cell<Option<Instant>>,
     /// When the responses under way have to be read; as many as there are streams.
     deadlines: RefCell<Vec<Instant>>,
@@ -76,6 +78,7 @@ impl Vigil {
             parked: RefCell::default(),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
+            block_since: Cell::new(None),
             blocked_since: Cell::new(None),
             deadlines: RefCell::default(),
         })
@@ -122,6 +125,15 @@ impl Vigil {
         self.passed.get() == 0 && self.in_flight.get() == 0
     }
 
+    /// Whether the bytes so far end inside an h2 field block.
+    pub(crate) fn in_head(&self, inside: bool) {
+        match (inside, self.block_since.get()) {
+            (true, None) => self.block_since.set(Some(clock::now())),
+            (false, Some(_)) => self.block_since.set(None),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
     /// A write found room, or none.
     pub(crate) fn wrote(&self, blocked: bool) {
         match (blocked, self.blocked_since.get()) {
@@ -162,7 +174,8 @@ impl Vigil {
         });
         let first = self.deadlines.borrow().iter().min().copied();
         let overdue = first.map(|deadline| (deadline + GRACE, Lapse::Overdue));
-        [stalled, waiting, overdue].into_iter().flatten().min_by_key(|(end, _)| *end)
+        let slow = self.block_since.get().map(|since| (since + self.head, Lapse::Head));
+        [stalled, waiting, slow, overdue].into_iter().flatten().min_by_key(|(end, _)| *end)
     }
 }
 

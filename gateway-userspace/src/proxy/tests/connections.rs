@@ -106,7 +106,7 @@ async fn h2_faults_end_the_connection_and_are_a_strike() {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     bytes.extend_from_slice(b"\0\0\x01\0\0\0\0\0\0x");
     drop(raw(lab.address, tls, &bytes).await);
-    assert_eq!(lab.strikes(1).await, [Reason::HeadMalformed]);
+    assert_eq!(lab.strikes(1).await, [Reason::H2Protocol]);
 }
 
 #[tokio::test]
