@@ -280,6 +280,8 @@ reasons! {
     SupplierQueue = 180, "supplier_queue", Request, 503, 0, "Supplier busy";
     /// Most requests to the supplier failed: its breaker is open.
     SupplierOpen = 181, "supplier_open", Request, 503, 0, "Supplier unavailable";
+    /// The supplier's body cannot be changed as its route says.
+    SupplierBody = 182, "supplier_body", Request, 502, 0, "Supplier answered badly";
 
     /// The client broke HTTP/2: a frame, a state or a field that RFC 9113 or RFC 7541 forbids.
     H2Protocol = 154, "h2_protocol", Request, 0, 10, "HTTP/2 protocol error";

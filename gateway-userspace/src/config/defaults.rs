@@ -8,8 +8,8 @@ use gateway_common::Reason;
 use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
-        Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry, SynCookies,
-        Timeouts, TlsBounds,
+        Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry,
+        SynCookies, Timeouts, TlsBounds, Transform,
     },
     places,
 };
@@ -229,4 +229,18 @@ pub(super) fn ejection() -> Ejection {
 /// Once more, for methods that ask and change nothing.
 pub(crate) fn retry() -> Retry {
     Retry { attempts: 1, statuses: vec![502, 503, 504], idempotent: false }
+}
+
+/// Bytes of a JSON response that is changed.
+pub(super) const JSON_BYTES: u64 = 1 << 20;
+
+/// What a supplier says of its own faults stays inside.
+pub(crate) fn transform() -> Transform {
+    Transform {
+        request: Fields::default(),
+        response: Fields::default(),
+        statuses: Vec::new(),
+        errors: Errors::Server,
+        json: None,
+    }
 }

@@ -14,6 +14,7 @@ mod sections;
 mod settle;
 mod supplying;
 mod text;
+mod transforming;
 mod tree;
 pub mod units;
 

@@ -14,6 +14,7 @@ pub use super::{
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
     supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
+    transforming::{Errors, Fields, JsonEdit, Pointer, Transform},
 };
 
 /// Everything a gateway runs by.
@@ -545,6 +546,7 @@ pub struct Route {
     pub retry: Retry,
     /// A connection may become a `WebSocket`.
     pub websocket: bool,
+    pub transform: Transform,
 }
 
 /// A route's own limit.

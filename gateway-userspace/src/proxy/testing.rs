@@ -75,6 +75,7 @@ pub(crate) fn route(path: &str) -> Route {
         timeout: Duration::from_secs(10),
         first_byte: None,
         retry: defaults::retry(),
+        transform: defaults::transform(),
     }
 }
 

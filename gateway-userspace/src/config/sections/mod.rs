@@ -15,6 +15,7 @@ mod proxy;
 mod route;
 mod target;
 mod tls;
+mod transform;
 
 use super::{
     model::{Config, Kernel},

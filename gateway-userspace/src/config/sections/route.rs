@@ -9,7 +9,7 @@ use super::{
     conditions,
     destination::{self, Goals},
     parties::{self, Named},
-    path, profile, proxy, target,
+    path, profile, proxy, target, transform,
 };
 use crate::config::{
     fault::{nearest, quoted},
@@ -77,6 +77,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let first_byte = section.get("first_byte").and_then(|entry| entry.time(proxy::TIMES));
     let retry = profile::retry(section);
     let websocket = upgrade(section);
+    let transform = transform::read(section);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -93,6 +94,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         first_byte,
         retry,
         websocket,
+        transform,
     })
 }
 

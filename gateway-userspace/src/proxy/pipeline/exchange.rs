@@ -62,6 +62,12 @@ impl Exchange {
         self.context.arrived + self.route.as_ref().map_or(usual, |route| route.timeout)
     }
 
+    /// The route, where its supplier answered.
+    pub(crate) fn supplied(&self) -> Option<Arc<Route>> {
+        let answered = self.supplier.is_some() && self.reason.is_none();
+        self.route.clone().filter(|_| answered)
+    }
+
     /// The response head is decided.
     pub(crate) fn answered(&mut self, status: http::StatusCode) {
         self.status = status.as_u16();

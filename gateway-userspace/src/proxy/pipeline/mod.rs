@@ -28,7 +28,7 @@ use self::{
     stages::{
         admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
         client_address::ClientAddress, client_limit::ClientLimit, harden::Harden, method_and_size,
-        normalize::Normalize,
+        normalize::Normalize, transform::Transform,
     },
 };
 use crate::{
@@ -58,7 +58,8 @@ pub const ROUTED: &[Routed] = &[
 
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
-    Responding::Harden, // last before the client: nothing after it may add a field
+    Responding::Transform, // first: what it adds is hardened too
+    Responding::Harden,    // last before the client: nothing after it may add a field
 ];
 
 /// One line of `gateway pipeline`.
@@ -86,6 +87,7 @@ pub(crate) struct Stages {
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
+    pub(crate) transform: Transform,
     harden: Harden,
 }
 
@@ -98,6 +100,7 @@ impl Stages {
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+            transform: Transform::from_config(&config.routes),
             harden: Harden::from_config(&config.listeners),
         }
     }
@@ -144,6 +147,7 @@ pub(crate) async fn serve(
     };
     for stage in RESPONSE {
         match stage {
+            Responding::Transform => response = transformed(&mut exchange, response).await,
             Responding::Harden => {
                 worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
@@ -217,6 +221,20 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     Ok(response)
 }
 
+/// A supplier's answer with its route's changes; what the gateway answers by itself has none.
+async fn transformed(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
+    let Some(route) = exchange.supplied() else { return response };
+    let stages = &exchange.worker().shared.stages;
+    match stages.transform.response(&route, &exchange.context, response).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    }
+}
+
 /// The route of a request, and the path it leads to.
 fn route(router: &Router, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
     let asked = Asked::new(context.host(), context.path(), &context.head);
@@ -247,6 +265,7 @@ mod tests {
                 "routed method_and_size",
                 "routed authenticate",
                 "routed client_limit",
+                "response transform",
                 "response harden",
             ]
         );

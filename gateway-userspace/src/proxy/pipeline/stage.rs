@@ -21,6 +21,7 @@ pub enum Routed {
 /// On every response, the gateway's own refusals included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
+    Transform,
     Harden,
 }
 
@@ -72,6 +73,10 @@ impl Routed {
 impl Responding {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Transform => (
+                "transform",
+                "the route's changes of a supplier's answer; hides what it says of its own faults",
+            ),
             Self::Harden => (
                 "harden",
                 "drops hop-by-hop and revealing fields, adds the request id and protective ones",

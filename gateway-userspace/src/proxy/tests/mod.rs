@@ -20,5 +20,6 @@ mod streams;
 mod suppliers;
 mod targets;
 mod tls;
+mod transform;
 mod upgrades;
 mod wire;

@@ -84,7 +84,8 @@ impl SupplierOutcome {
         ["answered", "server_error", "unreachable", "timeout", "malformed", "busy", "aborted"];
 
     /// Reasons that are the supplier's doing.
-    const FAULTS: [(Reason, Self); 6] = [
+    const FAULTS: [(Reason, Self); 7] = [
+        (Reason::SupplierBody, Self::Malformed),
         (Reason::SupplierQueue, Self::Busy),
         (Reason::SupplierOpen, Self::Unreachable),
         (Reason::SupplierUnreachable, Self::Unreachable),

@@ -95,8 +95,10 @@ impl Suppliers {
     ) -> Result<Request<Option<OutboundBody>>, Refusal> {
         let of_route = |(name, _): &&(String, HeaderName)| Some(name) == route.identity.as_ref();
         let used = self.credentials.iter().find(of_route).map(|(_, field)| field);
-        let request = fields::request(&mut exchange.context, used, &self.credential_fields)
+        let mut request = fields::request(&mut exchange.context, used, &self.credential_fields)
             .ok_or_else(|| Refusal::new(Reason::PathInvalid, "the path cannot be forwarded"))?;
+        let stages = &exchange.worker().shared.stages;
+        stages.transform.request(route, request.headers_mut());
         let boxed = |body: RequestBody| -> OutboundBody { Box::pin(body.map_err(BoxError::from)) };
         let request = request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed));
         Ok(match &forward.mirror {

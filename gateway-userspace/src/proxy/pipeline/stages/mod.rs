@@ -8,3 +8,4 @@ pub(crate) mod client_limit;
 pub(crate) mod harden;
 pub(crate) mod method_and_size;
 pub(crate) mod normalize;
+pub(crate) mod transform;
