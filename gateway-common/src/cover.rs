@@ -55,15 +55,16 @@ pub const fn detail4(set: BanSet, bucket: u32) -> (u32, u32) {
     (((set.number() as u32) << DETAIL4_LOG) | (bucket >> 2), (bucket & 3) * 16)
 }
 
-/// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, and
-/// the lengths of those inside.
+/// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, the
+/// lengths of those inside, and on which addresses there are bans, by their last two bits: three of
+/// four neighbours of a banned address need no look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Detail4(pub u16);
 
 impl Detail4 {
     const COVER: u16 = 0x1f;
-    const HOSTS: u16 = 1 << 5;
-    const INSIDE: u32 = 6;
+    const HOSTS: u32 = 5;
+    const INSIDE: u32 = 9;
 
     /// The same with another longest cover; zero for none.
     pub const fn covered_by(self, length: u8) -> Self {
@@ -71,8 +72,12 @@ impl Detail4 {
     }
 
     /// The bit for bans of this length, of 25 and more, inside.
-    pub const fn inside(length: u8) -> u16 {
-        if length >= 32 { Self::HOSTS } else { 1 << (Self::INSIDE + length as u32 - 25) }
+    pub const fn inside(address: [u8; 4], length: u8) -> u16 {
+        if length >= 32 {
+            1 << Self::host(address)
+        } else {
+            1 << (Self::INSIDE + length as u32 - 25)
+        }
     }
 
     /// Length of the longest prefix of at most 24 that covers the /24; zero for none.
@@ -81,16 +86,21 @@ impl Detail4 {
         (self.0 & Self::COVER) as u32
     }
 
-    /// True if single addresses inside are banned.
+    /// True if the address may be banned by itself.
     #[inline(always)]
-    pub const fn has_hosts(self) -> bool {
-        self.0 & Self::HOSTS != 0
+    pub const fn has_host(self, address: [u8; 4]) -> bool {
+        self.0 >> Self::host(address) & 1 == 1
     }
 
     /// Bit `n` if a prefix of length 25 + `n` inside is banned.
     #[inline(always)]
     pub const fn lengths_inside(self) -> u32 {
         (self.0 >> Self::INSIDE) as u32
+    }
+
+    #[inline(always)]
+    const fn host(address: [u8; 4]) -> u32 {
+        Self::HOSTS + (u32::from_be_bytes(address) & 3)
     }
 }
 
@@ -210,13 +220,20 @@ mod tests {
         }
 
         #[test]
-        fn details_keep_what_they_are_told(cover in 8u8..=24, inside in 25u8..=32) {
-            let detail = Detail4(Detail4::inside(inside)).covered_by(cover);
+        fn details_keep_what_they_are_told(
+            address: [u8; 4], cover in 8u8..=24, inside in 25u8..=32,
+        ) {
+            let bits = Detail4::inside(address, inside);
+            let detail = Detail4(bits).covered_by(cover);
             prop_assert_eq!(detail.cover(), u32::from(cover));
-            prop_assert_eq!(detail.has_hosts(), inside == 32);
+            let [a, b, c, d] = address;
+            prop_assert_eq!(detail.has_host(address), inside == 32);
+            for other in 1..4 {
+                prop_assert!(!detail.has_host([a, b, c, d ^ other]));
+            }
             let lengths = if inside == 32 { 0 } else { 1 << (inside - 25) };
             prop_assert_eq!(detail.lengths_inside(), lengths);
-            prop_assert_eq!(detail.covered_by(0).0, Detail4::inside(inside));
+            prop_assert_eq!(detail.covered_by(0).0, bits);
         }
     }
 

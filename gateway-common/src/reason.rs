@@ -186,6 +186,10 @@ reasons! {
     /// Too many connections are open, in all or from this source.
     Connections = 102, "connections", Request, 0, 1, "Too many connections";
 
+    /// The PROXY protocol header that a listener asks for is missing, malformed, or from a peer
+    /// that may not send one.
+    ProxyHeader = 103, "proxy_header", Request, 0, 5, "PROXY protocol header refused";
+
     /// The head of the request does not parse.
     HeadMalformed = 110, "head_malformed", Request, 400, 10, "Malformed request";
     /// The head did not arrive in time.
@@ -199,6 +203,17 @@ reasons! {
     /// A protocol switch that no route offers.
     UpgradeRefused = 115, "upgrade_refused", Request, 501, 1, "Protocol upgrade not supported";
 
+    /// A request target longer than a whole head may be (RFC 9110 section 15.5.15).
+    TargetTooLong = 116, "target_too_long", Request, 414, 5, "Request target too long";
+    /// The trailers of a chunked body are malformed, too large, or name a field that must not be
+    /// one (RFC 9110 section 6.5.1).
+    TrailerInvalid = 117, "trailer_invalid", Request, 400, 10, "Malformed trailers";
+    /// `Connection` nominates a field that is not for one connection (RFC 9110 section 7.6.1):
+    /// the supplier would miss what we judged by.
+    NominationRefused = 118, "nomination_refused", Request, 400, 10, "Connection names an end-to-end field";
+    /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
+    ExpectationUnknown = 119, "expectation_unknown", Request, 417, 2, "Unknown expectation";
+
     /// No route for this host and path.
     RouteUnknown = 120, "route_unknown", Request, 404, 2, "Not found";
     /// The route does not take this method.
@@ -207,6 +222,19 @@ reasons! {
     BodyTooLarge = 122, "body_too_large", Request, 413, 5, "Request body too large";
     /// The body did not arrive in time.
     BodyTimeout = 123, "body_timeout", Request, 408, 5, "Request body timed out";
+
+    /// `Content-Length` is not one plain number: several, signed, with a comma, too large.
+    LengthInvalid = 124, "length_invalid", Request, 400, 20, "Ambiguous content length";
+    /// Two ways of framing in one head (RFC 9112 section 6.1): request smuggling.
+    FramingConflict = 125, "framing_conflict", Request, 400, 20, "Conflicting message framing";
+    /// `Transfer-Encoding` is not exactly `chunked`, in HTTP/1.1 (RFC 9112 section 6.1).
+    TransferCoding = 126, "transfer_coding", Request, 400, 20, "Unsupported transfer coding";
+    /// A line that does not end in CRLF, or a CR inside one (RFC 9112 section 2.2).
+    LineEnding = 127, "line_ending", Request, 400, 10, "Malformed line ending";
+    /// A field line that continues on the next (RFC 9112 section 5.2), or begins with white space.
+    FieldFolded = 128, "field_folded", Request, 400, 10, "Folded header field";
+    /// A field name that is no token, white space before the colon, a control byte in a value.
+    FieldInvalid = 129, "field_invalid", Request, 400, 10, "Malformed header field";
 
     /// The route asks for a credential and there is none.
     CredentialMissing = 130, "credential_missing", Request, 401, 5, "Credential required";
@@ -220,6 +248,16 @@ reasons! {
     CredentialExpired = 134, "credential_expired", Request, 401, 2, "Credential not accepted";
     /// A valid credential of another identity than the route's.
     CredentialForbidden = 135, "credential_forbidden", Request, 403, 5, "Not permitted";
+
+    /// A field that has one value, sent twice (RFC 9110 section 5.3).
+    FieldDuplicate = 136, "field_duplicate", Request, 400, 10, "Repeated header field";
+    /// The request target has no form that its method takes (RFC 9112 section 3.2), or a byte that
+    /// no target has.
+    TargetInvalid = 137, "target_invalid", Request, 400, 10, "Malformed request target";
+    /// Neither HTTP/1.1 nor HTTP/1.0 on a connection that agreed on them.
+    VersionUnsupported = 138, "version_unsupported", Request, 505, 5, "HTTP version not supported";
+    /// The chunks of a body are not framed as RFC 9112 section 7.1 says.
+    ChunkInvalid = 139, "chunk_invalid", Request, 400, 20, "Malformed chunked body";
 
     /// A client over the route's limit.
     ClientLimit = 140, "client_limit", Request, 429, 5, "Too many requests";

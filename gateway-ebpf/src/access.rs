@@ -91,7 +91,7 @@ pub(crate) fn barrier() {
 /// the read, the verifier would not know the two to be the same.
 #[inline(always)]
 #[expect(unsafe_code, reason = "a barrier to the compiler")]
-fn pinned(mut address: usize) -> usize {
+pub(crate) fn pinned(mut address: usize) -> usize {
     // SAFETY: changes nothing.
     unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack)) }
     address

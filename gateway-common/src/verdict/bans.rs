@@ -101,7 +101,7 @@ fn ban4_in<T: BanTables>(
     let (word, shift) = cover::detail4(set, bucket);
     #[expect(clippy::cast_possible_truncation, reason = "sixteen of the bits")]
     let detail = Detail4((tables.ban4_detail(word) >> shift) as u16);
-    if detail.has_hosts() && holds(tables.find4(&BanKey::new(set, address, 32)), now) {
+    if detail.has_host(address) && holds(tables.find4(&BanKey::new(set, address, 32)), now) {
         return Some(Reason::BanHost);
     }
     let inside = detail.lengths_inside();

@@ -9,7 +9,11 @@ use std::{
 use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
-pub use super::answers::Answers;
+pub use super::{
+    answers::Answers,
+    forwarding::{Destination, Forward, Mirror, Redirect, Share},
+    matching::{Conditions, Found, Places, Template, Test},
+};
 
 /// Everything a gateway runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -394,13 +398,15 @@ pub enum Protocol {
 pub struct Route {
     /// Label in metrics and logs.
     pub name: String,
-    /// Lower case, without port; `None` takes any.
+    /// Lower case, without port, its first label perhaps `*`; `None` takes any.
     pub host: Option<String>,
     /// Template, `{name}` for a segment, `{*name}` for the rest.
     pub path: String,
     /// Empty takes any.
     pub methods: Vec<http::Method>,
-    pub supplier: String,
+    /// What else a request has to bring.
+    pub when: Conditions,
+    pub destination: Destination,
     /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{
-    model::{Config, Route, Supplier, SupplierKind},
+    model::{Conditions, Config, Destination, Route, Supplier, SupplierKind},
     testing::sample,
 };
 
@@ -48,7 +48,8 @@ pub(crate) fn route(path: &str) -> Route {
         host: None,
         path: path.to_owned(),
         methods: Vec::new(),
-        supplier: "echo".to_owned(),
+        when: Conditions::default(),
+        destination: Destination::supplier("echo"),
         identity: None,
         limit: None,
         body_bytes: 1 << 20,

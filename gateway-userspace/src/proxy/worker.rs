@@ -7,9 +7,15 @@ use gateway_common::Reason;
 use super::{
     feedback::{Feedback, Trusted},
     guard_time::GuardTime,
+    http1::Fault,
     identity::keys::Keys,
     net::connections::Connections,
-    pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
+    pipeline::{
+        Stages,
+        context::Peer,
+        forward::Suppliers,
+        identifiers::{Generator, RequestId},
+    },
     record::Ledger,
     router::Router,
     upstream::Book,
@@ -60,6 +66,14 @@ impl Worker {
     pub(crate) fn refused_connection(&self, peer: &Peer, reason: Reason, detail: &str) {
         self.shared.ledger.refused_connection(peer, reason, detail);
         self.strike(peer, reason);
+    }
+
+    /// A head was refused that could not be read; returns the id it is remembered by.
+    pub(crate) fn refused_head(&self, peer: &Peer, fault: Fault) -> RequestId {
+        let id = self.identifiers.borrow_mut().request_id();
+        self.shared.ledger.refused_head(peer, id.as_str(), fault.reason, fault.detail);
+        self.strike(peer, fault.reason);
+        id
     }
 
     /// `peer` authenticated and was served.

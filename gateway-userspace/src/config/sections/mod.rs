@@ -1,10 +1,14 @@
 //! One file a group of sections. Each reads its keys, checks them and, last, how they fit together;
 //! where something is wrong it is noted and a default stands in, which no one gets to see.
 
+mod ambiguity;
 mod bans;
+mod conditions;
+mod destination;
 mod kernel;
 mod listener;
 mod parties;
+mod path;
 mod process;
 mod proxy;
 mod route;

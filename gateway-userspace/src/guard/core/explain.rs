@@ -255,8 +255,8 @@ fn unseen(interface: &InterfaceStatus) -> Option<String> {
     let why = interface.egress.strip_prefix("not seen: ")?;
     Some(format!(
         "what this host sends by {} is not seen ({why}): answers to pings and to unconnected UDP \
-         sockets are taken for unasked, and dropped where the policy is closed or their port is \
-         among kernel.amplifiers",
+         sockets are taken for unasked, and dropped where the policy is closed; where it is open, \
+         UDP from kernel.amplifiers passes and counts as udp_amplification in shadow mode",
         interface.name
     ))
 }

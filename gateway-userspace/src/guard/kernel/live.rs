@@ -97,7 +97,10 @@ impl Filter {
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
         let ports = object.table(maps::PORTS)?;
-        let settings = Arc::new(Live::new(settings, policies, ports, config, &ticks)?);
+        // What filters already goes on as it was; what is not attached yet learns it then.
+        let blind = folder.reused && !egress::was_seen(&folder, &config.interfaces);
+        let settings = Live::new(settings, policies, ports, (config, blind), &ticks)?;
+        let settings = Arc::new(settings);
         let dynamic = config.capacity.dynamic;
         let mut filter = Self {
             config: config.clone(),
@@ -178,7 +181,7 @@ impl Filter {
     fn watch_egress(&mut self) -> Result<(), KernelError> {
         let program = self.egress.as_ref().map(AsFd::as_fd);
         self.seen = egress::attach(&self.folder, &self.config.interfaces, program)?;
-        Ok(())
+        self.settings.set_blind(self.seen.iter().any(|seen| seen.place.is_err()))
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {

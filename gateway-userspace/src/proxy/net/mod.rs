@@ -3,9 +3,11 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod gate;
 mod http2;
 mod linger;
 pub(crate) mod local;
+mod refuse;
 mod serve;
 mod stream;
 mod vigil;

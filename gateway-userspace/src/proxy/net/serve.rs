@@ -20,20 +20,23 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
 use super::{
+    gate::Gate,
     linger::linger,
+    refuse,
     stream::Watched,
     vigil::{Busy, Lapse, Vigil},
 };
 use crate::{
     clock,
     proxy::{
-        pipeline::{self, body::ResponseBody, context::Peer, respond},
+        http1::{Bounds, Fault},
+        pipeline::{self, body::ResponseBody, context::Peer},
         upstream::UpstreamError,
         worker::Worker,
     },
@@ -42,7 +45,7 @@ use crate::{
 /// hyper asks for at least this much.
 const LEAST_BUFFER: usize = 8192;
 
-/// What an idle connection gets to say goodbye, and a slow one to read its 408.
+/// What an idle connection gets to say goodbye.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a connection that was accepted just before the proxy goes down gets to send its request: the
@@ -53,6 +56,8 @@ const LAST_CHANCE: Duration = Duration::from_secs(5);
 pub(super) enum End {
     Closed(hyper::Result<()>),
     Lapsed(Lapse),
+    /// A head that hyper never saw.
+    Refused(Fault),
 }
 
 /// Serves HTTP/1.1 until the connection ends.
@@ -73,18 +78,21 @@ pub(super) async fn first<S>(
         .max_headers(usize::from(proxy.head_fields))
         // Without `pipeline_flush`: with it hyper loses its answer to a head that does not parse.
         .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
-    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
+    let bounds = Bounds { bytes: proxy.head_bytes as usize, fields: proxy.head_fields.into() };
+    let watched = Watched::new(&mut stream, Rc::clone(&vigil));
+    let io = TokioIo::new(Gate::new(watched, Rc::clone(&vigil), bounds));
     let service = service_fn(|request| answer(worker, peer, &vigil, request));
     let end = {
         let mut connection = builder.serve_connection(io, service);
         drive(Pin::new(&mut connection), &vigil, stop).await
     };
-    part(worker, peer, &end, &mut stream).await;
-    if matches!(end, End::Lapsed(Lapse::Head)) {
-        // The client that would not finish its head may not read either.
-        if timeout(GOODBYE, say_late(stream)).await.is_err() {
-            tracing::trace!("a slow client did not take its answer");
+    match end {
+        End::Refused(fault) => refuse::head(worker, peer, fault, stream).await,
+        End::Lapsed(Lapse::Head) => {
+            let late = Fault::new(Reason::HeadTimeout, "proxy.timeouts.head");
+            refuse::head(worker, peer, late, stream).await;
         }
+        End::Closed(_) | End::Lapsed(_) => part(worker, peer, &end, &mut stream).await,
     }
 }
 
@@ -203,6 +211,9 @@ fn poll<C: Conversation>(
     if let Poll::Ready(closed) = conversation.poll(cx) {
         return Poll::Ready(End::Closed(closed));
     }
+    if let Some(fault) = vigil.refusal() {
+        return Poll::Ready(End::Refused(fault));
+    }
     while let Some((deadline, lapse)) = vigil.next() {
         let deadline = Instant::from_std(deadline);
         // A timer that fires early costs one look; moving it with every request costs more.
@@ -236,31 +247,10 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What an ending says about the peer, if anything.
 fn judge(end: &End) -> Option<(Reason, String)> {
-    let error = match end {
-        End::Lapsed(Lapse::Head) => {
-            return Some((Reason::HeadTimeout, "proxy.timeouts.head".to_owned()));
-        }
-        // Not to read is no attack by itself: the exchange was recorded as broken off.
-        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue) | End::Closed(Ok(())) => {
-            return None;
-        }
-        End::Closed(Err(error)) => error,
-    };
+    // Not to read is no attack by itself: the exchange was recorded as broken off.
+    let End::Closed(Err(error)) = end else { return None };
     if error.is_parse_too_large() {
         return Some((Reason::HeadTooLarge, error.to_string()));
     }
     error.is_parse().then(|| (Reason::HeadMalformed, error.to_string()))
-}
-
-async fn say_late<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
-    let info = Reason::HeadTimeout.info();
-    let problem = respond::problem(info.title, http::StatusCode::REQUEST_TIMEOUT, "");
-    let head = format!(
-        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n",
-        problem.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&problem).await?;
-    stream.shutdown().await
 }

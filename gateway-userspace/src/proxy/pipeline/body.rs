@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 
 use super::{exchange::Exchange, patience::Patience};
 pub use crate::proxy::upstream::Payload;
-use crate::proxy::upstream::UpstreamError;
+use crate::proxy::{http1::Fault, upstream::UpstreamError};
 
 /// Why a request body ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,15 @@ impl BodyFault {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Timeout => Reason::BodyTimeout,
-            Self::Client(_) => Reason::ClientGone,
+            Self::Client(error) => fault(error).map_or(Reason::ClientGone, |fault| fault.reason),
         }
     }
+}
+
+/// What the gate in front of hyper found in the body, if that is why hyper gave up.
+fn fault(error: &hyper::Error) -> Option<Fault> {
+    let io = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    io.get_ref()?.downcast_ref().copied()
 }
 
 /// What a failed exchange is called: a fault of the request body is the client's, wherever it

@@ -39,6 +39,8 @@ pub struct RequestContext {
     pub(crate) ticket: Option<Ticket>,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
+    /// The path the route makes of the request's; written when the route is found.
+    pub(crate) onward: Option<String>,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
     /// Written by `client_limit`.

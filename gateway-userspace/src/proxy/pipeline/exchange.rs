@@ -83,8 +83,12 @@ impl Exchange {
         self.completed = true;
     }
 
-    /// The response ends early; too late for another status.
+    /// The response ends early; too late for another status. What the client did to end it is as
+    /// good a strike as before the response.
     pub(crate) fn broke(&mut self, reason: Reason) {
+        if self.reason.is_none() && reason != Reason::ClientGone {
+            self.worker.strike(&self.context.peer, reason);
+        }
         self.reason = self.reason.or(Some(reason));
         self.completed = true;
     }

@@ -33,7 +33,11 @@ use self::{
 use crate::{
     clock,
     config::model::Config,
-    proxy::{identity::keys::Keys, router::Route, worker::Worker},
+    proxy::{
+        identity::keys::Keys,
+        router::{Asked, Goal, Route, Router},
+        worker::Worker,
+    },
 };
 
 /// Before a route is known. A stage here sees no identity.
@@ -162,6 +166,7 @@ fn begin(
         head,
         ticket: None,
         target: None,
+        onward: None,
         client: None,
         quota: None,
     };
@@ -178,12 +183,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
-    let context = &exchange.context;
-    let found = shared.router.find(context.host(), context.path(), &context.head.method);
-    let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
-    if shared.router.ambiguous(context.host(), context.path(), &context.head.method) {
-        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
-    }
+    let route = route(&shared.router, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
@@ -192,13 +192,29 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
+    let forward = match &route.goal {
+        Goal::Forward(forward) => forward,
+        Goal::Redirect(redirect) => return respond::redirect(&exchange.context, redirect),
+    };
     let wait = shared.config.proxy.timeouts.body;
     let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
-    let response = worker.suppliers.send(exchange, &route, body).await?;
+    let response = worker.suppliers.send(exchange, &route, forward, body).await?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);
     }
     Ok(response)
+}
+
+/// The route of a request, and the path it leads to.
+fn route(router: &Router, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+    let asked = Asked::new(context.host(), context.path(), &context.head);
+    let found = router.find(asked).ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?;
+    if router.ambiguous(asked) {
+        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
+    }
+    let (route, path) = (Arc::clone(found.route), found.path());
+    context.onward = path;
+    Ok(route)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ async fn the_admin_listener_shows_metrics_with_and_without_a_guard() {
     assert!(matches!(lab.outbox.asks.try_recv(), Ok(FromProxy::KernelCounters { id: 1 })));
 }
 
-async fn scrape(lab: &Lab) -> String {
+pub(super) async fn scrape(lab: &Lab) -> String {
     let mut stream = TcpStream::connect(lab.metrics).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();

@@ -4,13 +4,17 @@
 mod bodies;
 mod client;
 mod connections;
+mod framing;
+mod framing_cases;
 mod h2_bounds;
 mod h2_floods;
 mod identities;
 mod lab;
 mod origin;
 pub(in crate::proxy) mod plain_client;
+mod recorder;
 mod requests;
+mod routes;
 mod streams;
 mod suppliers;
 mod wire;

@@ -33,6 +33,16 @@ pub enum StrikeOutcome {
     Dropped,
 }
 
+/// What became of the copy of a request for a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorOutcome {
+    /// Answered, with whatever status.
+    Answered,
+    Failed,
+    /// Too many copies were under way, or the body was over the mirror's cap.
+    Dropped,
+}
+
 /// What became of an access log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineOutcome {

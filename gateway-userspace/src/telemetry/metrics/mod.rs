@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-pub use labels::{Limiter, LineOutcome, StrikeOutcome, SupplierOutcome};
+pub use labels::{Limiter, LineOutcome, MirrorOutcome, StrikeOutcome, SupplierOutcome};
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
 
 /// `Content-Type` of [`Metrics::expose`].
@@ -41,6 +41,7 @@ pub struct Metrics {
     connections_opened: Numbers<1>,
     in_flight: Numbers<0>,
     tls_handshakes: Numbers<1>,
+    mirrored: Numbers<1>,
     strikes: Numbers<1>,
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
@@ -74,6 +75,7 @@ impl Metrics {
             ),
             in_flight: Numbers::gauges([]),
             tls_handshakes: counters("version", TlsVersion::ALL.map(TlsVersion::name)),
+            mirrored: counters("outcome", ["answered", "failed", "dropped"]),
             strikes: counters("outcome", ["sent", "dropped"]),
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
@@ -140,6 +142,10 @@ impl Metrics {
 
     pub fn tls_handshake(&self, version: TlsVersion) {
         self.tls_handshakes.add([version as usize], 1);
+    }
+
+    pub fn mirrored(&self, outcome: MirrorOutcome) {
+        self.mirrored.add([outcome as usize], 1);
     }
 
     pub fn strike(&self, outcome: StrikeOutcome) {
@@ -214,6 +220,11 @@ impl Metrics {
             "From the request to a supplier until the head of its answer",
             Unit::Seconds,
             self.supplier_duration.clone(),
+        );
+        registry.register(
+            "gateway_mirrored",
+            "Copies of requests for mirrors by what became of them",
+            self.mirrored.clone(),
         );
         registry.register(
             "gateway_refusals",

@@ -63,7 +63,7 @@ impl World {
             let (word, shift) = cover::detail4(BanSet::Dynamic, bucket);
             let detail = Detail4(u16::try_from(self.word(DETAIL, word) >> shift & 0xffff).unwrap());
             let is_sent = match key.length {
-                32 => detail.has_hosts(),
+                32 => detail.has_host(key.address),
                 25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
                 _ => detail.cover() >= u32::from(key.length),
             };

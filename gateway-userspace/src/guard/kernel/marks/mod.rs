@@ -65,7 +65,7 @@ impl<C: Cells> Sheet4<C> {
         let (first, count) = cover::range4(address, length);
         for bucket in first..first + count {
             let old = self.detail(set, bucket);
-            self.write(set, bucket, with(old, length));
+            self.write(set, bucket, with(old, address, length));
         }
     }
 
@@ -107,9 +107,9 @@ impl<C: Cells> Sheet4<C> {
 }
 
 /// The same with a prefix of this length more.
-pub(super) fn with(detail: Detail4, length: u8) -> Detail4 {
+pub(super) fn with(detail: Detail4, address: [u8; 4], length: u8) -> Detail4 {
     if length > 24 {
-        return Detail4(detail.0 | Detail4::inside(length));
+        return Detail4(detail.0 | Detail4::inside(address, length));
     }
     if u32::from(length) > detail.cover() { detail.covered_by(length) } else { detail }
 }

@@ -155,9 +155,9 @@ fn judge(end: &End) -> Option<Fault> {
             return Some(Fault::flood(Reason::HeadTimeout, "proxy.timeouts.head"));
         }
         // Not to read is no attack by itself: the exchange was recorded as broken off.
-        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue) | End::Closed(Ok(())) => {
-            return None;
-        }
+        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue)
+        | End::Refused(_)
+        | End::Closed(Ok(())) => return None,
         End::Closed(Err(error)) => error,
     };
     let broke = std::error::Error::source(error)

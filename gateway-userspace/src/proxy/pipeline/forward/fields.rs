@@ -76,9 +76,9 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 fn path(context: &RequestContext) -> Option<PathAndQuery> {
-    let rewritten = context.target.as_ref().and_then(|target| target.rewritten.as_deref());
+    let normalized = context.target.as_ref().and_then(|target| target.rewritten.as_deref());
     let sent = context.head.uri.path_and_query();
-    let Some(path) = rewritten else { return sent.cloned() };
+    let Some(path) = context.onward.as_deref().or(normalized) else { return sent.cloned() };
     let whole = match sent.and_then(PathAndQuery::query) {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

@@ -2,13 +2,16 @@
 //! its failures are to the client.
 
 mod fields;
+mod mirror;
+mod split;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, rc::Rc};
 
 use gateway_common::Reason;
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
 
+use self::{mirror::Mirrors, split::Turns};
 use super::{
     body::{self, Payload, RequestBody},
     decision::Refusal,
@@ -18,7 +21,7 @@ use crate::{
     clock,
     config::model::{Config, Identity, IdentityMethod},
     proxy::{
-        router::Route,
+        router::{Forward, Route},
         upstream::{BoxError, OutboundBody, Setup, UpstreamError, Upstreams},
     },
 };
@@ -26,17 +29,21 @@ use crate::{
 /// One worker's suppliers, and which fields they must not see.
 #[derive(Debug)]
 pub(crate) struct Suppliers {
-    upstreams: Upstreams,
+    upstreams: Rc<Upstreams>,
+    mirrors: Mirrors,
     /// By identity name: the field that carries its credential.
     credentials: Vec<(String, HeaderName)>,
     credential_fields: Vec<HeaderName>,
+    turns: Turns,
 }
 
 impl Suppliers {
     pub(crate) fn new(config: &Config, setup: &Setup) -> Self {
         let credentials: Vec<_> = config.identities.iter().filter_map(credential).collect();
         let credential_fields = credentials.iter().map(|(_, field)| field.clone()).collect();
-        Self { upstreams: Upstreams::new(setup), credentials, credential_fields }
+        let upstreams = Rc::new(Upstreams::new(setup));
+        let mirrors = Mirrors::new(&upstreams);
+        Self { upstreams, mirrors, credentials, credential_fields, turns: Turns::default() }
     }
 
     /// Sends a request to its route's supplier and returns its response, or why there is none.
@@ -44,14 +51,16 @@ impl Suppliers {
         &self,
         exchange: &mut Exchange,
         route: &Route,
+        forward: &Forward,
         body: RequestBody,
     ) -> Result<Response<Payload>, Refusal> {
-        let request = self.request(exchange, route, body)?;
+        let supplier = self.turns.supplier(forward, &exchange.context);
+        let request = self.request(exchange, route, forward, body)?;
         let deadline = exchange.deadline();
         let started = clock::now();
-        let outcome = self.upstreams.send(route.supplier, request, deadline).await;
+        let outcome = self.upstreams.send(supplier, request, deadline).await;
         let waited = clock::now().saturating_duration_since(started);
-        exchange.supplier = Some((route.supplier, waited));
+        exchange.supplier = Some((supplier, waited));
         outcome.map_err(|error| refusal(&error))
     }
 
@@ -64,6 +73,7 @@ impl Suppliers {
         &self,
         exchange: &mut Exchange,
         route: &Route,
+        forward: &Forward,
         body: RequestBody,
     ) -> Result<Request<Option<OutboundBody>>, Refusal> {
         let of_route = |(name, _): &&(String, HeaderName)| Some(name) == route.identity.as_ref();
@@ -71,7 +81,13 @@ impl Suppliers {
         let request = fields::request(&mut exchange.context, used, &self.credential_fields)
             .ok_or_else(|| Refusal::new(Reason::PathInvalid, "the path cannot be forwarded"))?;
         let boxed = |body: RequestBody| -> OutboundBody { Box::pin(body.map_err(BoxError::from)) };
-        Ok(request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed)))
+        let request = request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed));
+        Ok(match &forward.mirror {
+            Some(mirror) if self.turns.is_among(mirror.percent) => {
+                self.mirrors.copy(*mirror, exchange, request)
+            }
+            Some(_) | None => request,
+        })
     }
 }
 
