@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{
-    model::{Conditions, Config, Destination, Route, Supplier, SupplierKind},
+    model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
     testing::sample,
 };
 
@@ -54,6 +54,9 @@ pub(crate) fn route(path: &str) -> Route {
         limit: None,
         body_bytes: 1 << 20,
         timeout: Duration::from_secs(10),
+        cors: None,
+        priority: Priority::Normal,
+        concurrency: None,
     }
 }
 

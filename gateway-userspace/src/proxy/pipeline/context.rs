@@ -6,7 +6,7 @@ use http::{HeaderValue, Version, request::Parts};
 
 use super::{
     identifiers::{RequestId, Trace},
-    stages::admission::Ticket,
+    ticket::Ticket,
 };
 use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
 
@@ -35,14 +35,20 @@ pub struct RequestContext {
     pub(crate) head: Parts,
     pub(crate) id: RequestId,
     pub(crate) trace: Trace,
+    /// A gRPC call, which reads no problem document.
+    pub(crate) grpc: bool,
     /// Written by `admission`.
     pub(crate) ticket: Option<Ticket>,
+    /// Written by `shed`.
+    pub(crate) place: Option<Ticket>,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
     /// The path the route makes of the request's; written when the route is found.
     pub(crate) onward: Option<String>,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
+    /// What the origin is told that may read the answer. Written by `cors`.
+    pub(crate) granted: Option<HeaderValue>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
 }

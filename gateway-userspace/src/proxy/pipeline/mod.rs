@@ -7,11 +7,13 @@ pub mod context;
 pub mod decision;
 pub(crate) mod exchange;
 pub(crate) mod forward;
+mod grpc;
 pub(crate) mod identifiers;
 pub(crate) mod patience;
 pub(crate) mod respond;
 pub mod stage;
 pub(crate) mod stages;
+pub(crate) mod ticket;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -26,8 +28,14 @@ use self::{
     exchange::Exchange,
     stage::{Description, Edge, Responding, Routed},
     stages::{
-        admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden, method_and_size, normalize::Normalize,
+        admission::Admission,
+        anonymous_limit::AnonymousLimit,
+        authenticate::Authenticate,
+        client_limit::ClientLimit,
+        cors::{self, Cors},
+        harden, method_and_size,
+        normalize::Normalize,
+        shed::Shed,
     },
 };
 use crate::{
@@ -35,8 +43,8 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::keys::Keys,
-        router::{Asked, Goal, Route, Router},
-        worker::Worker,
+        router::{Asked, Goal, Route},
+        worker::{Shared, Worker},
     },
 };
 
@@ -49,13 +57,16 @@ pub const EDGE: &[Edge] = &[
 
 /// With a route.
 pub const ROUTED: &[Routed] = &[
-    Routed::MethodAndSize, // first: told by the head alone, without looking anything up
+    Routed::Shed,          // first: what is shed must cost nothing
+    Routed::Cors,          // before authentication, for a preflight carries no credential
+    Routed::MethodAndSize, // told by the head alone, without looking anything up
     Routed::Authenticate,  // before the limit, which counts by client
     Routed::ClientLimit,   // last: only what would reach the supplier is counted
 ];
 
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
+    Responding::Cors,   // replaces what the supplier says of origins
     Responding::Harden, // last before the client: nothing after it may add a field
 ];
 
@@ -80,6 +91,8 @@ pub fn describe() -> Vec<Line> {
 pub(crate) struct Stages {
     pub(crate) admission: Admission,
     normalize: Normalize,
+    shed: Shed,
+    cors: Cors,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
@@ -90,6 +103,8 @@ impl Stages {
         Self {
             admission: Admission::from_config(&config.proxy),
             normalize: Normalize::from_config(&config.proxy),
+            shed: Shed::from_config(&config.routes, config.proxy.requests),
+            cors: Cors::from_config(&config.routes),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
@@ -106,6 +121,8 @@ impl Stages {
 
     fn routed(&self, stage: Routed, context: &mut RequestContext, route: &Route) -> Decision {
         match stage {
+            Routed::Shed => self.shed.check(context, route, self.admission.in_flight()),
+            Routed::Cors => self.cors.check(context, route),
             Routed::MethodAndSize => method_and_size::check(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
@@ -130,13 +147,24 @@ pub(crate) async fn serve(
     let mut response = match run(&mut exchange, incoming).await {
         Ok(response) => response,
         Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
+            let context = &exchange.context;
+            let response = if context.grpc {
+                grpc::refusal(&refusal)
+            } else {
+                respond::refusal(&refusal, &context.id)
+            };
             exchange.refused(refusal);
             response
         }
     };
     for stage in RESPONSE {
         match stage {
+            Responding::Cors => {
+                if let Some(route) = exchange.route.clone() {
+                    let stages = &worker.shared.stages;
+                    stages.cors.apply(&mut exchange.context, &route, &mut response);
+                }
+            }
             Responding::Harden => {
                 harden::apply(&mut exchange.context, response.headers_mut());
             }
@@ -163,11 +191,14 @@ fn begin(
         version: head.version,
         id: identifiers.request_id(),
         trace: identifiers.trace(&head.headers),
+        grpc: grpc::asked(&head.headers),
         head,
         ticket: None,
+        place: None,
         target: None,
         onward: None,
         client: None,
+        granted: None,
         quota: None,
     };
     (context, incoming)
@@ -183,7 +214,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
-    let route = route(&shared.router, &mut exchange.context)?;
+    let route = route(shared, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
@@ -206,8 +237,17 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
 }
 
 /// The route of a request, and the path it leads to.
-fn route(router: &Router, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+fn route(shared: &Shared, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+    let router = &shared.router;
     let asked = Asked::new(context.host(), context.path(), &context.head);
+    // A preflight asks for the route of the request that is to follow, if that has rules.
+    if let Some(method) = cors::preflight(&context.head)
+        && let Some(found) = router.find(asked.by(&method))
+        && shared.stages.cors.rules(found.route)
+        && !router.ambiguous(asked.by(&method))
+    {
+        return Ok(Arc::clone(found.route));
+    }
     let found = router.find(asked).ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?;
     if router.ambiguous(asked) {
         return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
@@ -231,9 +271,12 @@ mod tests {
                 "edge admission",
                 "edge normalize",
                 "edge anonymous_limit",
+                "routed shed",
+                "routed cors",
                 "routed method_and_size",
                 "routed authenticate",
                 "routed client_limit",
+                "response cors",
                 "response harden",
             ]
         );

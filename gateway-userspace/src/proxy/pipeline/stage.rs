@@ -12,6 +12,8 @@ pub enum Edge {
 /// With a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routed {
+    Shed,
+    Cors,
     MethodAndSize,
     Authenticate,
     ClientLimit,
@@ -20,6 +22,7 @@ pub enum Routed {
 /// On every response, the gateway's own refusals included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
+    Cors,
     Harden,
 }
 
@@ -51,6 +54,10 @@ impl Edge {
 impl Routed {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Shed => {
+                ("shed", "the route's own concurrency, and who goes first when all are busy")
+            }
+            Self::Cors => ("cors", "answers preflights; finds who else may read the answer"),
             Self::MethodAndSize => (
                 "method_and_size",
                 "the route's methods and body cap, before a byte of the body is read",
@@ -67,6 +74,9 @@ impl Routed {
 impl Responding {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Cors => {
+                ("cors", "who else may read the answer, in place of the supplier's words")
+            }
             Self::Harden => (
                 "harden",
                 "drops hop-by-hop and revealing fields, adds the request id and protective ones",

@@ -4,13 +4,16 @@
 mod bodies;
 mod client;
 mod connections;
+mod cors;
 mod framing;
 mod framing_cases;
+mod grpc;
 mod h2_bounds;
 mod h2_floods;
 mod identities;
 mod lab;
 mod origin;
+mod overload;
 pub(in crate::proxy) mod plain_client;
 mod recorder;
 mod requests;
