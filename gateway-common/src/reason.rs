@@ -182,7 +182,7 @@ reasons! {
     /// The peer did not speak TLS, or not one we accept.
     TlsHandshake = 100, "tls_handshake", Request, 0, 5, "TLS handshake failed";
     /// The TLS handshake was not finished in time.
-    TlsTimeout = 101, "tls_timeout", Request, 0, 5, "TLS handshake timed out";
+    TlsTimeout = 101, "tls_timeout", Request, 0, 2, "TLS handshake timed out";
     /// Too many connections are open, in all or from this source.
     Connections = 102, "connections", Request, 0, 1, "Too many connections";
 
@@ -296,6 +296,20 @@ reasons! {
     Internal = 161, "internal", Request, 500, 0, "Internal error";
     /// The client went away before the answer.
     ClientGone = 162, "client_gone", Request, 0, 0, "Client closed the connection";
+    /// The client went away in its TLS handshake, or did not begin one.
+    TlsAbandoned = 163, "tls_abandoned", Request, 0, 0, "Client went away before the end of its TLS handshake";
+    /// The client speaks no version, cipher suite, group or protocol that we take.
+    TlsIncompatible = 164, "tls_incompatible", Request, 0, 1, "Client without a TLS version, cipher or protocol in common";
+    /// No certificate for the name the client asks for (SNI), and `unknown_names = "refuse"`.
+    TlsNameUnknown = 165, "tls_name_unknown", Request, 0, 1, "No certificate for the name asked for";
+    /// The listener asks for a client certificate and there is none.
+    ClientCertificateMissing = 166, "client_certificate_missing", Request, 0, 2, "Client certificate required";
+    /// A client certificate of unknown authorities, out of its time, or malformed.
+    ClientCertificateInvalid = 167, "client_certificate_invalid", Request, 0, 5, "Client certificate not accepted";
+    /// A client certificate that was revoked.
+    ClientCertificateRevoked = 168, "client_certificate_revoked", Request, 0, 10, "Client certificate revoked";
+    /// The source shakes hands more often, or more at once, than `[tls]` grants.
+    HandshakeLimit = 169, "handshake_limit", Request, 0, 1, "Too many TLS handshakes";
 
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";

@@ -150,7 +150,13 @@ impl Twin {
         let (first, count) = cover::range4(address, length);
         for bucket in first..first + count {
             let (group, bit) = cover::summary4(bucket);
-            self.summary4.entry(group).or_default()[usize::from(set.number())] |= bit;
+            let group = self.summary4.entry(group).or_default();
+            group[cover::touched4(set) as usize] |= bit;
+            if let (32, Some(hosts)) = (length, cover::hosts4(set)) {
+                group[hosts as usize] |= cover::host4(address);
+            } else if let Some(wider) = cover::wider4(set) {
+                group[wider as usize] |= bit;
+            }
             let (word, shift) = cover::detail4(set, bucket);
             let word = self.detail4.entry(word).or_default();
             let detail = Detail4(u16::try_from(*word >> shift & 0xffff).unwrap());
@@ -181,7 +187,7 @@ impl Twin {
     ) -> TwinBan {
         let address = masked(u128::from_be_bytes(address), u32::from(length));
         let octets = address.to_be_bytes();
-        match cover::place6(length) {
+        match cover::place6(octets, length) {
             Place6::Fine(kind) => mark(&mut self.fine6, set, cover::fine6(octets), kind),
             Place6::Coarse(kind) => mark(&mut self.coarse6, set, cover::coarse6(octets), kind),
             Place6::Wide(count) => {

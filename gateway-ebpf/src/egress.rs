@@ -53,7 +53,8 @@ pub(crate) fn depart(context: &TcContext) {
     let length = context.len() as usize;
     let headers = Frame::between(context.data(), context.data_end());
     let frame = Outgoing { headers, length };
-    let Some(desk) = scratch::clear_desk(scratch::EGRESS) else { return };
+    let Some(desk) = scratch::desk(scratch::EGRESS) else { return };
+    scratch::clear(&mut desk.packet);
     packet::parse_into(&frame, &mut desk.packet);
     verdict::depart(&desk.packet, &rules, &KernelTables::new(context), now);
 }

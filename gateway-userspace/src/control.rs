@@ -109,6 +109,8 @@ pub enum Request {
     PolicyConfirm,
     PolicyRollback,
     Reload,
+    /// Reads certificates, keys and lists of revoked ones again.
+    Renew,
     /// All classes if none is named.
     Shadow {
         on: bool,

@@ -67,7 +67,7 @@ fn is_seen(lab: &Lab, filter: &Filter) -> Result<()> {
 fn tc_filters(lab: &Lab) -> Result<usize> {
     let shown =
         command("tc", &["-netns", lab.inside.name(), "filter", "show", "dev", INTERFACE, "egress"]);
-    Ok(shown?.matches("gateway_egress").count())
+    Ok(shown?.lines().filter(|line| line.contains("gateway_egress")).count())
 }
 
 fn counted(filter: &Filter, reason: Reason) -> Result<(u64, u64)> {

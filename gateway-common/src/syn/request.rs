@@ -123,7 +123,8 @@ const IPV4: usize = 20;
 /// Bytes of an IPv6 header.
 const IPV6: usize = 40;
 
-/// Reads the SYN whose IP and TCP headers begin there into `syn`; else why it is not answered.
+/// Reads the SYN whose IP and TCP headers begin there into `syn`; else why it is not answered. Its
+/// addresses are known in any case but that of [`Reason::SynStack`].
 #[inline(always)]
 pub fn read<P: PacketBytes + ?Sized>(
     frame: &P,
@@ -166,12 +167,12 @@ fn ipv4<P: PacketBytes + ?Sized>(
     if first != 0x45 || !is_whole || protocol != TCP {
         return Err(Reason::SynStack);
     }
-    if checksum::fold(sum) != 0xffff {
-        return Err(Reason::SynChecksum);
-    }
     syn.ip_length = IPV4;
     syn.source = [source, [0; 4], [0; 4], [0; 4]];
     syn.destination = [destination, [0; 4], [0; 4], [0; 4]];
+    if checksum::fold(sum) != 0xffff {
+        return Err(Reason::SynChecksum);
+    }
     Ok(usize::from(u16::from_be_bytes([l1, l0])).saturating_sub(IPV4))
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::{
     self,
-    model::{Config, Destination, IdentityMethod, Route, Share, SupplierKind, Tls},
+    model::{Config, Destination, IdentityMethod, Route, Share, SupplierKind},
 };
 
 #[derive(Debug, clap::Args)]
@@ -32,10 +32,7 @@ pub(crate) fn show(config: &Config, origin: &str) -> String {
     let filter = if config.kernel.enabled { interfaces } else { "off".to_owned() };
     parts.push(format!("packet filter: {filter}"));
     let listeners = config.listeners.iter().map(|listener| {
-        let certificate = match &listener.tls {
-            Tls::Files { certificate, .. } => certificate.display().to_string(),
-            Tls::SelfSigned => "made at start".to_owned(),
-        };
+        let certificate = listener.tls.dated_files().join(", ");
         [listener.address.to_string(), certificate]
     });
     parts.push(table(["LISTENER", "CERTIFICATE"], listeners));

@@ -55,7 +55,10 @@ pub(crate) struct Reload {}
 impl Reload {
     #[expect(clippy::unused_self, reason = "every command runs by its arguments")]
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        client::order(&context.socket, &Request::Reload)
+        // What is wrong with one is no reason to leave the other undone.
+        let renewed = client::order(&context.socket, &Request::Renew);
+        client::order(&context.socket, &Request::Reload)?;
+        renewed
     }
 }
 

@@ -8,7 +8,7 @@ use gateway_common::Reason;
 use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
-        Mode, Policy, Proxy, Rate, SynCookies, Timeouts,
+        Mode, Policy, Proxy, Rate, SynCookies, Timeouts, TlsBounds,
     },
     places,
 };
@@ -26,6 +26,19 @@ pub(super) const PINS: &str = "/sys/fs/bpf/gateway";
 pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A year, as the preload lists ask.
+pub(super) const HSTS_AGE: Duration = Duration::from_hours(365 * 24);
+pub(super) const HSTS: &str = "max-age=31536000";
+
+/// A hundred handshakes a second keep a twentieth of a processor busy.
+pub(super) fn tls() -> TlsBounds {
+    TlsBounds {
+        handshakes: Rate { count: 100, per: SECOND, burst: 400 },
+        handshakes_at_once: 128,
+        expiry_warning: Duration::from_hours(21 * 24),
+    }
+}
 
 pub(super) fn kernel() -> Kernel {
     Kernel {

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::{
     defaults, load,
-    model::{AccessLog, Config, Host, IdentityMethod, LimitKey, Protocol, SupplierKind, Tls},
+    model::{
+        AccessLog, Certificates, Config, Host, IdentityMethod, LimitKey, Protocol, SupplierKind,
+    },
 };
 
 const REFERENCE: &str = include_str!("../../../docs/reference.toml");
@@ -31,7 +33,7 @@ fn embedded_default_serves_the_echo_on_loopback_without_the_kernel() {
     let config = good(defaults::EMBEDDED);
     assert!(!config.kernel.enabled);
     assert!(config.listeners.iter().all(|l| l.address.ip().is_loopback()));
-    assert!(config.listeners.iter().all(|l| l.tls == Tls::SelfSigned));
+    assert!(config.listeners.iter().all(|l| l.tls.certificates == Certificates::SelfSigned));
     assert_eq!(config.suppliers[0].kind, SupplierKind::Echo);
     assert!(config.routes.iter().all(|route| route.identity.is_none() && route.limit.is_some()));
     assert_eq!(config.admin.metrics, None);
@@ -309,6 +311,7 @@ fn reference_file_is_accepted_complete_and_shows_the_defaults() {
     assert_eq!(reference.bans, defaults::bans());
     assert_eq!(reference.log, defaults::log());
     assert_eq!(reference.proxy, defaults::proxy());
+    assert_eq!(reference.tls, defaults::tls());
     assert_eq!(reference.admin, defaults::admin());
     assert_eq!(
         reference.kernel,

@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::model::{Listener, Tls},
+        config::model::{Certificates, Listener, Tls},
         guard::testing,
     };
 
@@ -201,7 +201,7 @@ mod tests {
     fn config(address: SocketAddr, workers: u16) -> Config {
         let mut config = testing::config();
         config.proxy.workers = workers;
-        config.listeners = vec![Listener { address, tls: Tls::SelfSigned }];
+        config.listeners = vec![Listener { address, tls: Tls::of(Certificates::SelfSigned) }];
         config
     }
 }

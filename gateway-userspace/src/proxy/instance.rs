@@ -2,16 +2,17 @@
 //! checked settings and open descriptors alone, with or without a guard.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, mpsc as channel},
     thread::JoinHandle,
     time::Duration,
 };
 
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::{
     runtime::Runtime,
@@ -27,6 +28,7 @@ use super::{
     net::{
         accept::{Listening, accept},
         connections::Connections,
+        handshakes::Handshakes,
     },
     outbox::Asks,
     pipeline::{Stages, forward::Suppliers},
@@ -34,14 +36,14 @@ use super::{
     router::{Router, RouterError},
     secrets::Secrets,
     support::Support,
-    tls::{self, TlsError},
+    tls::{self, Edge, TlsError},
     upstream::{Book, Setup, SetupError},
     worker::{Shared, Worker},
 };
 use crate::{
     config::model::Config,
-    ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query},
-    telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory},
+    ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query, RefusedFile},
+    telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory, RenewalOutcome},
 };
 
 /// Starting waits this long for suppliers' names, then serves what it can.
@@ -122,12 +124,13 @@ pub struct Outbox {
 impl Instance {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(parts: Parts) -> Result<(Self, Outbox), StartError> {
-        let server = tls::listeners(&parts.config, &parts.secrets)?;
+        let edge = Edge::start(&parts.config, &parts.secrets)?;
         let client = tls::suppliers(&parts.config, &parts.secrets)?;
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let callers = (parts.keys, GuardTime::new(parts.ahead));
-        let shared = share(parts.config, callers, parts.access_log, queue)?;
+        let shared = share(parts.config, edge, callers, parts.access_log, queue)?;
+        shared.tls.warn(shared.time.wall());
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
@@ -141,7 +144,7 @@ impl Instance {
         };
         let support = Some(support_thread(support, stopped.clone())?);
         let mut instance = Self { shared, kernel, asks, stop, workers: Vec::new(), support };
-        instance.start_workers(public, &server, &setup, &stopped)?;
+        instance.start_workers(public, &setup, &stopped)?;
         Ok((instance, Outbox { asks: waiting_asks, feedback: waiting_feedback }))
     }
 
@@ -173,6 +176,20 @@ impl Instance {
     /// A message of keys; what `reset` begins counts once its last one, without `more`, is there.
     pub fn update_keys(&self, reset: bool, more: bool, keys: Vec<ApiKey>) {
         self.shared.keys.update(reset, more, keys);
+    }
+
+    /// Takes what is good of new certificates, keys and lists; what was not taken comes back.
+    pub fn renew(
+        &self,
+        secrets: &Secrets,
+        unreadable: &HashMap<PathBuf, String>,
+    ) -> Vec<RefusedFile> {
+        let shared = &self.shared;
+        let faults = shared.tls.renew(secrets, unreadable, shared.time.wall());
+        let outcome =
+            if faults.is_empty() { RenewalOutcome::Taken } else { RenewalOutcome::Refused };
+        shared.ledger.metrics.certificates_renewed(outcome);
+        faults
     }
 
     /// The guard's clock was set, or has drifted: keys expire by it.
@@ -207,6 +224,7 @@ impl Instance {
             "requests_in_flight": shared.stages.admission.in_flight(),
             "api_keys": shared.keys.len(),
             "suppliers": shared.book.status(),
+            "certificates": shared.tls.lines(shared.time.wall()),
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
         })
@@ -215,7 +233,6 @@ impl Instance {
     fn start_workers(
         &mut self,
         mut sockets: Vec<ListenerSocket>,
-        server: &[(SocketAddr, Arc<ServerConfig>)],
         setup: &Setup,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), StartError> {
@@ -225,8 +242,8 @@ impl Instance {
             let (mine, rest): (Vec<_>, Vec<_>) =
                 sockets.into_iter().partition(|one| one.worker % workers == index);
             sockets = rest;
-            let listeners =
-                mine.into_iter().map(|one| with_tls(one, server)).collect::<Result<_, _>>()?;
+            let placed = |one| with_place(one, &self.shared.tls);
+            let listeners = mine.into_iter().map(placed).collect::<Result<_, _>>()?;
             let start = WorkerStart {
                 index: usize::from(index),
                 shared: Arc::clone(&self.shared),
@@ -241,6 +258,7 @@ impl Instance {
 
 fn share(
     config: Config,
+    edge: Edge,
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
@@ -258,6 +276,8 @@ fn share(
         keys: known,
         time,
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
+        handshakes: Handshakes::from_config(&config),
+        tls: edge,
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },
@@ -283,7 +303,7 @@ fn support_thread(
 struct WorkerStart {
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Arc<ServerConfig>, usize)>,
+    listeners: Vec<(TcpListener, usize)>,
     setup: Setup,
 }
 
@@ -297,10 +317,10 @@ impl WorkerStart {
         let suppliers = Suppliers::new(&self.shared.config, &self.setup);
         let worker = Worker::new(self.shared, suppliers);
         let mut accepting = tokio::task::JoinSet::new();
-        for (listener, tls, place) in self.listeners {
+        for (listener, place) in self.listeners {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(socket) => {
-                    let listening = Listening { socket, tls, place };
+                    let listening = Listening { socket, place };
                     accepting.spawn_local(accept(Rc::clone(&worker), listening, stopped.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listening socket cannot be used"),
@@ -339,16 +359,11 @@ fn spawn(
         .map_err(|source| thread_failed(name, source))
 }
 
-fn with_tls(
-    listener: ListenerSocket,
-    server: &[(SocketAddr, Arc<ServerConfig>)],
-) -> Result<(TcpListener, Arc<ServerConfig>, usize), StartError> {
+fn with_place(listener: ListenerSocket, edge: &Edge) -> Result<(TcpListener, usize), StartError> {
     let address = listener.address;
-    let mut places = server.iter().enumerate();
-    let found = places.find(|(_, (configured, _))| *configured == address);
-    let (place, (_, tls)) = found.ok_or(StartError::Listener { address })?;
+    let place = edge.place(address).ok_or(StartError::Listener { address })?;
     listener.socket.set_nonblocking(true).map_err(|source| thread_failed("worker", source))?;
-    Ok((listener.socket, Arc::clone(tls), place))
+    Ok((listener.socket, place))
 }
 
 fn thread_failed(name: &str, source: io::Error) -> StartError {

@@ -11,6 +11,9 @@ use crate::telemetry::Limiter;
 /// Limiters forget idle keys this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// The log says this often which certificates end soon.
+const WARN_EVERY: Duration = Duration::from_hours(24);
+
 /// What the thread needs.
 pub(crate) struct Support {
     pub(crate) shared: Arc<Shared>,
@@ -42,11 +45,19 @@ impl Support {
             drop(ready);
             shared.book.keep(&asks, complete).await;
         }));
+        let shared = Arc::clone(&self.shared);
+        drop(local.spawn_local(async move {
+            loop {
+                tokio::time::sleep(WARN_EVERY).await;
+                shared.tls.warn(shared.time.wall());
+            }
+        }));
         let shared = self.shared;
         drop(local.spawn_local(async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
                 shared.stages.sweep();
+                shared.handshakes.sweep();
             }
         }));
         let stopped = async { while !*stop.borrow_and_update() && stop.changed().await.is_ok() {} };
@@ -68,6 +79,8 @@ fn renderer(
         for (route, limiter) in stages.client_limit.limiters() {
             metrics.limiter_keys(Limiter::Route(route), limiter.keys() as u64);
         }
+        metrics.handshake_sources(shared.handshakes.sources() as u64);
+        metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));
         metrics.expose(report.as_ref())
     }
 }

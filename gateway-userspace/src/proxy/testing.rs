@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::{
-    model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
-    testing::sample,
+use crate::{
+    config::{
+        model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
+        testing::sample,
+    },
+    proxy::pipeline::context::Peer,
 };
 
 /// Limits that no test meets by accident, and times that end one that hangs.
@@ -25,6 +28,9 @@ head_fields = 64
 streams = 100
 anonymous = { rate = "100000/s" }
 limiter_keys = 1000
+[tls]
+handshakes = { rate = "100000/s" }
+handshakes_at_once = 1000
 [proxy.timeouts]
 handshake = "5s"
 head = "5s"
@@ -36,6 +42,17 @@ first_byte = "5s"
 stall = "5s"
 drain = "2s"
 "#;
+
+/// A client on loopback, before its handshake.
+pub(crate) fn peer() -> Peer {
+    Peer {
+        source: std::net::Ipv4Addr::LOCALHOST.into(),
+        behind_proxy: false,
+        tls: None,
+        certificate: None,
+        listener: 0,
+    }
+}
 
 /// No listener, one echo supplier, no route.
 pub(crate) fn config() -> Config {

@@ -9,7 +9,7 @@ use super::{
     guard_time::GuardTime,
     http1::Fault,
     identity::keys::Keys,
-    net::connections::Connections,
+    net::{connections::Connections, handshakes::Handshakes},
     pipeline::{
         Stages,
         context::Peer,
@@ -18,6 +18,7 @@ use super::{
     },
     record::Ledger,
     router::Router,
+    tls::Edge,
     upstream::Book,
 };
 use crate::{clock, config::model::Config};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     /// What keys expire by.
     pub(crate) time: GuardTime,
     pub(crate) connections: Connections,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) tls: Edge,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,

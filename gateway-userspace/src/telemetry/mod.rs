@@ -20,7 +20,8 @@ mod timestamp;
 
 pub use access_log::{AccessLog, AccessLogError};
 pub use metrics::{
-    CONTENT_TYPE, Limiter, LineOutcome, Metrics, MirrorOutcome, StrikeOutcome, SupplierOutcome,
+    CONTENT_TYPE, Limiter, LineOutcome, Metrics, MirrorOutcome, RenewalOutcome, StrikeOutcome,
+    SupplierOutcome,
 };
 pub use record::{RequestRecord, TlsVersion};
 pub use refusals::RefusalMemory;

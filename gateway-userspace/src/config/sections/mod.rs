@@ -14,6 +14,7 @@ mod process;
 mod proxy;
 mod route;
 mod target;
+mod tls;
 
 use super::{
     model::{Config, Kernel},
@@ -32,6 +33,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
+    let tls = tls::bounds(root.section("tls"));
     let listeners = listener::read(root);
     let admin = process::admin(root.section("admin"), &listeners);
     kernel.listening = kernel::listening(&listeners, &admin);
@@ -56,6 +58,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         admin,
         log,
         proxy,
+        tls,
         listeners,
         identities: identities.complete,
         suppliers: suppliers.complete,

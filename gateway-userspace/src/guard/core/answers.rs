@@ -73,6 +73,7 @@ impl Core {
             Request::PolicyConfirm => self.confirm_policy(),
             Request::PolicyRollback => self.roll_back_policy(),
             Request::Reload => self.reload(),
+            Request::Renew => self.order_renewal(),
             Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
             Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }

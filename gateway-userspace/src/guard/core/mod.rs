@@ -2,6 +2,7 @@
 //! on one thread and never waits.
 
 mod answers;
+mod certificates;
 mod explain;
 mod lists;
 mod policy;
@@ -11,6 +12,7 @@ mod watch;
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,7 +38,7 @@ use super::{
     sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     watch::Watch,
-    worker::{Callers, Keeper, Outfit},
+    worker::{Callers, Keeper, Outfit, Renewal},
 };
 use crate::{
     clock::{self, Wall},
@@ -100,6 +102,9 @@ pub(super) struct Core {
     failure_logged: Option<Instant>,
     /// When a supplier's addresses were last logged; one entry a configured supplier.
     resolved_logged: BTreeMap<String, Instant>,
+    renewal: Renewal,
+    /// Commands that wait for the proxy to read certificates again.
+    renewers: Vec<oneshot::Sender<Vec<PathBuf>>>,
 }
 
 /// The filter; its own type has no `Debug`.
@@ -204,6 +209,7 @@ impl Core {
         let Parts { config, text, program, kernel, state, lists, policies, keeper, cookies } =
             parts;
         let now = clock::now();
+        let renewal = Renewal::new(&config);
         Self {
             config,
             text,
@@ -232,6 +238,8 @@ impl Core {
             warnings: state.warnings,
             failure_logged: None,
             resolved_logged: BTreeMap::new(),
+            renewal,
+            renewers: Vec::new(),
         }
     }
 
@@ -252,8 +260,11 @@ impl Core {
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
         listeners::revive(&mut self.listening)?;
         let callers = callers(&self.keys, &self.time, clock::wall());
-        let outfit =
-            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
+        // The proxy that was to answer them is gone.
+        self.renewers.clear();
+        let files = self.renewal.outfit(&self.config)?;
+        let (config, listening) = (&self.config, &self.listening);
+        let outfit = Outfit::gather(config, &self.text, self.program, listening, callers, files)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())
@@ -295,6 +306,7 @@ impl Core {
         }
         self.tick_lists(wall);
         self.watch_trial();
+        self.watch_certificates();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         self.watch.tick();

@@ -28,7 +28,10 @@ impl Core {
     ) -> Result<(), GuardError> {
         match self.keeper.heed(event, now) {
             Reaction::Nothing => {}
-            Reaction::Serves => self.door.keep_out(self.keeper.pid()),
+            Reaction::Serves => {
+                self.door.keep_out(self.keeper.pid());
+                self.catch_up_certificates();
+            }
             Reaction::Heard(message) => self.heard(message, now),
             Reaction::Hopeless(why) => return Err(why),
         }
@@ -58,6 +61,7 @@ impl Core {
                 self.bans.judge_mut().trust(source, now);
             }
             FromProxy::Resolved { name, addresses } => self.resolved(&name, &addresses, now),
+            FromProxy::Renewed { id, refused, more } => self.renewed(id, &refused, more),
             FromProxy::KernelCounters { id } => {
                 let report = self.report();
                 self.keeper.tell(FromGuard::KernelCounters { id, report });

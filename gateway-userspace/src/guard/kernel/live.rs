@@ -1,6 +1,7 @@
 //! The filter in the kernel: loads the program, owns the maps, attaches, reports.
 
 use std::{
+    io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -147,6 +148,19 @@ impl Filter {
     pub fn test_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), KernelError> {
         sys::test_frame(self.program.as_fd(), frame).map_err(|source| KernelError::System {
             doing: "test-running the XDP program".to_owned(),
+            source,
+        })
+    }
+
+    /// Runs the program on the way out on a frame, without any interface.
+    pub fn test_departure(&self, frame: &[u8]) -> Result<(), KernelError> {
+        let program = self.egress.as_ref().map_err(|why| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
+            source: io::Error::other(why.clone()),
+        })?;
+        let run = sys::test_run(program.as_fd(), frame, 1);
+        run.map(drop).map_err(|source| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
             source,
         })
     }

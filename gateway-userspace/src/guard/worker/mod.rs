@@ -10,6 +10,7 @@ mod keeper;
 mod launch;
 mod outfit;
 mod process;
+mod renewal;
 mod session;
 
 pub(super) use self::{
@@ -17,5 +18,6 @@ pub(super) use self::{
     files::{Files, program},
     keeper::{Keeper, Reaction},
     outfit::{Callers, Outfit},
+    renewal::Renewal,
     session::Numbered,
 };

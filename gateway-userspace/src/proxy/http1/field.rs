@@ -4,7 +4,7 @@ use gateway_common::Reason;
 
 use super::{
     Fault,
-    grammar::{is_token, is_value, trim},
+    grammar::{is_value, token_length, trim},
 };
 
 /// Names that decide about framing, or that one request has once.
@@ -35,25 +35,19 @@ pub(super) fn read(line: &[u8]) -> Result<Field<'_>, Fault> {
     if let Some(b' ' | b'\t') = line.first() {
         return Err(Fault::new(Reason::FieldFolded, "a line that begins with white space"));
     }
-    let colon = line.iter().position(|byte| *byte == b':');
-    let split = colon.and_then(|colon| Some((line.get(..colon)?, line.get(colon + 1..)?)));
-    let Some((name, value)) = split else { return Err(without_colon(line)) };
-    if !is_token(name) {
-        return Err(wrong_name(name));
-    }
+    let split = line.split_at_checked(token_length(line));
+    let Some((name @ [_, ..], [b':', value @ ..])) = split else { return Err(wrong_name(line)) };
     if !is_value(value) {
         return Err(control("a control byte in a field value", value));
     }
     Ok(Field { name, value: trim(value) })
 }
 
-fn without_colon(line: &[u8]) -> Fault {
-    control("a field line without a colon", line)
-}
-
-fn wrong_name(name: &[u8]) -> Fault {
+fn wrong_name(line: &[u8]) -> Fault {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
     match name {
         [] => Fault::new(Reason::FieldInvalid, "an empty field name"),
+        _ if name.len() == line.len() => control("a field line without a colon", line),
         [.., b' ' | b'\t'] => Fault::new(Reason::FieldInvalid, "white space before a colon"),
         _ => control("a field name that is no token", name),
     }

@@ -23,15 +23,23 @@ const fn token_table() -> [bool; 256] {
 
 /// A name, a method: at least one byte, and no other.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_length(bytes) == bytes.len()
+}
+
+/// How many bytes a token has that begins here.
+pub(super) fn token_length(bytes: &[u8]) -> usize {
     let lawful = |byte: &u8| TOKEN.get(usize::from(*byte)).copied().unwrap_or(false);
-    !bytes.is_empty() && bytes.iter().all(lawful)
+    bytes.iter().position(|byte| !lawful(byte)).unwrap_or(bytes.len())
 }
 
 /// A field value: visible characters, blanks, and bytes above ASCII, which RFC 9110 section 5.5
 /// keeps as opaque. No other control byte than the tab.
 pub(super) fn is_value(bytes: &[u8]) -> bool {
-    let control = |byte: u8| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f);
-    !bytes.iter().fold(false, |found, byte| found | control(*byte))
+    let (words, rest) = bytes.as_chunks::<16>();
+    let control =
+        |byte: u8| u8::from(byte < 0x20) & u8::from(byte != b'\t') | u8::from(byte == 0x7f);
+    let any = |bytes: &[u8]| bytes.iter().fold(0, |found, byte| found | control(*byte));
+    words.iter().fold(0, |found, word| found | any(word)) | any(rest) == 0
 }
 
 /// Without the blanks around it (`OWS`).

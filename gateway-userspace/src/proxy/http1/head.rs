@@ -264,6 +264,10 @@ fn expect(value: &[u8]) -> Result<(), Fault> {
 /// Whether a `Connection` field names the upgrade. What it nominates is removed on the way to the
 /// supplier: that must not be what the supplier, or we, judge by.
 fn connection(value: &[u8]) -> Result<bool, Fault> {
+    // What nearly all say.
+    if value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close") {
+        return Ok(false);
+    }
     let mut upgrade = false;
     for name in members(value) {
         if field::is_end_to_end(name) {

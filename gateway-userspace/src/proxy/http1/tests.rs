@@ -25,7 +25,8 @@ struct Told {
     method: String,
     target: String,
     fields: usize,
-    body: usize,
+    /// `None` for a body that did not come whole.
+    body: Option<usize>,
 }
 
 /// What the reader says of bytes it let through.
@@ -38,14 +39,15 @@ fn ours(mut bytes: &[u8]) -> Vec<Told> {
         let first = String::from_utf8(lines.next().unwrap().to_vec()).unwrap();
         let words: Vec<&str> = first.split(' ').collect();
         let (read, body) = match head.body {
-            Framing::None => (0, 0),
+            Framing::None => (0, Some(0)),
             Framing::Length(length) => {
-                let length = usize::try_from(length).unwrap().min(rest.len());
-                (length, length)
+                let length = usize::try_from(length).unwrap();
+                (length.min(rest.len()), Some(length).filter(|length| *length <= rest.len()))
             }
             Framing::Chunked => {
                 let mut chunked = Chunked::new(BOUNDS);
-                (chunked.advance(rest).read, data(rest))
+                let read = chunked.advance(rest).read;
+                (read, chunked.is_done().then(|| data(rest)))
             }
         };
         told.push(Told {
@@ -84,7 +86,7 @@ async fn hypers(bytes: &[u8]) -> (Vec<Told>, bool) {
         let told = Rc::clone(&told);
         async move {
             let (head, body) = request.into_parts();
-            let body = body.collect().await.map_or(0, |body| body.to_bytes().len());
+            let body = body.collect().await.ok().map(|body| body.to_bytes().len());
             told.borrow_mut().push(Told {
                 method: head.method.to_string(),
                 target: head.uri.to_string(),

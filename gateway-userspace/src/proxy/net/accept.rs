@@ -1,10 +1,9 @@
 //! Takes connections from one listening socket, within bounds, until told to stop; then waits for
 //! those it has.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
 use gateway_common::Reason;
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -22,10 +21,9 @@ use crate::proxy::{
 /// Without descriptors or memory, accepting again at once only burns the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A socket, how to shake hands on it, and its place in the configuration.
+/// A socket and its place in the configuration.
 pub(crate) struct Listening {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Arc<ServerConfig>,
     pub(crate) place: usize,
 }
 
@@ -43,9 +41,8 @@ pub(crate) async fn accept(
                 Ok((stream, address)) => {
                     let peer = connection::peer(&worker, address, listener.place);
                     if let Some(place) = admit(&worker, &stream, &peer) {
-                        let (worker, tls) = (Rc::clone(&worker), Arc::clone(&listener.tls));
-                        let stop = connections.clone();
-                        tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
+                        let (worker, stop) = (Rc::clone(&worker), connections.clone());
+                        tasks.spawn_local(connection::converse(worker, stream, peer, place, stop));
                     }
                 }
                 Err(error) => pause(&error).await,

@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn peer(source: &str) -> Peer {
-        Peer { source: source.parse().unwrap(), behind_proxy: false, tls: None, listener: 0 }
+        Peer { source: source.parse().unwrap(), ..testing::peer() }
     }
 
     #[test]

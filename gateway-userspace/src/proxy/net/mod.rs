@@ -4,6 +4,8 @@ pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
 mod gate;
+mod handshake;
+pub(crate) mod handshakes;
 mod http2;
 mod linger;
 pub(crate) mod local;

@@ -91,15 +91,6 @@ impl Vigil {
         }
     }
 
-    /// Whether the bytes so far end inside an h2 field block.
-    pub(crate) fn in_head(&self, inside: bool) {
-        match (inside, self.block_since.get()) {
-            (true, None) => self.block_since.set(Some(clock::now())),
-            (false, Some(_)) => self.block_since.set(None),
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-
     /// hyper was given so many heads.
     pub(crate) fn passed(&self, heads: u32) {
         self.passed.set(self.passed.get().saturating_add(heads));
@@ -132,6 +123,15 @@ impl Vigil {
 
     fn is_answered(&self) -> bool {
         self.passed.get() == 0 && self.in_flight.get() == 0
+    }
+
+    /// Whether the bytes so far end inside an h2 field block.
+    pub(crate) fn in_head(&self, inside: bool) {
+        match (inside, self.block_since.get()) {
+            (true, None) => self.block_since.set(Some(clock::now())),
+            (false, Some(_)) => self.block_since.set(None),
+            (true, Some(_)) | (false, None) => {}
+        }
     }
 
     /// A write found room, or none.

@@ -8,7 +8,11 @@ use super::{
     identifiers::{RequestId, Trace},
     ticket::Ticket,
 };
-use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
+use crate::{
+    clock::Wall,
+    proxy::identity::{certificate::ClientCertificate, keys::Key},
+    telemetry::TlsVersion,
+};
 
 /// The other end of a connection, known before its first request.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub struct Peer {
     pub behind_proxy: bool,
     /// `None` before the handshake is over.
     pub tls: Option<TlsVersion>,
+    /// What the client proved to hold, where the listener asks for certificates.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The listener's place in the configuration.
     pub listener: usize,
 }

@@ -33,7 +33,8 @@ use self::{
         authenticate::Authenticate,
         client_limit::ClientLimit,
         cors::{self, Cors},
-        harden, method_and_size,
+        harden::Harden,
+        method_and_size,
         normalize::Normalize,
         shed::Shed,
     },
@@ -96,6 +97,7 @@ pub(crate) struct Stages {
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
+    harden: Harden,
 }
 
 impl Stages {
@@ -108,6 +110,7 @@ impl Stages {
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+            harden: Harden::from_config(&config.listeners),
         }
     }
 
@@ -166,7 +169,7 @@ pub(crate) async fn serve(
                 }
             }
             Responding::Harden => {
-                harden::apply(&mut exchange.context, response.headers_mut());
+                worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
         }
     }

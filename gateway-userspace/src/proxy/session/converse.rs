@@ -1,16 +1,19 @@
 //! Both directions of a serving proxy's conversation with its guard.
 
-use std::time::Duration;
+use std::{fs::File, os::fd::OwnedFd, time::Duration};
 
 use tokio::{sync::mpsc, time::interval};
 
-use super::{ProxyError, plain};
+use super::ProxyError;
 use crate::{
     ipc::{
         Channel, IpcError,
-        message::{FRAME_BYTES, FromGuard, FromProxy},
+        message::{FRAME_BYTES, FromGuard, FromProxy, RefusedFile},
     },
-    proxy::instance::{Instance, Outbox},
+    proxy::{
+        instance::{Instance, Outbox},
+        secrets::Secrets,
+    },
 };
 
 /// Strikes that go out before the guard is heard again.
@@ -24,6 +27,10 @@ const ANSWER_BYTES: usize = FRAME_BYTES - 64;
 
 /// Stands for an answer over that.
 const TOO_LONG: &str = r#"{"cut":"the answer does not fit a frame"}"#;
+
+/// Refused files that are told, and how much of why: they have to fit a frame with the longest paths.
+const REFUSED: usize = 8;
+const WHY_CHARACTERS: usize = 512;
 
 /// How a conversation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +48,20 @@ pub(super) async fn converse(
     outbox: &mut Outbox,
 ) -> Result<End, ProxyError> {
     let mut look = interval(LOOK);
+    let mut waiting = Secrets::default();
     loop {
         let told = tokio::select! {
-            heard = plain(channel) => match heard {
-                Ok(FromGuard::Drain) => return Ok(End::Drain),
-                Ok(message) => answer(channel, instance, message).await,
+            heard = channel.receive() => match heard {
+                Ok((FromGuard::Drain, _)) => return Ok(End::Drain),
+                Ok((FromGuard::Secret { path }, mut files)) => {
+                    keep(&mut waiting, &path, files.pop());
+                    Ok(())
+                }
+                Ok((FromGuard::Renew { id, unreadable }, _)) => {
+                    renew(channel, instance, std::mem::take(&mut waiting), id, unreadable).await
+                }
+                // None of the others carries a descriptor; an unasked one is closed here.
+                Ok((message, _)) => answer(channel, instance, message).await,
                 Err(error) => Err(error),
             },
             Some(ask) = outbox.asks.recv() => channel.send(&ask, &[]).await,
@@ -63,6 +79,34 @@ pub(super) async fn converse(
             return Ok(end(&error));
         }
     }
+}
+
+/// Holds new contents of a file until all are there.
+fn keep(waiting: &mut Secrets, path: &str, file: Option<OwnedFd>) {
+    let Some(file) = file else {
+        return tracing::warn!(path, "the guard sent a secret without its file");
+    };
+    if let Err(error) = waiting.add(path.to_owned(), &File::from(file)) {
+        tracing::error!(path, %error, "a renewed file cannot be read");
+    }
+}
+
+async fn renew(
+    channel: &Channel,
+    instance: &Instance,
+    secrets: Secrets,
+    id: u64,
+    unreadable: Vec<RefusedFile>,
+) -> Result<(), IpcError> {
+    let unreadable = unreadable.into_iter().map(|file| (file.path.into(), file.why)).collect();
+    let mut refused = instance.renew(&secrets, &unreadable);
+    // The log has all of them, whole.
+    let more = refused.len() > REFUSED;
+    refused.truncate(REFUSED);
+    for file in &mut refused {
+        file.why = file.why.chars().take(WHY_CHARACTERS).collect();
+    }
+    channel.send(&FromProxy::Renewed { id, refused, more }, &[]).await
 }
 
 /// What a broken conversation asks for.
@@ -107,6 +151,7 @@ async fn answer(
         | FromGuard::Configuration { .. }
         | FromGuard::Listener { .. }
         | FromGuard::Secret { .. }
+        | FromGuard::Renew { .. }
         | FromGuard::AccessLog
         | FromGuard::Start
         | FromGuard::Drain => tracing::warn!("the guard said something out of turn"),

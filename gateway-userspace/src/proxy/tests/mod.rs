@@ -20,4 +20,5 @@ mod requests;
 mod routes;
 mod streams;
 mod suppliers;
+mod tls;
 mod wire;

@@ -1,10 +1,10 @@
 //! TLS towards suppliers: the built-in roots, or a supplier's own authorities instead of them.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{TlsError, provider, server::certificates};
+use super::{TlsError, files, provider};
 use crate::{
     config::model::{Config, Protocol, Supplier, SupplierKind, Target},
     proxy::secrets::Secrets,
@@ -28,7 +28,7 @@ fn of_supplier(
         return Ok(vec![None; targets.len()]);
     }
     let roots = Arc::new(match &supplier.ca {
-        Some(path) => authorities(path, secrets)?,
+        Some(path) => files::authorities(path, secrets)?.0,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     });
     let of_target = |target: &Target| target.tls.then(|| settings(&roots, target.protocol));
@@ -48,14 +48,4 @@ fn settings(roots: &Arc<RootCertStore>, protocol: Protocol) -> Result<Arc<Client
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     Ok(Arc::new(config))
-}
-
-fn authorities(path: &Path, secrets: &Secrets) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path, secrets)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
-    }
-    Ok(roots)
 }

@@ -53,6 +53,19 @@ pub enum LineOutcome {
     Failed,
 }
 
+/// What became of reading certificate files again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    Taken,
+    /// For at least one file the last good one stays.
+    Refused,
+}
+
+impl RenewalOutcome {
+    /// Label values in the order of the variants.
+    pub(super) const NAMES: [&'static str; 2] = ["taken", "refused"];
+}
+
 /// Whose keys are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {

@@ -23,7 +23,9 @@ use crate::{
     },
 };
 
-pub use labels::{Limiter, LineOutcome, MirrorOutcome, StrikeOutcome, SupplierOutcome};
+pub use labels::{
+    Limiter, LineOutcome, MirrorOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome,
+};
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
 
 /// `Content-Type` of [`Metrics::expose`].
@@ -46,6 +48,9 @@ pub struct Metrics {
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
     limiter_full: Numbers<0>,
+    certificate_expiry: Numbers<1>,
+    certificate_renewals: Numbers<1>,
+    handshake_sources: Numbers<0>,
 }
 
 impl Metrics {
@@ -80,8 +85,12 @@ impl Metrics {
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
             limiter_full: Numbers::counters([], Zeros::Shown),
+            certificate_expiry: Numbers::gauges([certificates(config)]),
+            certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
+            handshake_sources: Numbers::gauges([]),
         };
         metrics.register_requests();
+        metrics.register_tls();
         metrics.register_connections();
         metrics.register_queues();
         metrics.register_process();
@@ -163,6 +172,23 @@ impl Metrics {
             Limiter::Anonymous => usize::MAX,
         };
         self.limiter_keys.set([position], keys);
+    }
+
+    /// How long each certificate holds, in the order of the configuration. Called before a scrape.
+    pub fn certificates_hold(&self, seconds_left: &[u64]) {
+        for (place, seconds) in seconds_left.iter().enumerate() {
+            self.certificate_expiry.set([place], *seconds);
+        }
+    }
+
+    /// Files of certificates were read again.
+    pub fn certificates_renewed(&self, outcome: RenewalOutcome) {
+        self.certificate_renewals.add([outcome as usize], 1);
+    }
+
+    /// How many sources the handshake limiter holds. Called before a scrape.
+    pub fn handshake_sources(&self, sources: u64) {
+        self.handshake_sources.set([], sources);
     }
 
     /// A limiter had no room for one more key.
@@ -257,6 +283,26 @@ impl Metrics {
         );
     }
 
+    fn register_tls(&mut self) {
+        let registry = &mut self.registry;
+        registry.register_with_unit(
+            "gateway_certificate_expiry",
+            "Until a certificate, authority or list of revoked ones ends; 0 behind its end",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "gateway_certificate_renewals",
+            "How often certificate files were read again, by whether all were good",
+            self.certificate_renewals.clone(),
+        );
+        registry.register(
+            "gateway_handshake_sources",
+            "Sources that the handshake limiter holds",
+            self.handshake_sources.clone(),
+        );
+    }
+
     fn register_queues(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -314,6 +360,12 @@ fn routes(config: &Config) -> Dimension {
 
 fn suppliers(config: &Config) -> Dimension {
     Dimension::new("supplier", config.suppliers.iter().map(|supplier| supplier.name.as_str()))
+}
+
+/// In the order of the configuration; a file of several listeners is one.
+fn certificates(config: &Config) -> Dimension {
+    let files = config.listeners.iter().flat_map(|listener| listener.tls.dated_files());
+    Dimension::new("source", files)
 }
 
 /// The routes in their order, then the anonymous limiter; prefixed, so that no route's name is it.

@@ -154,10 +154,11 @@ fn judge(end: &End) -> Option<Fault> {
         End::Lapsed(Lapse::Head) => {
             return Some(Fault::flood(Reason::HeadTimeout, "proxy.timeouts.head"));
         }
-        // Not to read is no attack by itself: the exchange was recorded as broken off.
+        // Not to read is no attack by itself: the exchange was recorded as broken off. Heads are
+        // refused before the library only in HTTP/1.1.
         End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue)
-        | End::Refused(_)
-        | End::Closed(Ok(())) => return None,
+        | End::Closed(Ok(()))
+        | End::Refused(_) => return None,
         End::Closed(Err(error)) => error,
     };
     let broke = std::error::Error::source(error)

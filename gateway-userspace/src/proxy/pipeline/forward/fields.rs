@@ -24,7 +24,7 @@ static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
-static OURS: [HeaderName; 11] = [
+static OURS: [HeaderName; 17] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
@@ -36,6 +36,13 @@ static OURS: [HeaderName; 11] = [
     HeaderName::from_static("proxy"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
+    // Of a client's certificate (RFC 9440), and as Envoy, nginx, Traefik and clouds call it.
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("ssl-client-cert"),
+    HeaderName::from_static("x-ssl-client-cert"),
+    HeaderName::from_static("x-forwarded-tls-client-cert"),
 ];
 
 /// Takes the fields out of the context and makes them the supplier's. `credentials` are the fields
@@ -127,6 +134,10 @@ fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     headers.insert(&REQUEST_ID, context.id.header());
     context.trace.write(headers);
     headers.insert(&PROTO, HTTPS.clone());
+    let certificate = context.peer.certificate.as_deref();
+    if let Some((name, value)) = certificate.and_then(|shown| shown.forwarded.as_ref()) {
+        headers.insert(name, value.clone());
+    }
     if let Some(target) = &context.target {
         headers.insert(&FORWARDED_HOST, target.sent_host.clone());
     }
