@@ -267,6 +267,10 @@ reasons! {
     LimiterFull = 142, "limiter_full", Request, 503, 0, "Temporarily unable to serve";
     /// More requests in flight than `proxy.requests`.
     Overloaded = 143, "overloaded", Request, 503, 0, "Temporarily unable to serve";
+    /// More requests in flight than the route's `concurrency`.
+    RouteBusy = 144, "route_busy", Request, 503, 0, "Temporarily unable to serve";
+    /// So many requests are in flight that the rest is for routes of a higher `priority`.
+    Shed = 145, "shed", Request, 503, 0, "Temporarily unable to serve";
 
     /// No connection to the supplier.
     SupplierUnreachable = 150, "supplier_unreachable", Request, 502, 0, "Supplier unreachable";
@@ -289,6 +293,8 @@ reasons! {
     H2Flood = 155, "h2_flood", Request, 0, 20, "HTTP/2 flood";
     /// Requests reset before their answer, far more than were let end (CVE-2023-44487).
     H2ResetFlood = 156, "h2_reset_flood", Request, 0, 20, "HTTP/2 rapid reset";
+    /// A preflight of an origin that the route does not name. Its visitor may know nothing of it.
+    CorsRefused = 157, "cors_refused", Request, 403, 0, "Origin not permitted";
 
     /// The proxy is going down and takes no new request.
     Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";

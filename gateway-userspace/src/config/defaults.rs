@@ -23,8 +23,9 @@ pub const FILE: &str = "/etc/gateway/gateway.toml";
 /// The folder of pins.
 pub(super) const PINS: &str = "/sys/fs/bpf/gateway";
 
-/// Connections per target and worker.
-pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
+/// Connections per target and worker: more than the streams of one h2 connection, or one client
+/// that uses those it was offered would be told that an HTTP/1.1 supplier is busy.
+pub(super) const SUPPLIER_CONNECTIONS: u32 = 256;
 
 /// A target's weight.
 pub(super) const WEIGHT: u32 = 1;

@@ -8,6 +8,7 @@ mod forwarding;
 mod kernel_table;
 mod matching;
 pub mod model;
+mod origin;
 pub mod places;
 pub mod prefix;
 mod sections;

@@ -13,6 +13,7 @@ pub use super::{
     answers::Answers,
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
+    origin::{Origin, Pattern},
     supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
     transforming::{Errors, Fields, JsonEdit, Pointer, Transform},
 };
@@ -547,6 +548,35 @@ pub struct Route {
     /// A connection may become a `WebSocket`.
     pub websocket: bool,
     pub transform: Transform,
+    /// Which other origins may read its answers; `None` leaves that to the supplier.
+    pub cors: Option<Cors>,
+    /// Who is served first when there is too much to do.
+    pub priority: Priority,
+    /// Requests in flight at a time, at most; `None` has only the bound of all.
+    pub concurrency: Option<u32>,
+}
+
+/// `cors` of a route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cors {
+    /// Every origin; then `origins` is empty.
+    pub anyone: bool,
+    pub origins: Vec<Pattern>,
+    pub methods: Vec<http::Method>,
+    pub headers: Vec<http::HeaderName>,
+    pub expose: Vec<http::HeaderName>,
+    /// Never beside `anyone`.
+    pub credentials: bool,
+    pub max_age: Duration,
+    pub private_network: bool,
+}
+
+/// What is shed last, later, and first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    High,
+    Normal,
+    Low,
 }
 
 /// A route's own limit.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{
         defaults,
-        model::{Conditions, Config, Destination, Route, Supplier, SupplierKind},
+        model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
         testing::sample,
     },
     proxy::pipeline::context::Peer,
@@ -76,6 +76,9 @@ pub(crate) fn route(path: &str) -> Route {
         first_byte: None,
         retry: defaults::retry(),
         transform: defaults::transform(),
+        cors: None,
+        priority: Priority::Normal,
+        concurrency: None,
     }
 }
 

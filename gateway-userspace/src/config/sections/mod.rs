@@ -4,6 +4,7 @@
 mod ambiguity;
 mod bans;
 mod conditions;
+mod cors;
 mod destination;
 mod kernel;
 mod listener;

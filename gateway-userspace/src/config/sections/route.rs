@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{
     ambiguity::Taken,
-    conditions,
+    conditions, cors,
     destination::{self, Goals},
     parties::{self, Named},
     path, profile, proxy, target, transform,
@@ -14,12 +14,15 @@ use super::{
 use crate::config::{
     fault::{nearest, quoted},
     matching::WILDCARD,
-    model::{Conditions, Identity, LimitKey, Proxy, Route, RouteLimit, Supplier},
+    model::{Conditions, Identity, LimitKey, Priority, Proxy, Route, RouteLimit, Supplier},
     tree::{Entry, Section},
 };
 
 const ROUTES: usize = 10_000;
 const METHODS: usize = 16;
+
+const PRIORITIES: [(&str, Priority); 3] =
+    [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
 
 /// What routes may refer to and fall back on.
 pub(super) struct Known<'k> {
@@ -78,6 +81,9 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let retry = profile::retry(section);
     let websocket = upgrade(section);
     let transform = transform::read(section);
+    let cors = optional(section.get("cors"), |entry| cors::read(entry, &methods));
+    let priority = section.choice("priority", Priority::Normal, &PRIORITIES);
+    let concurrency = optional(section.get("concurrency"), |entry| entry.whole(1..=1_000_000));
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -95,6 +101,9 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         retry,
         websocket,
         transform,
+        cors: cors.ok()?,
+        priority,
+        concurrency: concurrency.ok()?,
     })
 }
 

@@ -47,7 +47,7 @@ use crate::{
 /// hyper asks for at least this much.
 const LEAST_BUFFER: usize = 8192;
 
-/// What an idle connection gets to say goodbye, and a slow one to read its 408.
+/// What an idle connection gets to say goodbye.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a connection that was accepted just before the proxy goes down gets to send its request: the

@@ -6,7 +6,7 @@ use http::{HeaderValue, Version, request::Parts};
 
 use super::{
     identifiers::{RequestId, Trace},
-    stages::admission::Ticket,
+    ticket::Ticket,
 };
 use crate::{
     clock::Wall,
@@ -41,10 +41,14 @@ pub struct RequestContext {
     pub(crate) head: Parts,
     pub(crate) id: RequestId,
     pub(crate) trace: Trace,
+    /// A gRPC call, which reads no problem document.
+    pub(crate) grpc: bool,
     /// Written by `admission`.
     pub(crate) ticket: Option<Ticket>,
     /// Written by `client_address`, which also puts the client in the place of a trusted proxy.
     pub(crate) claims: Claims,
+    /// Written by `shed`.
+    pub(crate) place: Option<Ticket>,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
     /// The path the route makes of the request's; written when the route is found.
@@ -53,6 +57,8 @@ pub struct RequestContext {
     pub(crate) websocket: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
+    /// What the origin is told that may read the answer. Written by `cors`.
+    pub(crate) granted: Option<HeaderValue>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
 }

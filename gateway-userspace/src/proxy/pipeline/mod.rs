@@ -7,11 +7,13 @@ pub mod context;
 pub mod decision;
 pub(crate) mod exchange;
 pub(crate) mod forward;
+mod grpc;
 pub(crate) mod identifiers;
 pub(crate) mod patience;
 pub(crate) mod respond;
 pub mod stage;
 pub(crate) mod stages;
+pub(crate) mod ticket;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -26,9 +28,17 @@ use self::{
     exchange::Exchange,
     stage::{Description, Edge, Responding, Routed},
     stages::{
-        admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_address::ClientAddress, client_limit::ClientLimit, harden::Harden, method_and_size,
-        normalize::Normalize, transform::Transform,
+        admission::Admission,
+        anonymous_limit::AnonymousLimit,
+        authenticate::Authenticate,
+        client_address::ClientAddress,
+        client_limit::ClientLimit,
+        cors::{self, Cors},
+        harden::Harden,
+        method_and_size,
+        normalize::Normalize,
+        shed::Shed,
+        transform::Transform,
     },
 };
 use crate::{
@@ -36,8 +46,8 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::keys::Keys,
-        router::{Asked, Goal, Route, Router},
-        worker::Worker,
+        router::{Asked, Goal, Route},
+        worker::{Shared, Worker},
     },
 };
 
@@ -51,7 +61,9 @@ pub const EDGE: &[Edge] = &[
 
 /// With a route.
 pub const ROUTED: &[Routed] = &[
-    Routed::MethodAndSize, // first: told by the head alone, without looking anything up
+    Routed::Shed,          // first: what is shed must cost nothing
+    Routed::Cors,          // before authentication, for a preflight carries no credential
+    Routed::MethodAndSize, // told by the head alone, without looking anything up
     Routed::Authenticate,  // before the limit, which counts by client
     Routed::ClientLimit,   // last: only what would reach the supplier is counted
 ];
@@ -59,6 +71,7 @@ pub const ROUTED: &[Routed] = &[
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
     Responding::Transform, // first: what it adds is hardened too
+    Responding::Cors,      // replaces what the supplier says of origins
     Responding::Harden,    // last before the client: nothing after it may add a field
 ];
 
@@ -84,6 +97,8 @@ pub(crate) struct Stages {
     pub(crate) admission: Admission,
     client_address: ClientAddress,
     normalize: Normalize,
+    shed: Shed,
+    cors: Cors,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
@@ -97,6 +112,8 @@ impl Stages {
             admission: Admission::from_config(&config.proxy),
             client_address: ClientAddress::from_config(config),
             normalize: Normalize::from_config(&config.proxy),
+            shed: Shed::from_config(&config.routes, config.proxy.requests),
+            cors: Cors::from_config(&config.routes),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
@@ -116,6 +133,8 @@ impl Stages {
 
     fn routed(&self, stage: Routed, context: &mut RequestContext, route: &Route) -> Decision {
         match stage {
+            Routed::Shed => self.shed.check(context, route, self.admission.in_flight()),
+            Routed::Cors => self.cors.check(context, route),
             Routed::MethodAndSize => method_and_size::check(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
@@ -140,7 +159,12 @@ pub(crate) async fn serve(
     let mut response = match run(&mut exchange, incoming).await {
         Ok(response) => response,
         Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
+            let context = &exchange.context;
+            let response = if context.grpc {
+                grpc::refusal(&refusal)
+            } else {
+                respond::refusal(&refusal, &context.id)
+            };
             exchange.refused(refusal);
             response
         }
@@ -148,6 +172,12 @@ pub(crate) async fn serve(
     for stage in RESPONSE {
         match stage {
             Responding::Transform => response = transformed(&mut exchange, response).await,
+            Responding::Cors => {
+                if let Some(route) = exchange.route.clone() {
+                    let stages = &worker.shared.stages;
+                    stages.cors.apply(&mut exchange.context, &route, &mut response);
+                }
+            }
             Responding::Harden => {
                 worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
@@ -177,13 +207,16 @@ fn begin(
         version: head.version,
         id: identifiers.request_id(),
         trace: identifiers.trace(&head.headers),
+        grpc: grpc::asked(&head.headers),
         head,
         ticket: None,
         claims: Claims::default(),
+        place: None,
         target: None,
         onward: None,
         websocket: false,
         client: None,
+        granted: None,
         quota: None,
     };
     (context, incoming)
@@ -199,7 +232,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
-    let route = route(&shared.router, &mut exchange.context)?;
+    let route = route(shared, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
@@ -236,8 +269,17 @@ async fn transformed(exchange: &mut Exchange, response: Response<Payload>) -> Re
 }
 
 /// The route of a request, and the path it leads to.
-fn route(router: &Router, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+fn route(shared: &Shared, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+    let router = &shared.router;
     let asked = Asked::new(context.host(), context.path(), &context.head);
+    // A preflight asks for the route of the request that is to follow, if that has rules.
+    if let Some(method) = cors::preflight(&context.head)
+        && let Some(found) = router.find(asked.by(&method))
+        && shared.stages.cors.rules(found.route)
+        && !router.ambiguous(asked.by(&method))
+    {
+        return Ok(Arc::clone(found.route));
+    }
     let found = router.find(asked).ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?;
     if router.ambiguous(asked) {
         return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
@@ -262,10 +304,13 @@ mod tests {
                 "edge client_address",
                 "edge normalize",
                 "edge anonymous_limit",
+                "routed shed",
+                "routed cors",
                 "routed method_and_size",
                 "routed authenticate",
                 "routed client_limit",
                 "response transform",
+                "response cors",
                 "response harden",
             ]
         );

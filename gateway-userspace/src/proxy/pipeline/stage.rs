@@ -13,6 +13,8 @@ pub enum Edge {
 /// With a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routed {
+    Shed,
+    Cors,
     MethodAndSize,
     Authenticate,
     ClientLimit,
@@ -22,6 +24,7 @@ pub enum Routed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
     Transform,
+    Cors,
     Harden,
 }
 
@@ -57,6 +60,10 @@ impl Edge {
 impl Routed {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Shed => {
+                ("shed", "the route's own concurrency, and who goes first when all are busy")
+            }
+            Self::Cors => ("cors", "answers preflights; finds who else may read the answer"),
             Self::MethodAndSize => (
                 "method_and_size",
                 "the route's methods and body cap, before a byte of the body is read",
@@ -77,6 +84,9 @@ impl Responding {
                 "transform",
                 "the route's changes of a supplier's answer; hides what it says of its own faults",
             ),
+            Self::Cors => {
+                ("cors", "who else may read the answer, in place of the supplier's words")
+            }
             Self::Harden => (
                 "harden",
                 "drops hop-by-hop and revealing fields, adds the request id and protective ones",

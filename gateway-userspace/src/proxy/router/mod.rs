@@ -81,6 +81,11 @@ impl<'r> Asked<'r> {
         let Parts { method, headers, uri, .. } = head;
         Self { host, path, method, headers, query: uri.query() }
     }
+
+    /// The same by another method.
+    pub(crate) fn by(self, method: &'r Method) -> Self {
+        Self { method, ..self }
+    }
 }
 
 /// A request's route.

@@ -22,6 +22,9 @@ pub(super) const FRAME: u32 = 16 << 10;
 /// burst of heads must not be held in memory as a whole, nor keep other connections waiting.
 const BREATH: u32 = 8;
 
+/// Octets of a field block that stay allocated.
+const KEPT: usize = 4096;
+
 /// Frames that carry nothing, on credit; and how fast the credit comes back by itself.
 const CHORES: u32 = 1000;
 const CHORE_EVERY: Duration = Duration::from_millis(10);
@@ -227,6 +230,8 @@ impl State {
     fn headers(&mut self, head: Head) -> Result<(), Fault> {
         let fields = self.ledger.headers(head.stream)?;
         self.octets.clear();
+        // A large block is rare, and must not be paid for as long as the connection lives.
+        self.octets.shrink_to(KEPT);
         let last = head.has(kind::END_STREAM);
         self.block = Some(Block { stream: head.stream, fields, last });
         Ok(())
