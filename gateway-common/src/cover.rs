@@ -6,9 +6,14 @@
 
 use crate::maps::BanSet;
 
-/// Words of one group of [`SUMMARY4_GROUPS`]: one a set, and one to keep the group in half a cache
-/// line. One look-up and one cache line answer for all sets.
-pub type Group4 = [u64; 4];
+/// Words of one group of [`SUMMARY4_GROUPS`], a cache line together: one look-up and one line answer
+/// for all sets. Of each set the /24s that any of its bans touch; of each generation also where more
+/// than single addresses are banned, and by [`host4`] which addresses may be. Most packets beside a
+/// banned address of a list need no more than this line.
+pub type Group4 = [u64; GROUP4_WORDS as usize];
+
+/// Words of a group.
+pub const GROUP4_WORDS: u32 = 8;
 
 /// Groups of 64 IPv4 /24s each.
 pub const SUMMARY4_GROUPS: u32 = 1 << 18;
@@ -49,21 +54,54 @@ pub const fn summary4(bucket: u32) -> (u32, u64) {
     (bucket >> 6, 1 << (bucket & 63))
 }
 
+/// The word of a group with the /24s that bans of a set touch.
+#[inline(always)]
+pub const fn touched4(set: BanSet) -> u32 {
+    set.number() as u32
+}
+
+/// That with the /24s where more than single addresses are banned. Of single bans the details say
+/// it, which one ban less can take back.
+pub const fn wider4(set: BanSet) -> Option<u32> {
+    match set {
+        BanSet::Dynamic => None,
+        BanSet::BulkA => Some(3),
+        BanSet::BulkB => Some(4),
+    }
+}
+
+/// That with the banned addresses, by [`host4`].
+pub const fn hosts4(set: BanSet) -> Option<u32> {
+    match set {
+        BanSet::Dynamic => None,
+        BanSet::BulkA => Some(5),
+        BanSet::BulkB => Some(6),
+    }
+}
+
+/// The bit that stands for an address in its group. Neighbours never share one.
+#[inline(always)]
+pub const fn host4(address: [u8; 4]) -> u64 {
+    let inside = u32::from_be_bytes(address) & 0x3fff;
+    1 << (inside.wrapping_mul(0x9e37_79b1) >> 26)
+}
+
 /// Word and shift of the details of a /24 in a set.
 #[inline(always)]
 pub const fn detail4(set: BanSet, bucket: u32) -> (u32, u32) {
     (((set.number() as u32) << DETAIL4_LOG) | (bucket >> 2), (bucket & 3) * 16)
 }
 
-/// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, and
-/// the lengths of those inside.
+/// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, the
+/// lengths of those inside, and on which addresses there are bans, by their last two bits: three of
+/// four neighbours of a banned address need no look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Detail4(pub u16);
 
 impl Detail4 {
     const COVER: u16 = 0x1f;
-    const HOSTS: u16 = 1 << 5;
-    const INSIDE: u32 = 6;
+    const HOSTS: u32 = 5;
+    const INSIDE: u32 = 9;
 
     /// The same with another longest cover; zero for none.
     pub const fn covered_by(self, length: u8) -> Self {
@@ -71,8 +109,12 @@ impl Detail4 {
     }
 
     /// The bit for bans of this length, of 25 and more, inside.
-    pub const fn inside(length: u8) -> u16 {
-        if length >= 32 { Self::HOSTS } else { 1 << (Self::INSIDE + length as u32 - 25) }
+    pub const fn inside(address: [u8; 4], length: u8) -> u16 {
+        if length >= 32 {
+            1 << Self::host(address)
+        } else {
+            1 << (Self::INSIDE + length as u32 - 25)
+        }
     }
 
     /// Length of the longest prefix of at most 24 that covers the /24; zero for none.
@@ -81,16 +123,21 @@ impl Detail4 {
         (self.0 & Self::COVER) as u32
     }
 
-    /// True if single addresses inside are banned.
+    /// True if the address may be banned by itself.
     #[inline(always)]
-    pub const fn has_hosts(self) -> bool {
-        self.0 & Self::HOSTS != 0
+    pub const fn has_host(self, address: [u8; 4]) -> bool {
+        self.0 >> Self::host(address) & 1 == 1
     }
 
     /// Bit `n` if a prefix of length 25 + `n` inside is banned.
     #[inline(always)]
     pub const fn lengths_inside(self) -> u32 {
         (self.0 >> Self::INSIDE) as u32
+    }
+
+    #[inline(always)]
+    const fn host(address: [u8; 4]) -> u32 {
+        Self::HOSTS + (u32::from_be_bytes(address) & 3)
     }
 }
 
@@ -124,13 +171,25 @@ pub const fn kinds6(set: BanSet, bucket: u32) -> (u32, u32) {
 }
 
 /// The kinds of bans of one set that touch an IPv6 neighbourhood. In the fine table the low four
-/// bits count as in [`HASHED6`]; in the coarse one they stand for the last four of it.
+/// bits count as in [`HASHED6`]; in the coarse one they stand for the last four of it. The first of
+/// the fine ones stands for a quarter of all addresses, the last three for the other quarters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Kinds6(pub u8);
 
 impl Kinds6 {
     /// Bans of a length that is in the trie.
     pub const OTHER: u8 = 1 << 4;
+    const QUARTERS: u8 = 1 << 5;
+
+    /// The bit of the fine table for bans of this very address.
+    #[inline(always)]
+    pub const fn host(address: [u8; 16]) -> u8 {
+        let [.., last] = address;
+        match last & 3 {
+            0 => 1,
+            quarter => Self::QUARTERS << (quarter - 1),
+        }
+    }
 }
 
 /// Where a ban on an IPv6 prefix shows.
@@ -144,10 +203,11 @@ pub enum Place6 {
     Wide(u32),
 }
 
-/// Where a ban of this length shows. No ban is shorter than /16.
-pub fn place6(length: u8) -> Place6 {
+/// Where a ban on a prefix shows. None is shorter than /16.
+pub fn place6(address: [u8; 16], length: u8) -> Place6 {
     let bit = HASHED6.iter().position(|hashed| *hashed == length).map(|index| 1 << (index & 3));
     match length {
+        128 => Place6::Fine(Kinds6::host(address)),
         48.. => Place6::Fine(bit.unwrap_or(Kinds6::OTHER)),
         32.. => Place6::Coarse(bit.unwrap_or(Kinds6::OTHER)),
         _ => Place6::Wide(1 << (32 - length.max(16))),
@@ -210,13 +270,20 @@ mod tests {
         }
 
         #[test]
-        fn details_keep_what_they_are_told(cover in 8u8..=24, inside in 25u8..=32) {
-            let detail = Detail4(Detail4::inside(inside)).covered_by(cover);
+        fn details_keep_what_they_are_told(
+            address: [u8; 4], cover in 8u8..=24, inside in 25u8..=32,
+        ) {
+            let bits = Detail4::inside(address, inside);
+            let detail = Detail4(bits).covered_by(cover);
             prop_assert_eq!(detail.cover(), u32::from(cover));
-            prop_assert_eq!(detail.has_hosts(), inside == 32);
+            let [a, b, c, d] = address;
+            prop_assert_eq!(detail.has_host(address), inside == 32);
+            for other in 1..4 {
+                prop_assert!(!detail.has_host([a, b, c, d ^ other]));
+            }
             let lengths = if inside == 32 { 0 } else { 1 << (inside - 25) };
             prop_assert_eq!(detail.lengths_inside(), lengths);
-            prop_assert_eq!(detail.covered_by(0).0, Detail4::inside(inside));
+            prop_assert_eq!(detail.covered_by(0).0, bits);
         }
     }
 
@@ -232,15 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_share_no_bit() {
+        let all = (0..=255).map(|last| host4([192, 0, 2, last]));
+        assert_eq!(all.fold(0, |bits, bit| bits | bit), u64::MAX);
+        for last in 0..255 {
+            assert_ne!(host4([192, 0, 2, last]), host4([192, 0, 2, last + 1]));
+        }
+        let quarters = [0, 1, 2, 3]
+            .map(|last| Kinds6::host([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]));
+        assert_eq!(quarters, [1, 1 << 5, 1 << 6, 1 << 7]);
+    }
+
+    #[test]
     fn every_length_has_one_place() {
-        assert_eq!(place6(128), Place6::Fine(1));
-        assert_eq!(place6(48), Place6::Fine(8));
-        assert_eq!(place6(49), Place6::Fine(Kinds6::OTHER));
-        assert_eq!(place6(44), Place6::Coarse(1));
-        assert_eq!(place6(32), Place6::Coarse(8));
-        assert_eq!(place6(47), Place6::Coarse(Kinds6::OTHER));
-        assert_eq!(place6(29), Place6::Wide(8));
-        assert_eq!(place6(16), Place6::Wide(65_536));
+        let place = |length| place6([0; 16], length);
+        assert_eq!(place(128), Place6::Fine(1));
+        assert_eq!(place(48), Place6::Fine(8));
+        assert_eq!(place(49), Place6::Fine(Kinds6::OTHER));
+        assert_eq!(place(44), Place6::Coarse(1));
+        assert_eq!(place(32), Place6::Coarse(8));
+        assert_eq!(place(47), Place6::Coarse(Kinds6::OTHER));
+        assert_eq!(place(29), Place6::Wide(8));
+        assert_eq!(place(16), Place6::Wide(65_536));
         assert!(is_hashed6(36) && !is_hashed6(35));
     }
 }

@@ -182,9 +182,13 @@ reasons! {
     /// The peer did not speak TLS, or not one we accept.
     TlsHandshake = 100, "tls_handshake", Request, 0, 5, "TLS handshake failed";
     /// The TLS handshake was not finished in time.
-    TlsTimeout = 101, "tls_timeout", Request, 0, 5, "TLS handshake timed out";
+    TlsTimeout = 101, "tls_timeout", Request, 0, 2, "TLS handshake timed out";
     /// Too many connections are open, in all or from this source.
     Connections = 102, "connections", Request, 0, 1, "Too many connections";
+
+    /// The PROXY protocol header that a listener asks for is missing, malformed, or from a peer
+    /// that may not send one.
+    ProxyHeader = 103, "proxy_header", Request, 0, 5, "PROXY protocol header refused";
 
     /// The head of the request does not parse.
     HeadMalformed = 110, "head_malformed", Request, 400, 10, "Malformed request";
@@ -199,6 +203,17 @@ reasons! {
     /// A protocol switch that no route offers.
     UpgradeRefused = 115, "upgrade_refused", Request, 501, 1, "Protocol upgrade not supported";
 
+    /// A request target longer than a whole head may be (RFC 9110 section 15.5.15).
+    TargetTooLong = 116, "target_too_long", Request, 414, 5, "Request target too long";
+    /// The trailers of a chunked body are malformed, too large, or name a field that must not be
+    /// one (RFC 9110 section 6.5.1).
+    TrailerInvalid = 117, "trailer_invalid", Request, 400, 10, "Malformed trailers";
+    /// `Connection` nominates a field that is not for one connection (RFC 9110 section 7.6.1):
+    /// the supplier would miss what we judged by.
+    NominationRefused = 118, "nomination_refused", Request, 400, 10, "Connection names an end-to-end field";
+    /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
+    ExpectationUnknown = 119, "expectation_unknown", Request, 417, 2, "Unknown expectation";
+
     /// No route for this host and path.
     RouteUnknown = 120, "route_unknown", Request, 404, 2, "Not found";
     /// The route does not take this method.
@@ -207,6 +222,19 @@ reasons! {
     BodyTooLarge = 122, "body_too_large", Request, 413, 5, "Request body too large";
     /// The body did not arrive in time.
     BodyTimeout = 123, "body_timeout", Request, 408, 5, "Request body timed out";
+
+    /// `Content-Length` is not one plain number: several, signed, with a comma, too large.
+    LengthInvalid = 124, "length_invalid", Request, 400, 20, "Ambiguous content length";
+    /// Two ways of framing in one head (RFC 9112 section 6.1): request smuggling.
+    FramingConflict = 125, "framing_conflict", Request, 400, 20, "Conflicting message framing";
+    /// `Transfer-Encoding` is not exactly `chunked`, in HTTP/1.1 (RFC 9112 section 6.1).
+    TransferCoding = 126, "transfer_coding", Request, 400, 20, "Unsupported transfer coding";
+    /// A line that does not end in CRLF, or a CR inside one (RFC 9112 section 2.2).
+    LineEnding = 127, "line_ending", Request, 400, 10, "Malformed line ending";
+    /// A field line that continues on the next (RFC 9112 section 5.2), or begins with white space.
+    FieldFolded = 128, "field_folded", Request, 400, 10, "Folded header field";
+    /// A field name that is no token, white space before the colon, a control byte in a value.
+    FieldInvalid = 129, "field_invalid", Request, 400, 10, "Malformed header field";
 
     /// The route asks for a credential and there is none.
     CredentialMissing = 130, "credential_missing", Request, 401, 5, "Credential required";
@@ -221,6 +249,16 @@ reasons! {
     /// A valid credential of another identity than the route's.
     CredentialForbidden = 135, "credential_forbidden", Request, 403, 5, "Not permitted";
 
+    /// A field that has one value, sent twice (RFC 9110 section 5.3).
+    FieldDuplicate = 136, "field_duplicate", Request, 400, 10, "Repeated header field";
+    /// The request target has no form that its method takes (RFC 9112 section 3.2), or a byte that
+    /// no target has.
+    TargetInvalid = 137, "target_invalid", Request, 400, 10, "Malformed request target";
+    /// Neither HTTP/1.1 nor HTTP/1.0 on a connection that agreed on them.
+    VersionUnsupported = 138, "version_unsupported", Request, 505, 5, "HTTP version not supported";
+    /// The chunks of a body are not framed as RFC 9112 section 7.1 says.
+    ChunkInvalid = 139, "chunk_invalid", Request, 400, 20, "Malformed chunked body";
+
     /// A client over the route's limit.
     ClientLimit = 140, "client_limit", Request, 429, 5, "Too many requests";
     /// An address over the anonymous limit.
@@ -229,6 +267,10 @@ reasons! {
     LimiterFull = 142, "limiter_full", Request, 503, 0, "Temporarily unable to serve";
     /// More requests in flight than `proxy.requests`.
     Overloaded = 143, "overloaded", Request, 503, 0, "Temporarily unable to serve";
+    /// More requests in flight than the route's `concurrency`.
+    RouteBusy = 144, "route_busy", Request, 503, 0, "Temporarily unable to serve";
+    /// So many requests are in flight that the rest is for routes of a higher `priority`.
+    Shed = 145, "shed", Request, 503, 0, "Temporarily unable to serve";
 
     /// No connection to the supplier.
     SupplierUnreachable = 150, "supplier_unreachable", Request, 502, 0, "Supplier unreachable";
@@ -238,6 +280,21 @@ reasons! {
     SupplierMalformed = 152, "supplier_malformed", Request, 502, 0, "Supplier answered badly";
     /// The supplier's connection bound is reached.
     SupplierBusy = 153, "supplier_busy", Request, 503, 0, "Supplier busy";
+    /// The supplier's room (`supplier.requests`) is used up, and its queue is full or too slow.
+    SupplierQueue = 180, "supplier_queue", Request, 503, 0, "Supplier busy";
+    /// Most requests to the supplier failed: its breaker is open.
+    SupplierOpen = 181, "supplier_open", Request, 503, 0, "Supplier unavailable";
+    /// The supplier's body cannot be changed as its route says.
+    SupplierBody = 182, "supplier_body", Request, 502, 0, "Supplier answered badly";
+
+    /// The client broke HTTP/2: a frame, a state or a field that RFC 9113 or RFC 7541 forbids.
+    H2Protocol = 154, "h2_protocol", Request, 0, 10, "HTTP/2 protocol error";
+    /// Frames that only cost: PING, SETTINGS, PRIORITY, window updates, empty DATA and their like.
+    H2Flood = 155, "h2_flood", Request, 0, 20, "HTTP/2 flood";
+    /// Requests reset before their answer, far more than were let end (CVE-2023-44487).
+    H2ResetFlood = 156, "h2_reset_flood", Request, 0, 20, "HTTP/2 rapid reset";
+    /// A preflight of an origin that the route does not name. Its visitor may know nothing of it.
+    CorsRefused = 157, "cors_refused", Request, 403, 0, "Origin not permitted";
 
     /// The proxy is going down and takes no new request.
     Draining = 160, "draining", Request, 503, 0, "Temporarily unable to serve";
@@ -245,6 +302,22 @@ reasons! {
     Internal = 161, "internal", Request, 500, 0, "Internal error";
     /// The client went away before the answer.
     ClientGone = 162, "client_gone", Request, 0, 0, "Client closed the connection";
+    /// The client went away in its TLS handshake, or did not begin one.
+    TlsAbandoned = 163, "tls_abandoned", Request, 0, 0, "Client went away before the end of its TLS handshake";
+    /// The client speaks no version, cipher suite, group or protocol that we take.
+    TlsIncompatible = 164, "tls_incompatible", Request, 0, 1, "Client without a TLS version, cipher or protocol in common";
+    /// No certificate for the name the client asks for (SNI), and `unknown_names = "refuse"`.
+    TlsNameUnknown = 165, "tls_name_unknown", Request, 0, 1, "No certificate for the name asked for";
+    /// The listener asks for a client certificate and there is none.
+    ClientCertificateMissing = 166, "client_certificate_missing", Request, 0, 2, "Client certificate required";
+    /// A client certificate of unknown authorities, out of its time, or malformed.
+    ClientCertificateInvalid = 167, "client_certificate_invalid", Request, 0, 5, "Client certificate not accepted";
+    /// A client certificate that was revoked.
+    ClientCertificateRevoked = 168, "client_certificate_revoked", Request, 0, 10, "Client certificate revoked";
+    /// The source shakes hands more often, or more at once, than `[tls]` grants.
+    HandshakeLimit = 169, "handshake_limit", Request, 0, 1, "Too many TLS handshakes";
+    /// Our lists of revoked certificates are past their time, or do not cover the client's chain.
+    RevocationUnknown = 170, "revocation_unknown", Request, 0, 0, "Whether the client certificate is revoked is not known";
 
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";

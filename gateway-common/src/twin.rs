@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc, vec, vec::Vec};
 
 use crate::{
     cover::{self, Detail4, Group4, HASHED6, Place6},
-    limit::{self, Cell, Limit, RowKeys},
+    limit::{self, Cell, LEASES, Lease, Limit, RowKeys},
     maps::{
         BanKey, BanSet, BanValue, FlowKey, LimitKey, Policy, PortSet, SEEN_SHIFT, Settings,
         TailKey, port_bit, port_word,
@@ -32,6 +32,19 @@ impl Cell for TwinCell {
             self.0.set(new);
         }
         seen
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct TwinSlot(Rc<Slot<Lease>>);
+
+impl limit::Slot for TwinSlot {
+    fn read(&self) -> Lease {
+        self.0.get()
+    }
+
+    fn write(&self, lease: Lease) {
+        self.0.set(lease);
     }
 }
 
@@ -77,6 +90,10 @@ pub(crate) struct Twin {
     allows: [Prefixes<u64>; 2],
     bitmaps: HashMap<(u8, u32), u64>,
     sketch: RefCell<Vec<TwinCell>>,
+    /// Of each processor.
+    leases: Vec<Vec<TwinSlot>>,
+    /// The processor at work.
+    pub(crate) processor: Slot<usize>,
     pub(crate) exact: RefCell<HashMap<LimitKey, TwinCell>>,
     insert: TwinCell,
     allow: TwinCell,
@@ -102,11 +119,16 @@ fn longest<V: Clone>(prefixes: &Prefixes<V>, address: u128, length: u32) -> Opti
     (0..=length).rev().find_map(|length| prefixes.get(&(length, masked(address, length))).cloned())
 }
 
+/// Processors of a twin.
+pub(crate) const PROCESSORS: usize = 4;
+
 impl Twin {
     pub(crate) fn new() -> Self {
         let cells = vec![0; limit::SKETCH_CELLS as usize];
         let sketch = cells.into_iter().map(|_: u64| TwinCell::default()).collect();
-        Self { sketch: RefCell::new(sketch), ..Self::default() }
+        let slots = || (0..LEASES).map(|_| TwinSlot::default()).collect();
+        let leases = (0..PROCESSORS).map(|_| slots()).collect();
+        Self { sketch: RefCell::new(sketch), leases, ..Self::default() }
     }
 
     fn set(&mut self, bitmap: Bitmap, bucket: u32) {
@@ -128,12 +150,18 @@ impl Twin {
         let (first, count) = cover::range4(address, length);
         for bucket in first..first + count {
             let (group, bit) = cover::summary4(bucket);
-            self.summary4.entry(group).or_default()[usize::from(set.number())] |= bit;
+            let group = self.summary4.entry(group).or_default();
+            group[cover::touched4(set) as usize] |= bit;
+            if let (32, Some(hosts)) = (length, cover::hosts4(set)) {
+                group[hosts as usize] |= cover::host4(address);
+            } else if let Some(wider) = cover::wider4(set) {
+                group[wider as usize] |= bit;
+            }
             let (word, shift) = cover::detail4(set, bucket);
             let word = self.detail4.entry(word).or_default();
             let detail = Detail4(u16::try_from(*word >> shift & 0xffff).unwrap());
             let detail = if length > 24 {
-                Detail4(detail.0 | Detail4::inside(length))
+                Detail4(detail.0 | Detail4::inside(address, length))
             } else {
                 detail.covered_by(length.max(u8::try_from(detail.cover()).unwrap()))
             };
@@ -159,7 +187,7 @@ impl Twin {
     ) -> TwinBan {
         let address = masked(u128::from_be_bytes(address), u32::from(length));
         let octets = address.to_be_bytes();
-        match cover::place6(length) {
+        match cover::place6(octets, length) {
             Place6::Fine(kind) => mark(&mut self.fine6, set, cover::fine6(octets), kind),
             Place6::Coarse(kind) => mark(&mut self.coarse6, set, cover::coarse6(octets), kind),
             Place6::Wide(count) => {
@@ -293,6 +321,11 @@ impl BanTables for Twin {
 
 impl LimitTables for Twin {
     type Cell = TwinCell;
+    type Slot = TwinSlot;
+
+    fn lease(&self, slot: u32) -> Option<TwinSlot> {
+        self.leases.get(self.processor.get())?.get(slot as usize).cloned()
+    }
 
     fn sketch(&self, index: u32) -> Option<TwinCell> {
         self.sketch.borrow().get(index as usize).cloned()

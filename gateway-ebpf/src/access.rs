@@ -3,16 +3,23 @@
 use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;
-use gateway_common::{packet::PacketBytes, syn::reply::PacketSpace};
+use gateway_common::{
+    packet::{Packet, PacketBytes},
+    syn::reply::PacketSpace,
+};
+
+use crate::scratch;
 
 /// Offsets past this are refused: the verifier wants a bound, and no header chain the parser
 /// walks is longer (two VLAN tags, IPv6, eight extension headers of 2 KiB).
 const MAX_OFFSET: usize = 0x4fff;
 
-/// A frame between its two pointers.
+/// A frame between its two pointers. Its length is reckoned at once: the verifier would else keep
+/// apart, to the end of the program, how much of the frame each way through the parser has seen.
 pub(crate) struct Frame {
     start: usize,
     end: usize,
+    length: usize,
 }
 
 impl Frame {
@@ -33,8 +40,8 @@ impl Frame {
     }
 
     #[inline(always)]
-    pub(crate) const fn between(start: usize, end: usize) -> Self {
-        Self { start, end }
+    pub(crate) fn between(start: usize, end: usize) -> Self {
+        Self { start, end, length: reckoned(end - start) }
     }
 
     /// The address of `length` bytes inside the frame.
@@ -51,7 +58,7 @@ impl Frame {
 impl PacketBytes for Frame {
     #[inline(always)]
     fn length(&self) -> usize {
-        self.end - self.start
+        self.length
     }
 
     #[inline(always)]
@@ -65,10 +72,11 @@ impl PacketBytes for Frame {
 
     #[inline(always)]
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        const { assert!(N <= WORDS, "only so many are read at once") };
         let first = self.inside(offset, N * 4)?;
         let mut words = [0; N];
-        for (number, place) in words.iter_mut().enumerate() {
-            *place = word(first + number * 4);
+        for (place, word) in words.iter_mut().zip(words_at(first)) {
+            *place = word;
         }
         Some(words)
     }
@@ -76,6 +84,11 @@ impl PacketBytes for Frame {
     #[inline(always)]
     fn settle(&self) {
         barrier();
+    }
+
+    #[inline(always)]
+    fn forget(&self, packet: &mut Packet) {
+        scratch::clear(packet);
     }
 }
 
@@ -87,28 +100,63 @@ pub(crate) fn barrier() {
     unsafe { asm!("", options(nostack)) }
 }
 
+/// The same number, known here and not first where it is needed.
+#[inline(always)]
+#[expect(unsafe_code, reason = "a barrier to the compiler")]
+fn reckoned(mut number: usize) -> usize {
+    // SAFETY: changes nothing.
+    unsafe { asm!("{0} = {0}", inout(reg) number, options(nomem, nostack)) }
+    number
+}
+
 /// The same address, in one register from here on: were it computed twice, for the check and for
 /// the read, the verifier would not know the two to be the same.
 #[inline(always)]
 #[expect(unsafe_code, reason = "a barrier to the compiler")]
-fn pinned(mut address: usize) -> usize {
+pub(crate) fn pinned(mut address: usize) -> usize {
     // SAFETY: changes nothing.
     unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack)) }
     address
+}
+
+/// Words that [`PacketBytes::words`] may be asked for.
+const WORDS: usize = 14;
+
+/// The first words from an address; those nobody asks for are not read. The place of each is in its
+/// instruction: ten registers are soon full of addresses.
+#[inline(always)]
+fn words_at(address: usize) -> [u32; WORDS] {
+    [
+        word::<0>(address),
+        word::<4>(address),
+        word::<8>(address),
+        word::<12>(address),
+        word::<16>(address),
+        word::<20>(address),
+        word::<24>(address),
+        word::<28>(address),
+        word::<32>(address),
+        word::<36>(address),
+        word::<40>(address),
+        word::<44>(address),
+        word::<48>(address),
+        word::<52>(address),
+    ]
 }
 
 /// Four bytes in one instruction. The compiler would take an address that need not be aligned
 /// apart into bytes; the kernels we know do not mind (`HAVE_EFFICIENT_UNALIGNED_ACCESS`).
 #[inline(always)]
 #[expect(unsafe_code, reason = "the one read of packet memory")]
-fn word(address: usize) -> u32 {
+fn word<const OFFSET: usize>(address: usize) -> u32 {
     let word: u64;
     // SAFETY: the caller has checked the bounds, as the verifier does once more.
     unsafe {
         asm!(
-            "{word} = *(u32 *)({address} + 0)",
+            "{word} = *(u32 *)({address} + {offset})",
             word = out(reg) word,
             address = in(reg) address,
+            offset = const OFFSET,
             options(pure, readonly, nostack),
         );
     }

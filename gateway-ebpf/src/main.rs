@@ -38,7 +38,7 @@ use gateway_common::{
     maps::{LAYOUT_VERSION, Settings},
     packet::{self, Packet, PacketBytes as _},
     syn as cookies,
-    verdict::{self, Action, Desk, Rules, Verdict},
+    verdict::{self, Action, Rules, Verdict},
 };
 
 use crate::{access::Frame, tables::KernelTables};
@@ -47,6 +47,7 @@ const TC_ACT_UNSPEC: i32 = -1;
 
 /// The filter.
 #[xdp]
+#[inline(always)]
 fn gateway(context: XdpContext) -> u32 {
     // An array always has its entries; without settings there is no rule to drop by.
     let Some(settings) = maps::SETTINGS.get(0) else { return xdp_action::XDP_PASS };
@@ -55,7 +56,7 @@ fn gateway(context: XdpContext) -> u32 {
     let slot = settings.policy_slot(now);
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
-    let Some(desk) = scratch::clear_desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
+    let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
     let mut verdict = verdict::judge(&frame, desk, &rules, &KernelTables::new(&context), now);
     if verdict.action == Action::Transmit {
         syn::hand_over(&context);
@@ -75,10 +76,9 @@ fn syn_cookies(context: XdpContext) -> u32 {
     let Some(policy) = maps::POLICIES.get(slot) else { return xdp_action::XDP_PASS };
     let rules = Rules { settings, policy, slot };
     let Some(desk) = scratch::desk(scratch::INGRESS) else { return xdp_action::XDP_PASS };
-    *desk = Desk::empty();
     let frame = Frame::new(&context);
     let length = frame.length();
-    packet::parse_into(&frame, &mut desk.packet);
+    packet::read_into(&frame, &mut desk.packet);
     let verdict = match syn::answer(&context, &desk.packet, &rules, now) {
         Ok(()) => cookies::answered(),
         Err(reason) => cookies::unanswered(reason, &rules),

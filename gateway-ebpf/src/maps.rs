@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use gateway_common::{
     cover::{self, Group4},
-    limit,
+    limit::{self, Lease},
     maps::{
         BanKey, BanValue, CELL_WORDS, COOKIE_WORDS, COUNTER_ENTRIES, Clocks, Count, EVENT_BYTES,
         EventTokens, FlowKey, INTERFACE_INDEXES, LimitKey, MMAPABLE, NO_PREALLOC, OWN_ADDRESSES,
@@ -44,6 +44,8 @@ pub(crate) static ALLOW4: LpmTrie<[u8; 4], u64> = LpmTrie::pinned(1, NO_PREALLOC
 pub(crate) static ALLOW6: LpmTrie<[u8; 16], u64> = LpmTrie::pinned(1, NO_PREALLOC);
 #[map]
 pub(crate) static SKETCH: Array<u64> = Array::pinned(limit::SKETCH_CELLS, 0);
+#[map]
+pub(crate) static LEASES: PerCpuArray<Lease> = PerCpuArray::pinned(limit::LEASES, 0);
 #[map]
 pub(crate) static EXACT: LruHashMap<LimitKey, u64> = LruHashMap::pinned(1, 0);
 #[map]

@@ -51,9 +51,11 @@ pub(crate) fn answer(
     now: u64,
 ) -> Result<(), Reason> {
     let Exchange { syn, options, answer } = exchange().ok_or(Reason::SynStack)?;
-    read(context.ctx, packet.network, packet.transport, syn)?;
-    if maps::OWN.get_ptr(syn.own_key()).is_none() {
-        return Err(Reason::SynStack);
+    match read(context.ctx, packet.network, packet.transport, syn) {
+        Err(Reason::SynStack) => return Err(Reason::SynStack),
+        // What is forwarded is not ours to refuse, data or not.
+        _ if maps::OWN.get_ptr(syn.own_key()).is_none() => return Err(Reason::SynStack),
+        said => said?,
     }
     let cookie = cookie(context.ctx, syn, rules, now)?;
     let offer = KernelTables::new(context).syn_cell(OFFER_CELL).map_or(0, |cell| cell.load());

@@ -113,6 +113,8 @@ pub enum Request {
     Configuration,
     /// Goes over to the program that the guard's file holds by then.
     Upgrade,
+    /// Reads certificates, keys and lists of revoked ones again.
+    Renew,
     /// All classes if none is named.
     Shadow {
         on: bool,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 /// The name every server certificate carries, beside its address.
@@ -31,6 +31,9 @@ impl Certificates {
     pub fn create(folder: &Path, addresses: &[IpAddr]) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new()).context("describing the authority")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Not the name that rcgen gives every certificate: OpenSSL takes one whose issuer has its
+        // own name for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "The lab's authority");
         let key = KeyPair::generate().context("making the authority's key")?;
         let authority =
             CertifiedIssuer::self_signed(params, key).context("signing the authority")?;

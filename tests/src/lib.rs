@@ -5,15 +5,17 @@
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
 //! - [`syns`]: SYN floods, and who is answered
+//! - [`datagrams`]: questions over UDP and pings, and their answers
 //! - [`foreign`]: a program of somebody else in the slot
 //! - [`gateway`], [`settings`]: the binary under test and its configuration
 //! - [`lab`]: the usual arrangement of all that
 //! - [`oracle`], [`differential`]: a second reading of the packet policy, and random packets for both
-//! - [`kernel`]: the `[kernel]` that tests of the filter alone start from
+//! - [`kernel`], [`pins`]: what tests of the filter alone start from, and what they leave behind
 //! - [`wait`], [`skip`], [`digits`]: patience with an end, and honesty about what did not run
 
 pub mod certs;
 pub mod client;
+pub mod datagrams;
 pub mod differential;
 pub mod digits;
 pub mod foreign;
@@ -26,6 +28,7 @@ pub mod netns;
 pub mod oracle;
 pub mod origin;
 pub mod packet;
+pub mod pins;
 pub mod receiver;
 pub mod settings;
 pub mod skip;

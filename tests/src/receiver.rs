@@ -2,7 +2,7 @@
 //! through. What XDP drops never becomes a socket buffer, so it cannot be seen here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
@@ -32,6 +32,9 @@ use crate::{
 /// Marks kept of each flow to tell what leaked; more are only counted.
 const SAMPLES: usize = 64;
 
+/// Numbers kept of each flow.
+const NUMBERS: usize = 1 << 20;
+
 /// Room for frames while this thread does not run: at no loss of its own a count of zero is zero.
 const BUFFER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -41,6 +44,8 @@ pub struct Arrived {
     pub frames: u64,
     /// The first of them.
     pub marks: Vec<Mark>,
+    /// Numbers among them, each once.
+    numbers: BTreeSet<u64>,
 }
 
 /// Records in the background until dropped.
@@ -91,6 +96,12 @@ impl Drop for Receiver {
 }
 
 impl Arrived {
+    /// True if all frames of a flow that numbers them from zero came, and each once.
+    pub fn is_all_of(&self, sent: u64) -> bool {
+        let distinct = u64::try_from(self.numbers.len()).unwrap_or(u64::MAX);
+        (self.frames, distinct) == (sent, sent) && self.numbers.last().is_none_or(|n| *n < sent)
+    }
+
     /// The framings among the recorded marks, each once.
     pub fn framings(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self
@@ -129,6 +140,9 @@ fn record(socket: &OwnedFd, flows: &Mutex<BTreeMap<u16, Arrived>>, stop: &Atomic
         let mut flows = flows.lock().unwrap_or_else(PoisonError::into_inner);
         let arrived = flows.entry(mark.flow).or_default();
         arrived.frames += 1;
+        if arrived.numbers.len() < NUMBERS {
+            arrived.numbers.insert(mark.sequence);
+        }
         if arrived.marks.len() < SAMPLES {
             arrived.marks.push(mark);
         }

@@ -63,6 +63,11 @@ access = "{access}"
 [proxy]
 {proxy}
 
+[tls]
+# The load of a case comes from one address.
+handshakes = {{ rate = "100000/s" }}
+handshakes_at_once = 100000
+
 [[listener]]
 address = "{listener}"
 certificate = "{certificate}"

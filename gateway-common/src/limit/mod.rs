@@ -6,7 +6,11 @@
 //! every packet that passes moves the sketch, whose cap lies `slack` past the point from which the
 //! exact entry, never ahead by more than `slack`, decides. `docs/adr` has the argument.
 
+mod lease;
+
 use core::mem::size_of;
+
+pub use self::lease::{Due, LEASE_NS, LEASED, LEASES, Lease, Slot, lease_of, revoke, spend};
 
 /// Compare-exchange attempts before a packet gives up.
 const TRIES: u32 = 4;
@@ -74,10 +78,16 @@ pub enum Outcome {
 /// Counts a packet in a sketch cell, passed or dropped; true if the cell is over.
 #[inline(always)]
 pub fn advance(cell: &impl Cell, limit: &Limit, now: u64) -> bool {
+    advance_by(1, cell, limit, now)
+}
+
+/// The same for several packets; true if the cell is over with the last of them.
+#[inline(always)]
+pub fn advance_by(packets: u64, cell: &impl Cell, limit: &Limit, now: u64) -> bool {
     let cap = now + limit.burst_ns + limit.slack_ns + limit.interval_ns;
     let mut tat = cell.load();
     for _ in 0..TRIES {
-        let next = tat.max(now) + limit.interval_ns;
+        let next = tat.max(now) + limit.interval_ns * packets;
         let seen = cell.compare_exchange(tat, held(next.min(cap), tat, cap));
         if seen == tat {
             return next > now + limit.burst_ns;
@@ -165,11 +175,16 @@ pub struct RowKeys {
 /// keep colliding pairs colliding under every seed.
 #[inline(always)]
 pub const fn sketch_index(keys: [u64; 2], source: u64, row: u32) -> u32 {
+    let cell = (mixed(keys, source) >> (64 - ROW_LOG)) as u32;
+    (row << ROW_LOG) | cell
+}
+
+/// One to one, for the keys are odd.
+#[inline(always)]
+const fn mixed(keys: [u64; 2], source: u64) -> u64 {
     let [first, second] = keys;
     let mixed = source.wrapping_mul(first);
-    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(second);
-    let cell = (mixed >> (64 - ROW_LOG)) as u32;
-    (row << ROW_LOG) | cell
+    (mixed ^ (mixed >> 32)).wrapping_mul(second)
 }
 
 #[cfg(test)]

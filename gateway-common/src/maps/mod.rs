@@ -74,6 +74,8 @@ pub const ALLOW4: &str = "ALLOW4";
 pub const ALLOW6: &str = "ALLOW6";
 /// Cells of the limits' sketch, row after row.
 pub const SKETCH: &str = "SKETCH";
+/// [`limit::Lease`]s of the sketch, per CPU.
+pub const LEASES: &str = "LEASES";
 /// Exact arrival times of sources over the sketch: [`LimitKey`] → nanoseconds.
 pub const EXACT: &str = "EXACT";
 /// Single words: [`ALLOW_CELL`], [`INSERT_CELL`].
@@ -114,7 +116,7 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 26] = [
+pub const SHAPES: [Shape; 27] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
@@ -129,6 +131,7 @@ pub const SHAPES: [Shape; 26] = [
     trie(ALLOW4, 4, 8, Sizing::Allow),
     trie(ALLOW6, 16, 8, Sizing::Allow),
     array(SKETCH, 8, limit::SKETCH_CELLS),
+    per_cpu(LEASES, size_of::<limit::Lease>(), limit::LEASES),
     shape(EXACT, Kind::LruHash, size_of::<LimitKey>(), 8, Sizing::Limits, 0),
     array(CELLS, 8, CELL_WORDS),
     array(COOKIES, 8, COOKIE_WORDS),

@@ -115,7 +115,10 @@ fn step<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet, is_first: bool)
     let protocol = packet.protocol;
     let size = extension_size(protocol, length);
     // RFC 8200 section 4.1: hop-by-hop options stand first or not at all.
-    if packet.payload_length < size || (protocol == HOP_BY_HOP && !is_first) {
+    let misplaced = protocol == HOP_BY_HOP && !is_first;
+    // RFC 4302 section 2.2: its fixed fields alone take 12 bytes.
+    let too_short = protocol == AUTHENTICATION && length == 0;
+    if packet.payload_length < size || misplaced || too_short {
         packet.findings.meet(Reason::ExtensionMalformed);
         return false;
     }

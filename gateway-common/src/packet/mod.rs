@@ -12,6 +12,7 @@ mod findings;
 pub mod ipv4;
 pub mod ipv6;
 mod neighbour;
+mod plain;
 pub mod transport;
 pub mod vlan;
 
@@ -41,6 +42,12 @@ pub trait PacketBytes {
     /// ways there are then one for all that follows, or it would walk each to its end.
     #[inline(always)]
     fn settle(&self) {}
+    /// Nothing is known of the packet. The kernel program has a way of its own: what the compiler
+    /// makes of it there is a loop over bytes.
+    #[inline(always)]
+    fn forget(&self, packet: &mut Packet) {
+        *packet = Packet::unknown();
+    }
 }
 
 impl PacketBytes for [u8] {
@@ -105,10 +112,11 @@ pub struct Packet {
     pub from: Address,
     /// To whom. Zeroes where it could not be read.
     pub to: Address,
-    /// The rows it meets.
-    pub findings: Findings,
     /// Where what the type names begins; zero where that is not known.
     pub network: usize,
+    /// The rows it meets. Not beside an address: for twenty bytes of zeroes on end the compiler
+    /// calls a loop.
+    pub findings: Findings,
     /// Where the transport header begins; zero where none was read whole.
     pub transport: usize,
     /// Where the payload of the IP headers begins.
@@ -218,6 +226,16 @@ pub fn parse<P: PacketBytes + ?Sized>(frame: &P) -> Packet {
     let mut packet = Packet::unknown();
     parse_into(frame, &mut packet);
     packet
+}
+
+/// Reads a frame, over whatever was there.
+#[inline(always)]
+pub fn read_into<P: PacketBytes + ?Sized>(frame: &P, packet: &mut Packet) {
+    if !plain::read(frame, packet) {
+        frame.forget(packet);
+        parse_into(frame, packet);
+    }
+    frame.settle();
 }
 
 /// Reads a frame into a packet of which nothing is known.

@@ -141,6 +141,19 @@ fn walks_every_extension_header_by_its_own_length() {
     );
 }
 
+/// Of eight bytes it would end inside its own fields, and what follows be read out of them.
+#[test]
+fn an_authentication_header_has_at_least_its_fixed_fields() {
+    for (length, expected) in [(0, Some(Reason::ExtensionMalformed)), (1, None)] {
+        let rest = &[0; 10][..usize::from(length) * 4 + 6];
+        let header = [&[17, length], rest].concat();
+        let payload = [header, udp(53)].concat();
+        let parsed = parse(frame(&[], eth::IPV6, &ipv6(V6_SOURCE, 51, &payload)).as_slice());
+        assert_eq!(parsed.findings.first(), expected, "{length}");
+        assert_eq!(parsed.source(), Source::V6(V6_SOURCE));
+    }
+}
+
 #[test]
 fn tells_ipv6_fragments_apart() {
     for (bits, expected) in [

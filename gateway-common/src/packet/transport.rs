@@ -7,7 +7,7 @@ use crate::Reason;
 /// Longest packet that fragments may add up to.
 const LONGEST: usize = 65_535;
 /// Bytes of a TCP header without options.
-const TCP_LENGTH: usize = 20;
+pub(super) const TCP_LENGTH: usize = 20;
 
 /// Names a fragment of several; true for the first, which has a transport header to read.
 #[inline(always)]
@@ -92,7 +92,7 @@ const fn impossible() -> u64 {
 }
 
 #[inline(always)]
-const fn are_impossible(flags: u8) -> bool {
+pub(super) const fn are_impossible(flags: u8) -> bool {
     (IMPOSSIBLE >> (flags & 0x3f)) & 1 == 1
 }
 

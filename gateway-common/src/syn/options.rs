@@ -93,14 +93,16 @@ impl Options {
     }
 }
 
+/// The value of an option that is whole.
 #[inline(always)]
 fn scale(syn: &Syn, at: usize) -> u8 {
-    syn.byte(at).unwrap_or(0).min(LARGEST_SCALE)
+    syn.byte_within(at).min(LARGEST_SCALE)
 }
 
+/// The same, of four bytes.
 #[inline(always)]
 fn word(syn: &Syn, at: usize) -> u32 {
-    let byte = |offset| syn.byte(at + offset).unwrap_or(0);
+    let byte = |offset| syn.byte_within(at + offset);
     u32::from_be_bytes([byte(0), byte(1), byte(2), byte(3)])
 }
 

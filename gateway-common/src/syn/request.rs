@@ -46,12 +46,17 @@ impl Syn {
     /// One byte of the TCP header.
     #[inline(always)]
     pub fn byte(&self, at: usize) -> Option<u8> {
-        if at >= self.tcp_length() {
-            return None;
-        }
+        if at < self.tcp_length() { Some(self.byte_within(at)) } else { None }
+    }
+
+    /// The same, of a place that is known to be in the header: without a case that has no value,
+    /// for which the compiler would read stack that nobody wrote. Verifiers before Linux 6.3 refuse
+    /// that.
+    #[inline(always)]
+    pub fn byte_within(&self, at: usize) -> u8 {
         // The verifier wants a bound in the very register that becomes an address, where the
         // compiler would compare another: of a value it cannot see through it must cut the bits.
-        self.tcp.as_flattened().get(black_box(at) & 63).copied()
+        self.tcp.as_flattened().get(black_box(at) & 63).copied().unwrap_or(0)
     }
 
     /// Bytes of the TCP header.
@@ -118,7 +123,8 @@ const IPV4: usize = 20;
 /// Bytes of an IPv6 header.
 const IPV6: usize = 40;
 
-/// Reads the SYN whose IP and TCP headers begin there into `syn`; else why it is not answered.
+/// Reads the SYN whose IP and TCP headers begin there into `syn`; else why it is not answered. Its
+/// addresses are known in any case but that of [`Reason::SynStack`].
 #[inline(always)]
 pub fn read<P: PacketBytes + ?Sized>(
     frame: &P,
@@ -161,12 +167,12 @@ fn ipv4<P: PacketBytes + ?Sized>(
     if first != 0x45 || !is_whole || protocol != TCP {
         return Err(Reason::SynStack);
     }
-    if checksum::fold(sum) != 0xffff {
-        return Err(Reason::SynChecksum);
-    }
     syn.ip_length = IPV4;
     syn.source = [source, [0; 4], [0; 4], [0; 4]];
     syn.destination = [destination, [0; 4], [0; 4], [0; 4]];
+    if checksum::fold(sum) != 0xffff {
+        return Err(Reason::SynChecksum);
+    }
     Ok(usize::from(u16::from_be_bytes([l1, l0])).saturating_sub(IPV4))
 }
 

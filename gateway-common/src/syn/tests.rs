@@ -115,6 +115,21 @@ fn a_banned_source_gets_no_answer_and_an_allowed_one_the_stack() {
 }
 
 #[test]
+fn an_allowed_source_over_a_limit_in_shadow_keeps_the_stack() {
+    let (mut twin, mut sample) = (Twin::new(), guarded());
+    send(&twin, &sample, 1000, (NOW, NOW + SECOND));
+    twin.put_allow4(CLIENT, 32);
+    sample.policy.allow = Limit::new(SECOND, 1);
+    sample.settings.shadow = 1 << Reason::AllowLimit.number();
+    for _ in 0..3 {
+        let verdict = judge(&syn_packet(), &sample.rules(), &twin, NOW + SECOND);
+        assert_eq!(verdict.action, Action::Pass);
+    }
+    let verdict = judge(&syn_packet(), &sample.rules(), &twin, NOW + SECOND);
+    assert_eq!((verdict.reason(), verdict.shadow), (Reason::AllowLimit, true));
+}
+
+#[test]
 fn shadow_counts_what_it_would_answer() {
     let (twin, mut sample) = (Twin::new(), guarded());
     sample.settings.shadow = 1 << Reason::SynCookie.number();

@@ -73,59 +73,82 @@ pub(super) fn ban_on<T: BanTables>(
 fn ban4_on<T: BanTables>(address: [u8; 4], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
     let bucket = cover::bucket4(address);
     let (group, bit) = cover::summary4(bucket);
-    let [dynamic, a, b, _] = *tables.ban4_summary(group)?;
+    let [dynamic, a, b, wider_a, wider_b, hosts_a, hosts_b, _] = *tables.ban4_summary(group)?;
     let bulk = BanSet::in_force(tables.read_once(switch));
-    let in_bulk = if let BanSet::BulkB = bulk { b } else { a };
+    let (in_bulk, wider, hosts) =
+        if let BanSet::BulkB = bulk { (b, wider_b, hosts_b) } else { (a, wider_a, hosts_a) };
     if (dynamic | in_bulk) & bit == 0 {
         return None;
     }
+    let found = Found4 { bucket, address, tables, now };
     let mut reason = None;
     if dynamic & bit != 0 {
-        reason = ban4_in(BanSet::Dynamic, bucket, address, tables, now);
+        let detail = found.detail(BanSet::Dynamic);
+        let may_be_host = detail.has_host(address);
+        reason = found
+            .host(BanSet::Dynamic, may_be_host)
+            .or_else(|| found.prefix(BanSet::Dynamic, detail));
     }
     if reason.is_none() && in_bulk & bit != 0 {
-        reason = ban4_in(bulk, bucket, address, tables, now);
+        reason = found.host(bulk, hosts & cover::host4(address) != 0);
+        if reason.is_none() && wider & bit != 0 {
+            reason = found.prefix(bulk, found.detail(bulk));
+        }
     }
     reason
 }
 
-/// The longest ban first: it is the one that gets the hit.
-#[inline(always)]
-fn ban4_in<T: BanTables>(
-    set: BanSet,
+/// An address in a neighbourhood with bans.
+struct Found4<'a, T> {
     bucket: u32,
     address: [u8; 4],
-    tables: &T,
+    tables: &'a T,
     now: u64,
-) -> Option<Reason> {
-    let (word, shift) = cover::detail4(set, bucket);
+}
+
+/// The longest ban first: it is the one that gets the hit.
+impl<T: BanTables> Found4<'_, T> {
+    #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "sixteen of the bits")]
-    let detail = Detail4((tables.ban4_detail(word) >> shift) as u16);
-    if detail.has_hosts() && holds(tables.find4(&BanKey::new(set, address, 32)), now) {
-        return Some(Reason::BanHost);
+    fn detail(&self, set: BanSet) -> Detail4 {
+        let (word, shift) = cover::detail4(set, self.bucket);
+        Detail4((self.tables.ban4_detail(word) >> shift) as u16)
     }
-    let inside = detail.lengths_inside();
-    if inside != 0 {
-        for step in 0..7 {
-            if inside >> (6 - step) & 1 == 1
-                && holds(tables.find4(&key4(set, address, 31 - step)), now)
-            {
-                return Some(Reason::BanPrefix);
+
+    #[inline(always)]
+    fn host(&self, set: BanSet, may_be: bool) -> Option<Reason> {
+        let is_banned = may_be && self.holds(BanKey::new(set, self.address, 32));
+        is_banned.then_some(Reason::BanHost)
+    }
+
+    #[inline(always)]
+    fn prefix(&self, set: BanSet, detail: Detail4) -> Option<Reason> {
+        let inside = detail.lengths_inside();
+        if inside != 0 {
+            for step in 0..7 {
+                if inside >> (6 - step) & 1 == 1 && self.holds(key4(set, self.address, 31 - step)) {
+                    return Some(Reason::BanPrefix);
+                }
             }
         }
-    }
-    // All but the longest cover are looked up only while it has expired and is not yet removed.
-    let mut length = detail.cover();
-    for _ in 0..=24 - WIDEST4 {
-        if length < WIDEST4 {
-            return None;
+        // All but the longest cover are looked up only while it has expired and is not yet removed.
+        let mut length = detail.cover();
+        for _ in 0..=24 - WIDEST4 {
+            if length < WIDEST4 {
+                return None;
+            }
+            if self.holds(key4(set, self.address, length)) {
+                return Some(Reason::BanPrefix);
+            }
+            length -= 1;
         }
-        if holds(tables.find4(&key4(set, address, length)), now) {
-            return Some(Reason::BanPrefix);
-        }
-        length -= 1;
+        None
     }
-    None
+
+    #[inline(always)]
+    fn holds(&self, key: BanKey<4>) -> bool {
+        holds(self.tables.find4(&key), self.now)
+    }
 }
 
 /// The prefix of `length`, of 8 to 31, that an address is in.
@@ -170,7 +193,9 @@ fn ban6_in<T: BanTables>(
     now: u64,
 ) -> Option<Reason> {
     let hashed = (fine & 0xf) | (coarse & 0xf) << 4;
-    if hashed & 1 != 0 && holds(tables.find6(&BanKey::new(set, address, 128)), now) {
+    if fine & Kinds6::host(address) != 0
+        && holds(tables.find6(&BanKey::new(set, address, 128)), now)
+    {
         return Some(Reason::BanHost);
     }
     if hashed >> 1 != 0 {

@@ -4,7 +4,7 @@
 use super::Rules;
 use crate::{
     Reason,
-    limit::{self, Cell, Limit, Outcome, RowKeys},
+    limit::{self, Cell, Due, Limit, Outcome, RowKeys, Slot},
     maps::{LimitKey, family},
     packet::{Packet, Source},
     summary::upper_half,
@@ -14,6 +14,10 @@ use crate::{
 pub trait LimitTables {
     /// A word of a limit.
     type Cell: Cell;
+    /// Where this processor keeps a lease.
+    type Slot: Slot;
+    /// The slot of that number.
+    fn lease(&self, slot: u32) -> Option<Self::Slot>;
     /// A cell of the sketch.
     fn sketch(&self, index: u32) -> Option<Self::Cell>;
     /// The exact entry of a source.
@@ -45,16 +49,10 @@ pub(super) fn within_limits<T: LimitTables>(
 ) -> Result<Reason, Reason> {
     let Some(sender) = Sender::of(packet.source()) else { return Ok(passed) };
     let limiter = Limiter { rules, tables, now };
-    let (policy, rows) = (rules.policy, &rules.settings.rows);
-    let (host, neighbours) = (sender.host(rows), sender.neighbourhood(rows));
-    let passed = limiter.ask(&policy.packets, &host, passed)?;
-    if !packet.asks_for_connection() {
-        return limiter.ask(&policy.packets_neighbourhood, &neighbours, passed);
+    if packet.asks_for_connection() {
+        return limiter.connections(&sender, passed);
     }
-    let passed = limiter.ask(&policy.syns, &host.syns(Reason::SynLimit), passed)?;
-    let passed = limiter.ask(&policy.packets_neighbourhood, &neighbours, passed)?;
-    let neighbours = neighbours.syns(Reason::SynNeighbourhoodLimit);
-    limiter.ask(&policy.syns_neighbourhood, &neighbours, passed)
+    limiter.packets(&sender, passed)
 }
 
 /// Who sends.
@@ -113,8 +111,19 @@ impl Sender {
 
     #[inline(always)]
     const fn cell(&self, keys: &RowKeys, prefix: u64, row: u32) -> u32 {
-        let keys = if self.family == family::V4 { keys.v4 } else { keys.v6 };
-        limit::sketch_index(keys, prefix, row)
+        limit::sketch_index(self.keys(keys), prefix, row)
+    }
+
+    /// Its name on a lease, and where that is.
+    #[inline(always)]
+    const fn lease(&self, rows: &[RowKeys; limit::ROWS as usize]) -> (u64, u32) {
+        let [first, ..] = rows;
+        limit::lease_of(self.keys(first), self.host, self.family)
+    }
+
+    #[inline(always)]
+    const fn keys(&self, keys: &RowKeys) -> [u64; 2] {
+        if self.family == family::V4 { keys.v4 } else { keys.v6 }
     }
 }
 
@@ -142,6 +151,18 @@ impl<const ROWS: usize> Counted<ROWS> {
     }
 }
 
+/// What a packet asks of a limit.
+struct Ask<'a, S> {
+    /// Packets that are counted: itself, and those to come.
+    packets: u64,
+    /// The lease they are in.
+    slot: Option<&'a S>,
+}
+
+impl<S> Ask<'_, S> {
+    const ALONE: Self = Self { packets: 1, slot: None };
+}
+
 /// What every limit is asked with.
 struct Limiter<'a, T> {
     rules: &'a Rules<'a>,
@@ -150,16 +171,65 @@ struct Limiter<'a, T> {
 }
 
 impl<T: LimitTables> Limiter<'_, T> {
+    /// Of whoever sends many, most packets were counted with the first of them.
+    #[inline(always)]
+    fn packets(&self, sender: &Sender, passed: Reason) -> Result<Reason, Reason> {
+        let (policy, rows) = (self.rules.policy, &self.rules.settings.rows);
+        let (host, neighbourhood) = (&policy.packets, &policy.packets_neighbourhood);
+        let (owner, slot) = sender.lease(rows);
+        let slot = self.tables.lease(slot);
+        let lends = || host.lends() && neighbourhood.lends();
+        let (packets, slot) =
+            match slot.as_ref().map(|slot| limit::spend(slot, owner, self.now, lends)) {
+                Some(Due::Nothing) => return Ok(passed),
+                Some(Due::Leased(packets)) => (packets, slot.as_ref()),
+                Some(Due::Alone) | None => (1, None),
+            };
+        let ask = Ask { packets, slot };
+        let (one, all) = (sender.host(rows), sender.neighbourhood(rows));
+        self.fetch(&one.cells);
+        self.fetch(&all.cells);
+        let passed = self.ask(&ask, host, &one, passed)?;
+        self.ask(&ask, neighbourhood, &all, passed)
+    }
+
+    #[inline(always)]
+    fn connections(&self, sender: &Sender, passed: Reason) -> Result<Reason, Reason> {
+        let (policy, rows) = (self.rules.policy, &self.rules.settings.rows);
+        let (host, neighbours) = (sender.host(rows), sender.neighbourhood(rows));
+        let ask = Ask::ALONE;
+        let passed = self.ask(&ask, &policy.packets, &host, passed)?;
+        let passed = self.ask(&ask, &policy.syns, &host.syns(Reason::SynLimit), passed)?;
+        let passed = self.ask(&ask, &policy.packets_neighbourhood, &neighbours, passed)?;
+        let neighbours = neighbours.syns(Reason::SynNeighbourhoodLimit);
+        self.ask(&ask, &policy.syns_neighbourhood, &neighbours, passed)
+    }
+
+    /// Reads every word before the first is changed: behind a locked instruction no read begins,
+    /// and what is not in the cache would be fetched one after the other.
+    #[inline(always)]
+    fn fetch<const ROWS: usize>(&self, cells: &[u32; ROWS]) {
+        for cell in cells {
+            if let Some(cell) = self.tables.sketch(*cell) {
+                cell.load();
+            }
+        }
+    }
+
     /// Sketch first; whoever is over in every row is judged by an entry of its own.
     #[inline(always)]
     fn ask<const ROWS: usize>(
         &self,
+        ask: &Ask<'_, T::Slot>,
         limit: &Limit,
         counted: &Counted<ROWS>,
         passed: Reason,
     ) -> Result<Reason, Reason> {
-        if limit.is_off() || !self.is_over_sketch(limit, &counted.cells) {
+        if limit.is_off() || !self.is_over_sketch(ask.packets, limit, &counted.cells) {
             return Ok(passed);
+        }
+        if let Some(slot) = ask.slot {
+            limit::revoke(slot);
         }
         let key = counted.key();
         let Some(cell) = self.tables.exact(&key) else {
@@ -173,11 +243,16 @@ impl<T: LimitTables> Limiter<'_, T> {
 
     /// Every row is advanced, also when the first is not over: each counts every packet.
     #[inline(always)]
-    fn is_over_sketch<const ROWS: usize>(&self, limit: &Limit, cells: &[u32; ROWS]) -> bool {
+    fn is_over_sketch<const ROWS: usize>(
+        &self,
+        packets: u64,
+        limit: &Limit,
+        cells: &[u32; ROWS],
+    ) -> bool {
         let mut over = true;
         for cell in cells {
             if let Some(cell) = self.tables.sketch(*cell) {
-                over &= limit::advance(&cell, limit, self.now);
+                over &= limit::advance_by(packets, &cell, limit, self.now);
             }
         }
         over

@@ -121,7 +121,7 @@ impl Desk {
     }
 }
 
-/// Reads a frame onto an empty desk and decides. `now` is the tick clock.
+/// Reads a frame onto a desk, whatever lies there, and decides. `now` is the tick clock.
 #[inline(always)]
 pub fn judge<P, T>(frame: &P, desk: &mut Desk, rules: &Rules<'_>, tables: &T, now: u64) -> Verdict
 where
@@ -131,7 +131,8 @@ where
     if rules.settings.has(flag::PANIC) {
         return Verdict::pass(Reason::PanicPass.number());
     }
-    packet::parse_into(frame, &mut desk.packet);
+    packet::read_into(frame, &mut desk.packet);
+    desk.notes = Notes::NONE;
     settle(&desk.packet, &mut desk.notes, rules, tables, now)
 }
 
@@ -225,6 +226,8 @@ fn ask<T: Tables>(
 ) -> Result<(), Reason> {
     let source = packet.source();
     if allow::is_allowed(source, rules, tables) {
+        // Also where its limit is in shadow mode: no later step applies to it.
+        notes.pass(Reason::Allowed);
         return notes.take(allow::within_allow_limit(rules, tables, now), rules);
     }
     if let Some(reason) = bans::ban_on(source, rules, tables, now) {

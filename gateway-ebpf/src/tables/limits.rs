@@ -1,6 +1,7 @@
 //! Words of the limits.
 
 use gateway_common::{
+    limit::{Lease, Slot},
     maps::{INSERT_CELL, LimitKey},
     verdict::LimitTables,
 };
@@ -11,8 +12,34 @@ use crate::maps;
 /// `BPF_NOEXIST`
 const NO_EXIST: u64 = 1;
 
+/// A lease of this processor.
+pub(crate) struct KernelSlot(*mut Lease);
+
+impl Slot for KernelSlot {
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "read of a per-CPU map value")]
+    fn read(&self) -> Lease {
+        // SAFETY: the pointer came from a lookup in this program run; the value belongs to this
+        // CPU, and nothing else on it runs this program meanwhile.
+        unsafe { self.0.read() }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "write to a per-CPU map value")]
+    fn write(&self, lease: Lease) {
+        // SAFETY: as above.
+        unsafe { self.0.write(lease) };
+    }
+}
+
 impl LimitTables for KernelTables {
     type Cell = KernelCell;
+    type Slot = KernelSlot;
+
+    #[inline(always)]
+    fn lease(&self, slot: u32) -> Option<KernelSlot> {
+        maps::LEASES.get_ptr_mut(slot).map(KernelSlot)
+    }
 
     #[inline(always)]
     fn sketch(&self, index: u32) -> Option<KernelCell> {

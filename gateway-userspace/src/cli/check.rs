@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::{
     self,
-    model::{Config, IdentityMethod, Route, SupplierKind, Tls},
+    model::{Config, Destination, IdentityMethod, Route, Share, SupplierKind},
 };
 
 #[derive(Debug, clap::Args)]
@@ -32,10 +32,7 @@ pub(crate) fn show(config: &Config, origin: &str) -> String {
     let filter = if config.kernel.enabled { interfaces } else { "off".to_owned() };
     parts.push(format!("packet filter: {filter}"));
     let listeners = config.listeners.iter().map(|listener| {
-        let certificate = match &listener.tls {
-            Tls::Files { certificate, .. } => certificate.display().to_string(),
-            Tls::SelfSigned => "made at start".to_owned(),
-        };
+        let certificate = listener.tls.dated_files().join(", ");
         [listener.address.to_string(), certificate]
     });
     parts.push(table(["LISTENER", "CERTIFICATE"], listeners));
@@ -57,15 +54,34 @@ fn row(route: &Route, config: &Config) -> [String; 6] {
         let IdentityMethod::ApiKey { header } = &identity.method;
         format!("{} (API key in {header})", identity.name)
     });
-    let supplier = config.suppliers.iter().find(|supplier| supplier.name == route.supplier);
-    let echo = supplier.is_some_and(|supplier| supplier.kind == SupplierKind::Echo);
-    let echo = if echo { " (built in)" } else { "" };
     [
         route.name.clone(),
         methods,
         route.host.clone().unwrap_or("any".to_owned()),
         route.path.clone(),
         open_to,
-        format!("{}{echo}", route.supplier),
+        destination(route, config),
     ]
+}
+
+fn destination(route: &Route, config: &Config) -> String {
+    let forward = match &route.destination {
+        Destination::Forward(forward) => forward,
+        Destination::Redirect(redirect) => {
+            let origin = redirect.origin.as_deref().unwrap_or_default();
+            return format!("{} to {origin}{}", redirect.status, redirect.path.text());
+        }
+    };
+    let total: u32 = forward.shares.iter().map(|share| share.weight).sum();
+    let share = |share: &Share| {
+        let supplier = config.suppliers.iter().find(|one| one.name == share.supplier);
+        let echo = supplier.is_some_and(|supplier| supplier.kind == SupplierKind::Echo);
+        let echo = if echo { " (built in)" } else { "" };
+        let part = match forward.shares.len() {
+            1 => String::new(),
+            _ => format!(" {:.1}%", f64::from(share.weight) * 100.0 / f64::from(total.max(1))),
+        };
+        format!("{}{echo}{part}", share.supplier)
+    };
+    forward.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,7 @@
 //! `gateway status`.
 
+use serde_json::Value;
+
 use super::{
     Context,
     client::{self, Client},
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::control::{
     ConfigurationStatus, CookieStatus, KernelStatus, ProtectedStatus, ProxyStatus, RefusedReload,
-    Request, Response, Status, SysctlStatus, Usage,
+    Request, Response, Status, SysctlStatus, Told, Usage,
 };
 
 #[derive(Debug, clap::Args)]
@@ -73,8 +75,9 @@ pub(crate) fn show(status: &Status) -> String {
     if !status.protected.is_empty() {
         parts.push(table(["PROTECTED NOW", "WHY", "LEFT"], status.protected.iter().map(protected)));
     }
+    parts.extend(certificates(&status.proxy.detail));
     if !status.proxy.detail.is_nothing() {
-        parts.push(json(&status.proxy.detail).unwrap_or_default());
+        parts.push(json(&without_certificates(&status.proxy.detail)).unwrap_or_default());
     }
     parts.join("\n\n")
 }
@@ -90,6 +93,46 @@ fn kernel(kernel: &KernelStatus) -> String {
     };
     let maps = bytes(*memory_bytes);
     format!("{mode}{shadow}, policy slot {slot}, layout {layout}, pins {pins}, {maps} of maps")
+}
+
+/// What the proxy says of its certificates: untrusted words, and shown as such.
+fn certificates(detail: &Told) -> Vec<String> {
+    let Told::Read(detail) = detail else { return Vec::new() };
+    let Some(lines) = detail.get("certificates").and_then(Value::as_array) else {
+        return Vec::new();
+    };
+    let text =
+        |line: &Value, key: &str| escape(line.get(key).and_then(Value::as_str).unwrap_or(""));
+    let warnings = lines
+        .iter()
+        .filter(|line| line.get("warning").is_some())
+        .map(|line| format!("warning: {}: {}", text(line, "source"), text(line, "warning")));
+    let rows = lines.iter().map(|line| {
+        let left = line.get("seconds_left").and_then(Value::as_u64).unwrap_or(0);
+        let left = if left == 0 { "ENDED".to_owned() } else { span(left) };
+        [text(line, "listener"), names(line), text(line, "issuer"), left, text(line, "source")]
+    });
+    let header = ["LISTENER", "CERTIFICATE FOR", "ISSUED BY", "LEFT", "FROM"];
+    warnings.chain((!lines.is_empty()).then(|| table(header, rows))).collect()
+}
+
+/// The rest of what the proxy says.
+fn without_certificates(detail: &Told) -> Told {
+    let mut rest = detail.clone();
+    if let Told::Read(Value::Object(fields)) = &mut rest {
+        fields.remove("certificates");
+    }
+    rest
+}
+
+fn names(line: &Value) -> String {
+    let all = line.get("names").and_then(Value::as_array);
+    let mut names: Vec<String> =
+        all.into_iter().flatten().filter_map(Value::as_str).map(escape).collect();
+    if let Some(more @ 1..) = line.get("more_names").and_then(Value::as_u64) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
 }
 
 fn protected(protected: &ProtectedStatus) -> [String; 3] {

@@ -2,9 +2,12 @@
 //! `/admin/`, `/Admin` and `/admin/x` too, and `/{*rest}` takes those. No fault, for it may be
 //! meant, but told whenever a configuration is checked or started.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Config, Host, Route, Supplier, SupplierKind};
+use super::{
+    matching::{Places, sample_host},
+    model::{Config, Host, Route, Supplier, SupplierKind},
+};
 
 /// Warnings of one configuration.
 const TOLD: usize = 16;
@@ -55,6 +58,14 @@ fn around(config: &Config, tables: &Tables<'_>, index: usize, left: &mut usize) 
             }
         }
     }
+    for other in tables.rewriting.iter().filter(|other| **other != index) {
+        *left = left.saturating_sub(1);
+        let Some(rewriting) = config.routes.get(*other).filter(|_| *left > 0) else { break };
+        if undoes(config, guarded, rewriting) && reaches(rewriting, guarded) {
+            let way = request(guarded, rewriting.host.as_deref(), rewriting.path.clone());
+            ways.entry(*other).or_default().push(way);
+        }
+    }
     let told = ways.into_iter().filter_map(|(other, ways)| {
         config.routes.get(other).map(|other| warning(guarded, other, &ways))
     });
@@ -66,10 +77,30 @@ fn tries<'t>(route: &Route, tables: &Tables<'t>) -> Vec<(Option<&'t str>, String
     let own = tables.host(route.host.as_deref());
     let path = sample(&route.path);
     let mut tries: Vec<_> = near(&route.path, &path).into_iter().map(|path| (own, path)).collect();
+    // Without the header or the query parameter that the route asks for.
+    tries.push((own, path.clone()));
     // The supplier need not look at the host at all: the same path, by whatever name.
-    let others = tables.by_host.keys().copied().filter(|host| *host != own);
+    let others = tables.hosts.iter().copied().filter(|host| *host != own);
     tries.extend(others.map(|host| (host, path.clone())));
     tries
+}
+
+/// Whether a path that `rewriting` makes is one that the supplier gets from `guarded`.
+fn reaches(rewriting: &Route, guarded: &Route) -> bool {
+    let seen = |route: &Route| {
+        let rewrite = route.destination.rewrite().map(|template| template.text().to_owned());
+        rewrite.unwrap_or_else(|| route.path.clone())
+    };
+    let (made, wanted) = (seen(rewriting), seen(guarded));
+    let (mut made, mut wanted) = (made.split('/'), wanted.split('/'));
+    loop {
+        match (made.next(), wanted.next()) {
+            (None, None) => return true,
+            (Some(any), _) | (_, Some(any)) if any.starts_with("{*") => return true,
+            (Some(a), Some(b)) if a == b || a.starts_with('{') || b.starts_with('{') => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Other spellings of a route's path, and what lies below it.
@@ -115,12 +146,15 @@ fn undoes(config: &Config, guarded: &Route, other: &Route) -> bool {
 
 /// Two names for one server are one place.
 fn same_place(config: &Config, a: &Route, b: &Route) -> bool {
-    let supplier = |route: &Route| config.suppliers.iter().find(|one| one.name == route.supplier);
-    a.supplier == b.supplier
-        || supplier(a).zip(supplier(b)).is_some_and(|(a, b)| {
-            let targets = targets(a);
-            targets.iter().any(|target| self::targets(b).contains(target))
-        })
+    let supplier = |name: &str| config.suppliers.iter().find(|one| one.name == name);
+    let same = |a: &str, b: &str| {
+        a == b
+            || supplier(a).zip(supplier(b)).is_some_and(|(a, b)| {
+                let targets = targets(a);
+                targets.iter().any(|target| self::targets(b).contains(target))
+            })
+    };
+    a.destination.suppliers().any(|a| b.destination.suppliers().any(|b| same(a, b)))
 }
 
 fn targets(supplier: &Supplier) -> Vec<(&Host, u16)> {
@@ -155,40 +189,35 @@ fn warning(guarded: &Route, other: &Route, ways: &[String]) -> String {
 
 /// Routes by place, found as the proxy's router finds them.
 struct Tables<'r> {
-    by_host: HashMap<Option<&'r str>, matchit::Router<Vec<usize>>>,
+    places: Places<Vec<usize>>,
+    hosts: BTreeSet<Option<&'r str>>,
+    /// Routes whose supplier sees another path than the client wrote.
+    rewriting: Vec<usize>,
 }
 
 impl<'r> Tables<'r> {
     fn new(routes: &'r [Route]) -> Self {
-        let mut places: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
         for (index, route) in routes.iter().enumerate() {
-            places.entry((route.host.as_deref(), &route.path)).or_default().push(index);
+            groups.entry((route.host.as_deref(), &route.path)).or_default().push(index);
         }
-        let mut by_host: HashMap<_, matchit::Router<_>> = HashMap::from([(None, <_>::default())]);
-        for (&(host, path), here) in &places {
-            // Contradictions were refused before.
-            drop(by_host.entry(host).or_default().insert(path, here.clone()));
-        }
-        for (&(host, path), here) in &places {
-            let Some((parent, last)) = path.rsplit_once('/') else { continue };
-            if last.starts_with("{*") {
-                // Taken by the catch-all unless a route of its own takes it.
-                let bare = format!("{parent}/");
-                drop(by_host.entry(host).or_default().insert(bare, here.clone()));
-            }
-        }
-        Self { by_host }
+        let named = groups.keys().map(|(host, _)| *host);
+        let hosts = named.chain([None]).collect();
+        let rewrites = |(index, route): (usize, &Route)| {
+            route.destination.rewrite().is_some().then_some(index)
+        };
+        let rewriting = routes.iter().enumerate().filter_map(rewrites).collect();
+        // Contradictions were refused before.
+        Self { places: Places::build(&groups).unwrap_or_default(), hosts, rewriting }
     }
 
     /// The host with the lifetime of the tables.
     fn host(&self, host: Option<&str>) -> Option<&'r str> {
-        self.by_host.keys().copied().find(|known| *known == host).flatten()
+        self.hosts.iter().copied().find(|known| *known == host).flatten()
     }
 
-    fn find(&self, host: Option<&'r str>, path: &str) -> &[usize] {
-        let own = self.by_host.get(&host).and_then(|table| table.at(path).ok());
-        let any = || self.by_host.get(&None).and_then(|table| table.at(path).ok());
-        own.or_else(any).map_or(&[], |found| found.value)
+    fn find(&self, host: Option<&str>, path: &str) -> &[usize] {
+        self.places.find(&sample_host(host), path).map_or(&[], |found| found.value)
     }
 }
 
@@ -203,17 +232,22 @@ mod tests {
         [[supplier]]\nname = \"alias\"\ntargets = [\"https://app.example.net:443\"]\n\
         [[supplier]]\nname = \"elsewhere\"\ntargets = [\"https://www.example.net\"]\n";
 
-    /// `[host]path identity supplier methods`, a route each.
+    /// `[host]path identity supplier methods more`, a route each.
     fn warned(routes: &[&str]) -> Vec<String> {
         let mut parts = vec![START.to_owned()];
         for (name, route) in routes.iter().enumerate() {
             let words: Vec<&str> = route.split(' ').collect();
             let (host, path) = words[0].split_at(words[0].find('/').unwrap());
             let host = if host.is_empty() { String::new() } else { format!("host = \"{host}\"\n") };
-            let methods = words.get(3).map_or(String::new(), |m| format!("methods = [\"{m}\"]\n"));
+            let methods = words
+                .get(3)
+                .filter(|m| **m != "ANY")
+                .map_or(String::new(), |m| format!("methods = [\"{m}\"]\n"));
             parts.push(format!(
-                "[[route]]\nname = \"r{name}\"\n{host}path = \"{path}\"\nidentity = \"{}\"\nsupplier = \"{}\"\n{methods}",
-                words[1], words[2]
+                "[[route]]\nname = \"r{name}\"\n{host}path = \"{path}\"\nidentity = \"{}\"\nsupplier = \"{}\"\n{methods}{}\n",
+                words[1],
+                words[2],
+                words.get(4..).unwrap_or_default().join(" ")
             ));
         }
         warnings(&load(&parts.concat(), "t.toml").unwrap_or_else(|faults| panic!("{faults}")))
@@ -245,6 +279,14 @@ mod tests {
             &["/admin staff app GET", "/{*rest} none app GET"],
             &["/admin/{*rest} staff app", "/Admin/{*rest} none app"],
             &["/admin/ staff app", "/admin none app"],
+            // A rewrite to what the supplier gets from the guarded route, and to one of its names.
+            &["/admin staff app", "/x/{*rest} none app ANY rewrite = \"/{*rest}\""],
+            &["/admin staff app", "/x none app ANY rewrite = \"/admin\""],
+            // A condition that the client may leave out.
+            &["/admin staff app ANY headers = { x-v = \"2\" }", "/admin none app"],
+            &["/admin staff app", "/admin none app ANY headers = { x-v = \"2\" }"],
+            // A name that the wildcard covers.
+            &["a.example/admin staff app", "*.example/admin none app"],
         ] {
             assert!(!warned(routes).is_empty(), "{routes:?}");
         }
@@ -262,6 +304,8 @@ mod tests {
             &["/admin staff app POST", "/{*rest} none app GET"],
             &["/p staff app POST", "/p none app GET"],
             &["/{*rest} none app", "/public none app"],
+            &["/admin staff app", "/x none app ANY rewrite = \"/y\""],
+            &["/admin staff app", "/admin staff app ANY headers = { x-v = \"2\" }"],
         ] {
             assert_eq!(warned(routes), <[String; 0]>::default(), "{routes:?}");
         }

@@ -7,8 +7,9 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Bans, Capacity, Coverage, Guard, Kernel, Log,
-        Mode, Policy, Proxy, Rate, SynCookies, Timeouts,
+        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
+        Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry,
+        SynCookies, Timeouts, TlsBounds, Transform,
     },
     places,
 };
@@ -22,10 +23,27 @@ pub const FILE: &str = "/etc/gateway/gateway.toml";
 /// The folder of pins.
 pub(super) const PINS: &str = "/sys/fs/bpf/gateway";
 
-/// Connections per target and worker.
-pub(super) const SUPPLIER_CONNECTIONS: u32 = 64;
+/// Connections per target and worker: more than the streams of one h2 connection, or one client
+/// that uses those it was offered would be told that an HTTP/1.1 supplier is busy.
+pub(super) const SUPPLIER_CONNECTIONS: u32 = 256;
+
+/// A target's weight.
+pub(super) const WEIGHT: u32 = 1;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A year, as the preload lists ask.
+pub(super) const HSTS_AGE: Duration = Duration::from_hours(365 * 24);
+pub(super) const HSTS: &str = "max-age=31536000";
+
+/// A hundred handshakes a second keep a twentieth of a processor busy.
+pub(super) fn tls() -> TlsBounds {
+    TlsBounds {
+        handshakes: Rate { count: 100, per: SECOND, burst: 400 },
+        handshakes_at_once: 128,
+        expiry_warning: Duration::from_hours(21 * 24),
+    }
+}
 
 pub(super) fn kernel() -> Kernel {
     Kernel {
@@ -134,6 +152,23 @@ pub(super) fn log() -> Log {
     Log { access: AccessLog::Stdout, queue: 8192 }
 }
 
+/// What CDNs, load balancers and frameworks call the client's address, beside the fields that the
+/// gateway writes itself.
+const CLIENT_FIELDS: [&str; 12] = [
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+];
+
 pub(super) fn proxy() -> Proxy {
     Proxy {
         workers: places::processors(),
@@ -146,6 +181,8 @@ pub(super) fn proxy() -> Proxy {
         body_bytes: 1 << 20,
         anonymous: Rate { count: 500, per: SECOND, burst: 1000 },
         limiter_keys: 100_000,
+        forwarded: Forwarded::XForwardedFor,
+        client_fields: CLIENT_FIELDS.map(str::to_owned).to_vec(),
         timeouts: timeouts(),
     }
 }
@@ -161,5 +198,51 @@ fn timeouts() -> Timeouts {
         first_byte: Duration::from_secs(30),
         stall: Duration::from_secs(30),
         drain: Duration::from_secs(30),
+    }
+}
+
+/// A breaker is off: who can make half of the requests time out would close the supplier for all. A
+/// target is left alone by default, as never more than half of them are.
+pub(crate) fn profile() -> Profile {
+    Profile {
+        balance: Balance::LeastRequest,
+        slow_start: Duration::ZERO,
+        health: None,
+        ejection: Some(ejection()),
+        breaker: None,
+        bound: None,
+        retry_budget: 20,
+        connect: None,
+        first_byte: None,
+        certificate: None,
+        pins: Vec::new(),
+    }
+}
+
+pub(super) fn ejection() -> Ejection {
+    Ejection {
+        faults: 5,
+        first: Duration::from_secs(10),
+        longest: Duration::from_mins(5),
+        share: 50,
+    }
+}
+
+/// Once more, for methods that ask and change nothing.
+pub(crate) fn retry() -> Retry {
+    Retry { attempts: 1, statuses: vec![502, 503, 504], idempotent: false }
+}
+
+/// Bytes of a JSON response that is changed.
+pub(super) const JSON_BYTES: u64 = 1 << 20;
+
+/// What a supplier says of its own faults stays inside.
+pub(crate) fn transform() -> Transform {
+    Transform {
+        request: Fields::default(),
+        response: Fields::default(),
+        statuses: Vec::new(),
+        errors: Errors::Server,
+        json: None,
     }
 }

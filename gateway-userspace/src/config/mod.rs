@@ -5,13 +5,18 @@ mod bypass;
 pub mod changes;
 pub mod defaults;
 mod fault;
+mod forwarding;
 mod kernel_table;
+mod matching;
 pub mod model;
+mod origin;
 pub mod places;
 pub mod prefix;
 mod sections;
 mod settle;
+mod supplying;
 mod text;
+mod transforming;
 mod tree;
 pub mod units;
 

@@ -9,7 +9,14 @@ use std::{
 use gateway_common::{Class, Reason};
 use ipnet::IpNet;
 
-pub use super::answers::Answers;
+pub use super::{
+    answers::Answers,
+    forwarding::{Destination, Forward, Mirror, Redirect, Share},
+    matching::{Conditions, Found, Places, Template, Test},
+    origin::{Origin, Pattern},
+    supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
+    transforming::{Errors, Fields, JsonEdit, Pointer, Transform},
+};
 
 /// Everything a gateway runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +27,7 @@ pub struct Config {
     pub admin: Admin,
     pub log: Log,
     pub proxy: Proxy,
+    pub tls: TlsBounds,
     pub listeners: Vec<Listener>,
     pub identities: Vec<Identity>,
     pub suppliers: Vec<Supplier>,
@@ -289,7 +297,21 @@ pub struct Proxy {
     pub anonymous: Rate,
     /// Keys each limiter may hold.
     pub limiter_keys: u32,
+    /// The field in which a trusted proxy names its client.
+    pub forwarded: Forwarded,
+    /// Further fields that claim to name a client, in lower case: no supplier gets them.
+    pub client_fields: Vec<String>,
     pub timeouts: Timeouts,
+}
+
+/// Which field of a trusted proxy is believed. One alone: what the proxy does not write itself it
+/// may pass on as a stranger wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+    None,
 }
 
 /// Every wait has an end.
@@ -299,9 +321,9 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two reads of a request body.
     pub body: Duration,
-    /// A connection without a request.
+    /// A connection without a request, or a tunnel without a byte.
     pub idle: Duration,
-    /// A request, whole.
+    /// A request, until its response begins.
     pub request: Duration,
     pub connect: Duration,
     /// Until the supplier's response head.
@@ -316,29 +338,126 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     pub address: SocketAddr,
+    /// Each connection begins with a PROXY protocol header, from a trusted proxy.
+    pub proxy_protocol: bool,
     pub tls: Tls,
 }
 
-/// The certificate of a listener.
+/// `[tls]`: what holds for every listener.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Tls {
-    Files {
-        certificate: PathBuf,
-        key: PathBuf,
-    },
+pub struct TlsBounds {
+    /// Handshakes of one source (/32, /64).
+    pub handshakes: Rate,
+    /// Handshakes of one source under way at once.
+    pub handshakes_at_once: u32,
+    /// A certificate that ends within this is warned of.
+    pub expiry_warning: Duration,
+}
+
+/// How a listener shows who it is, and whom it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    pub certificates: Certificates,
+    /// What a client gets that names no host, or one without a certificate.
+    pub unknown_names: UnknownNames,
+    /// Who has to show a certificate too.
+    pub clients: Option<ClientCertificates>,
+    /// `Strict-Transport-Security` of every answer, unless the supplier says its own.
+    pub hsts: Option<String>,
+}
+
+impl Tls {
+    /// With these certificates and every default.
+    pub fn of(certificates: Certificates) -> Self {
+        Self {
+            certificates,
+            unknown_names: UnknownNames::Default,
+            clients: None,
+            hsts: Some(super::defaults::HSTS.to_owned()),
+        }
+    }
+
+    /// Those that end one day, in the order in which they are shown: certificates, authorities of
+    /// clients, lists of revoked ones.
+    pub fn dated_files(&self) -> Vec<String> {
+        let shown = |path: &PathBuf| path.display().to_string();
+        let mut files = match &self.certificates {
+            Certificates::Files(pairs) => pairs.iter().map(|one| shown(&one.certificate)).collect(),
+            Certificates::SelfSigned => vec![MADE_AT_START.to_owned()],
+        };
+        if let Some(clients) = &self.clients {
+            files.push(shown(&clients.authorities));
+            files.extend(clients.crls.iter().map(shown));
+        }
+        files
+    }
+
+    /// Every file it is made of, and whether it is secret.
+    pub fn files(&self) -> Vec<(&PathBuf, bool)> {
+        let mut files = Vec::new();
+        if let Certificates::Files(pairs) = &self.certificates {
+            files
+                .extend(pairs.iter().flat_map(|one| [(&one.certificate, false), (&one.key, true)]));
+        }
+        if let Some(clients) = &self.clients {
+            files.push((&clients.authorities, false));
+            files.extend(clients.crls.iter().map(|path| (path, false)));
+        }
+        files
+    }
+}
+
+/// Stands for a file where there is none.
+pub const MADE_AT_START: &str = "made at start";
+
+/// Where the certificates of a listener come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Certificates {
+    /// At least one; the first is the default.
+    Files(Vec<Pair>),
     /// Made at start; only a listener on loopback goes without files.
     SelfSigned,
 }
 
-impl Tls {
-    /// What it names.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let files = match self {
-            Self::Files { certificate, key } => [Some(certificate), Some(key)],
-            Self::SelfSigned => [None, None],
-        };
-        files.into_iter().flatten()
-    }
+/// A certificate chain and its private key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What becomes of a client that asks for a name without a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownNames {
+    /// It gets the first certificate.
+    Default,
+    /// Its handshake is refused.
+    Refuse,
+}
+
+/// Certificates of clients (mutual TLS).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientCertificates {
+    /// PEM file of those that sign them.
+    pub authorities: PathBuf,
+    /// Refuses clients without one.
+    pub required: bool,
+    /// PEM files of revoked certificates.
+    pub crls: Vec<PathBuf>,
+    /// A list that is past its next update still counts.
+    pub stale_crls: bool,
+    /// How suppliers are told.
+    pub forward: ForwardCertificate,
+}
+
+/// The header field that tells a supplier of the client's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardCertificate {
+    Off,
+    /// `Client-Cert` (RFC 9440): the certificate itself.
+    ClientCert,
+    /// `X-Forwarded-Client-Cert` as Envoy writes it: fingerprint, subject and names.
+    Xfcc,
 }
 
 /// `[[identity]]`: a population of callers and how they prove it.
@@ -366,6 +485,28 @@ pub struct Supplier {
     pub ca: Option<PathBuf>,
     /// Loopback and link-local targets are meant.
     pub local: bool,
+    pub profile: Profile,
+}
+
+impl Supplier {
+    /// Every file it is made of, and whether it is secret.
+    pub fn files(&self) -> impl Iterator<Item = (&PathBuf, bool)> {
+        let pair = self.profile.certificate.as_ref();
+        let pair = pair.map(|pair| [(&pair.certificate, false), (&pair.key, true)]);
+        self.ca.iter().map(|ca| (ca, false)).chain(pair.into_iter().flatten())
+    }
+
+    /// Whether a target of it is at this host, as configured.
+    pub fn is_at(&self, host: &str) -> bool {
+        let targets = match &self.kind {
+            SupplierKind::Http(targets) => targets.as_slice(),
+            SupplierKind::Echo => &[],
+        };
+        targets.iter().any(|target| match &target.host {
+            Host::Name(name) => name == host,
+            Host::Address(address) => address.to_string() == host,
+        })
+    }
 }
 
 /// What stands behind a supplier's name.
@@ -383,6 +524,8 @@ pub struct Target {
     pub host: Host,
     pub port: u16,
     pub protocol: Protocol,
+    /// Its part of the requests beside the other targets; at least 1.
+    pub weight: u32,
 }
 
 /// Name or address of a target.
@@ -407,18 +550,56 @@ pub enum Protocol {
 pub struct Route {
     /// Label in metrics and logs.
     pub name: String,
-    /// Lower case, without port; `None` takes any.
+    /// Lower case, without port, its first label perhaps `*`; `None` takes any.
     pub host: Option<String>,
     /// Template, `{name}` for a segment, `{*name}` for the rest.
     pub path: String,
     /// Empty takes any.
     pub methods: Vec<http::Method>,
-    pub supplier: String,
+    /// What else a request has to bring.
+    pub when: Conditions,
+    pub destination: Destination,
     /// Deny all others; `None` is a public route, which a file has to say in so many words.
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
+    /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
+    /// Until the supplier's response head; `None` is the supplier's own.
+    pub first_byte: Option<Duration>,
+    pub retry: Retry,
+    /// A connection may become a `WebSocket`.
+    pub websocket: bool,
+    pub transform: Transform,
+    /// Which other origins may read its answers; `None` leaves that to the supplier.
+    pub cors: Option<Cors>,
+    /// Who is served first when there is too much to do.
+    pub priority: Priority,
+    /// Requests in flight at a time, at most; `None` has only the bound of all.
+    pub concurrency: Option<u32>,
+}
+
+/// `cors` of a route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cors {
+    /// Every origin; then `origins` is empty.
+    pub anyone: bool,
+    pub origins: Vec<Pattern>,
+    pub methods: Vec<http::Method>,
+    pub headers: Vec<http::HeaderName>,
+    pub expose: Vec<http::HeaderName>,
+    /// Never beside `anyone`.
+    pub credentials: bool,
+    pub max_age: Duration,
+    pub private_network: bool,
+}
+
+/// What is shed last, later, and first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    High,
+    Normal,
+    Low,
 }
 
 /// A route's own limit.

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::{
     defaults, load,
-    model::{AccessLog, Config, Host, IdentityMethod, LimitKey, Protocol, SupplierKind, Tls},
+    model::{
+        AccessLog, Certificates, Config, Host, IdentityMethod, LimitKey, Protocol, SupplierKind,
+    },
 };
 
 const REFERENCE: &str = include_str!("../../../docs/reference.toml");
@@ -31,7 +33,7 @@ fn embedded_default_serves_the_echo_on_loopback_without_the_kernel() {
     let config = good(defaults::EMBEDDED);
     assert!(!config.kernel.enabled);
     assert!(config.listeners.iter().all(|l| l.address.ip().is_loopback()));
-    assert!(config.listeners.iter().all(|l| l.tls == Tls::SelfSigned));
+    assert!(config.listeners.iter().all(|l| l.tls.certificates == Certificates::SelfSigned));
     assert_eq!(config.suppliers[0].kind, SupplierKind::Echo);
     assert!(config.routes.iter().all(|route| route.identity.is_none() && route.limit.is_some()));
     assert_eq!(config.admin.metrics, None);
@@ -200,6 +202,10 @@ const REFUSED: &[(&str, &str)] = &[
         "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\nhost = \"a:443\"",
         "without port",
     ),
+    (
+        "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\npriority = \"urgent\"",
+        "write \"high\" or \"normal\" or \"low\"",
+    ),
 ];
 
 #[test]
@@ -208,6 +214,43 @@ fn refuses_each_unfit_value_with_what_to_write_instead() {
         let lines = bad(&with(text));
         assert!(lines.iter().any(|line| line.contains(said)), "{text}\n{lines:#?}");
     }
+}
+
+/// Each `cors` with what has to be said of it.
+const REFUSED_CORS: &[(&str, &str)] = &[
+    ("", "origins: is missing"),
+    ("origins = []", "has no origin"),
+    ("origins = [\"*\", \"https://a.example\"]", "\"*\" is every origin"),
+    ("origins = [\"https://a.example/\"]", "is no origin"),
+    ("origins = [\"a.example\"]", "is no origin"),
+    ("origins = [\"https://A.example\"]", "is no origin"),
+    ("origins = [\"https://*.com\"]", "half the Internet"),
+    ("origins = [\"https://*.10.0.0.1\"]", "labels before an address"),
+    ("origins = [\"*\"]\ncors.credentials = true", "its visitors' cookies"),
+    ("origins = [\"null\"]\ncors.credentials = true", "any sandboxed frame"),
+    ("origins = [\"http://a.example\"]\ncors.credentials = true", "whoever is on the way"),
+    ("origins = [\"*\"]\ncors.private_network = true", "opens a private network"),
+    ("origins = [\"https://a.example\"]\ncors.methods = [\"PUT\"]", "no method of this route"),
+    ("origins = [\"https://a.example\"]\ncors.headers = [\"*\"]", "name each header"),
+    ("origins = [\"https://a.example\"]\ncors.expose = [\"a b\"]", "name each header"),
+    ("origins = [\"https://a.example\"]\ncors.max_age = \"7d\"", "write a time from"),
+    ("origins = [\"https://a.example\"]\ncors.colour = 1", "unknown key \"colour\""),
+];
+
+#[test]
+fn refuses_cors_that_gives_away_what_it_should_guard() {
+    let route = "[[route]]\nidentity = \"none\"\npath = \"/a\"\nsupplier = \"echo\"\n\
+                 methods = [\"GET\"]\n";
+    for (cors, said) in REFUSED_CORS {
+        let cors = if cors.is_empty() { "cors = {}".to_owned() } else { format!("cors.{cors}") };
+        let lines = bad(&with(&format!("{route}{cors}")));
+        assert!(lines.iter().any(|line| line.contains(said)), "{cors}\n{lines:#?}");
+    }
+    let lawful = "cors.origins = [\"http://localhost:3000\", \"https://*.example.com\"]\n\
+                  cors.credentials = true";
+    let config = good(&with(&format!("{route}{lawful}")));
+    let cors = config.routes.iter().find_map(|route| route.cors.as_ref()).unwrap();
+    assert_eq!((cors.origins.len(), &cors.methods[..]), (2, &[http::Method::GET][..]));
 }
 
 #[test]
@@ -268,6 +311,7 @@ fn reference_file_is_accepted_complete_and_shows_the_defaults() {
     assert_eq!(reference.bans, defaults::bans());
     assert_eq!(reference.log, defaults::log());
     assert_eq!(reference.proxy, defaults::proxy());
+    assert_eq!(reference.tls, defaults::tls());
     assert_eq!(reference.admin, defaults::admin());
     assert_eq!(
         reference.kernel,

@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::model::{Listener, Tls},
+        config::model::{Certificates, Listener, Tls},
         guard::testing,
     };
 
@@ -243,7 +243,11 @@ mod tests {
     fn config(address: SocketAddr, workers: u16) -> Config {
         let mut config = testing::config();
         config.proxy.workers = workers;
-        config.listeners = vec![Listener { address, tls: Tls::SelfSigned }];
+        config.listeners = vec![Listener {
+            address,
+            proxy_protocol: false,
+            tls: Tls::of(Certificates::SelfSigned),
+        }];
         config
     }
 }

@@ -258,7 +258,7 @@ struct Wanted {
 }
 
 fn wanted(parts: &Parts) -> Wanted {
-    let files = Files::open(&parts.config).and_then(|files| files.digest());
+    let files = Files::open(&parts.config).and_then(|files| files.digest(&parts.config));
     let (files, unread) = match files {
         Ok(digest) => (digest, None),
         Err(why) => ([0; 32], Some(why)),
@@ -389,7 +389,10 @@ impl Loop {
                 told = self.signals.next() => match told {
                     Told::Stop => break,
                     // Who sends a signal reads the log.
-                    Told::Reload => drop(self.core.reload(By::Signal)),
+                    Told::Reload => {
+                        drop(self.core.order_renewal());
+                        drop(self.core.reload(By::Signal));
+                    }
                 },
                 Some(event) = self.events.recv() => self.core.proxy_event(event, clock::now())?,
                 Some(ask) = self.questions.recv() => self.core.command(ask),

@@ -228,6 +228,11 @@ impl PacketFilter for FakeKernel {
         self.shadow
     }
 
+    fn in_shadow(&self) -> Result<u64, KernelError> {
+        self.check()?;
+        Ok(self.shadow.shadow)
+    }
+
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {
         self.check()?;
         Ok(Vec::new())

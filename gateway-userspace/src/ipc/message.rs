@@ -48,7 +48,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Of different versions only `handover` is understood.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -67,10 +67,12 @@ pub enum FromProxy {
     Strike { source: IpAddr, reason: u16, at_ns: u64, behind_proxy: bool },
     /// `source` authenticated a moment ago.
     Trust { source: IpAddr },
-    /// The addresses behind a supplier's name, replacing the last set. The guard protects them.
+    /// The addresses behind the host of a supplier's target, replacing the last set. The guard protects them.
     Resolved { name: String, addresses: Vec<IpAddr> },
     /// Asks for the kernel's counters.
     KernelCounters { id: u64 },
+    /// The answer to `Renew`: what was not taken, and why. All else is in use, unless there is `more`.
+    Renewed { id: u64, refused: Vec<RefusedFile>, more: bool },
     /// The answer to `Query`: JSON, cut to fit a frame.
     Answer { id: u64, json: String },
     /// The configuration of `Reload` is what requests are served by.
@@ -88,8 +90,12 @@ pub enum FromGuard {
     Configuration { digest: [u8; 32] },
     /// With one descriptor: a listening socket. `worker` says whose it is.
     Listener { address: SocketAddr, role: ListenerRole, worker: u16 },
-    /// With one descriptor: an open certificate, key or authority file, by its configured path.
+    /// With one descriptor: an open certificate, key or authority file, by its configured path. A
+    /// serving proxy keeps it until `Renew`.
     Secret { path: String },
+    /// Certificates, keys and lists have new contents, which came before. Those that could not be
+    /// opened are named.
+    Renew { id: u64, unreadable: Vec<RefusedFile> },
     /// With one descriptor: where access log lines go.
     AccessLog,
     /// How many seconds the guard's wall clock is ahead of `CLOCK_MONOTONIC`: what keys expire by.
@@ -121,8 +127,15 @@ pub struct Make {
     pub program: [u8; 32],
     /// The configuration's text.
     pub configuration: [u8; 32],
-    /// Certificates, keys and authorities, with their paths.
+    /// Authorities and certificates that suppliers are spoken to with, and their paths.
     pub files: [u8; 32],
+}
+
+/// A file that is not taken, and why; the last good one stays in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedFile {
+    pub path: String,
+    pub why: String,
 }
 
 /// What a listening socket is for. Part of `handover`: new ones go behind the last.

@@ -2,9 +2,11 @@
 //! checked settings and open descriptors alone, with or without a guard.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
+    path::PathBuf,
     sync::{Arc, Weak, mpsc as channel},
     thread::JoinHandle,
     time::Duration,
@@ -23,7 +25,7 @@ use super::{
     guard_time::GuardTime,
     identity::keys::Keys,
     kernel_counters::KernelCounters,
-    net::connections::Connections,
+    net::{connections::Connections, handshakes::Handshakes},
     outbox::Asks,
     pipeline::Stages,
     record::Ledger,
@@ -31,14 +33,14 @@ use super::{
     secrets::Secrets,
     support::Support,
     thread::{Generation, Start},
-    tls::{self, TlsError},
+    tls::{self, Edge, TlsError},
     upstream::{Book, Setup, SetupError},
     worker::Shared,
 };
 use crate::{
     config::model::Config,
-    ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query},
-    telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory},
+    ipc::message::{ApiKey, FromProxy, KernelReport, ListenerRole, Query, RefusedFile},
+    telemetry::{AccessLog, AccessLogError, Metrics, RefusalMemory, RenewalOutcome},
 };
 
 /// Starting waits this long for suppliers' names, then serves what it can.
@@ -121,12 +123,13 @@ pub struct Outbox {
 impl Instance {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(parts: Parts) -> Result<(Self, Outbox), StartError> {
-        let server = tls::listeners(&parts.config, &parts.secrets)?;
+        let edge = Edge::start(&parts.config, &parts.secrets)?;
         let client = tls::suppliers(&parts.config, &parts.secrets)?;
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let callers = (parts.keys, GuardTime::new(parts.ahead));
-        let shared = share(parts.config, server, callers, parts.access_log, queue)?;
+        let shared = share(parts.config, edge, callers, parts.access_log, queue)?;
+        shared.tls.warn(shared.time.wall());
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
@@ -186,6 +189,20 @@ impl Instance {
         self.shared.load().keys.update(reset, more, keys);
     }
 
+    /// Takes what is good of new certificates, keys and lists; what was not taken comes back.
+    pub fn renew(
+        &self,
+        secrets: &Secrets,
+        unreadable: &HashMap<PathBuf, String>,
+    ) -> Vec<RefusedFile> {
+        let shared = self.shared.load();
+        let faults = shared.tls.renew(secrets, unreadable, shared.time.wall());
+        let outcome =
+            if faults.is_empty() { RenewalOutcome::Taken } else { RenewalOutcome::Refused };
+        shared.ledger.metrics.certificates_renewed(outcome);
+        faults
+    }
+
     /// The guard's clock was set, or has drifted: keys expire by it.
     pub fn set_time(&self, ahead: i64) {
         self.shared.load().time.set(ahead);
@@ -212,6 +229,7 @@ impl Instance {
 
     fn status(&self) -> Value {
         let shared = self.shared.load();
+        let (certificates, more_certificates) = shared.tls.shown(shared.time.wall());
         json!({
             "listeners": shared.config.listeners.iter().map(|one| one.address).collect::<Vec<_>>(),
             "workers": self.workers.len(),
@@ -219,6 +237,8 @@ impl Instance {
             "requests_in_flight": shared.stages.admission.in_flight(),
             "api_keys": shared.keys.len(),
             "suppliers": shared.book.status(),
+            "certificates": certificates,
+            "more_certificates": more_certificates,
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
             "generation": self.generations.borrow().number,
@@ -258,7 +278,7 @@ impl ListenerSocket {
 
 fn share(
     config: Config,
-    tls: tls::Listeners,
+    edge: Edge,
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
@@ -275,9 +295,10 @@ fn share(
         stages: Stages::from_config(&config, Arc::clone(&known)),
         keys: known,
         time: Arc::new(time),
-        tls,
         hurry: Arc::default(),
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
+        handshakes: Handshakes::from_config(&config),
+        tls: edge,
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },

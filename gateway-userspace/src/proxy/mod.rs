@@ -1,6 +1,7 @@
 //! The unprivileged process: every byte from the network is parsed here.
 //!
-//! In the order of the flow: `net` and `tls` take connections, `pipeline` judges requests with the
+//! In the order of the flow: `net` and `tls` take connections, `http1` reads heads before hyper
+//! does, `pipeline` judges requests with the
 //! engines beside it (`limits`, `identity`), `router` finds the route, `upstream` the supplier;
 //! `feedback` tells the guard; `session` speaks with it.
 
@@ -8,6 +9,7 @@ pub(crate) mod admin;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
+pub mod http1;
 pub(crate) mod identity;
 pub mod instance;
 pub(crate) mod kernel_counters;

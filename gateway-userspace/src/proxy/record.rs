@@ -50,9 +50,19 @@ impl Ledger {
     /// A connection was refused that carried no request. It has no line in the access log.
     pub(crate) fn refused_connection(&self, peer: &Peer, reason: Reason, detail: &str) {
         self.metrics.refusal(reason);
-        self.memory.remember(&RequestRecord {
+        self.memory.remember(&Self::unread(peer, "", reason, detail));
+    }
+
+    /// A request was refused that could not be read: of what it asked for nothing is known.
+    pub(crate) fn refused_head(&self, peer: &Peer, id: &str, reason: Reason, detail: &str) {
+        self.metrics.request_started();
+        self.finished(&Self::unread(peer, id, reason, detail));
+    }
+
+    fn unread<'r>(peer: &Peer, id: &'r str, reason: Reason, detail: &'r str) -> RequestRecord<'r> {
+        RequestRecord {
             wall_ms: clock::wall_ms(),
-            request_id: "",
+            request_id: id,
             trace_id: "",
             peer: peer.source,
             client: None,
@@ -71,6 +81,6 @@ impl Ledger {
             tls_version: peer.tls,
             http_version: Version::HTTP_11,
             listener: peer.listener,
-        });
+        }
     }
 }

@@ -66,10 +66,9 @@ impl Instance {
         self.check(&before, &next.config)?;
         let Next { config, listeners, secrets } = next;
         let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
-        let shared = Arc::new(self.succeed(&before, config, &secrets)?);
+        let shared = Arc::new(Self::succeed(&before, config, &secrets)?);
         let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
-        let same =
-            |one: &Supplier| one.ca.as_ref().is_none_or(|ca| secrets.agree(&self.secrets, ca));
+        let same = |one: &Supplier| one.files().all(|(path, _)| secrets.agree(&self.secrets, path));
         let setup = setup.keeping(&shared.config, (&self.setup, &before.config), same);
         // Before a request may ask for them, and before the guard would ban one of them.
         if timeout(NAMES, shared.book.prepare(&self.asks)).await.is_err() {
@@ -101,12 +100,7 @@ impl Instance {
     }
 
     /// What all workers share, with what they counted.
-    fn succeed(
-        &self,
-        before: &Shared,
-        config: Config,
-        secrets: &Secrets,
-    ) -> Result<Shared, StartError> {
+    fn succeed(before: &Shared, config: Config, secrets: &Secrets) -> Result<Shared, StartError> {
         let ledger = before.ledger.succeed(&config);
         let metrics = Arc::clone(&ledger.metrics);
         Ok(Shared {
@@ -114,36 +108,15 @@ impl Instance {
             stages: before.stages.succeed(&config, Arc::clone(&before.keys)),
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),
-            tls: self.listeners(before, &config, secrets)?,
             hurry: Arc::clone(&before.hurry),
             connections: before.connections.succeed(&config.proxy, metrics),
+            handshakes: before.handshakes.succeed(&config),
+            tls: before.tls.succeed(&config, secrets, before.time.wall())?,
             book: before.book.succeed(&config.suppliers),
             feedback: before.feedback.succeed(&config.bans),
             ledger,
             config,
         })
-    }
-
-    /// A listener of which nothing has changed keeps its settings, with the keys of its tickets:
-    /// clients resume their sessions.
-    fn listeners(
-        &self,
-        before: &Shared,
-        config: &Config,
-        secrets: &Secrets,
-    ) -> Result<tls::Listeners, StartError> {
-        let mut made = tls::listeners(config, secrets)?;
-        for (listener, (address, tls)) in config.listeners.iter().zip(&mut made) {
-            let same = before.config.listeners.iter().any(|known| known == listener);
-            let mut files = listener.tls.files();
-            if same
-                && files.all(|path| secrets.agree(&self.secrets, path))
-                && let Some((_, kept)) = before.listener(*address)
-            {
-                *tls = Arc::clone(kept);
-            }
-        }
-        Ok(made)
     }
 
     /// Waits until every worker goes by it. One that does not come to it is busy with a request,

@@ -1,4 +1,4 @@
-//! The thread beside the workers: names behind suppliers, the admin listener, forgetting what
+//! The thread beside the workers: names behind suppliers and questions to them, the admin listener, forgetting what
 //! limiters need not know.
 
 use std::{sync::Arc, time::Duration};
@@ -7,12 +7,16 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, worker::Shared,
+    admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, upstream,
+    worker::Shared,
 };
 use crate::telemetry::Limiter;
 
 /// Limiters forget idle keys this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The log says this often which certificates end soon.
+const WARN_EVERY: Duration = Duration::from_hours(24);
 
 /// What the thread needs.
 pub(crate) struct Support {
@@ -41,7 +45,7 @@ impl Support {
             }
         }
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
-        let mut generations = self.generations;
+        let mut generations = self.generations.clone();
         drop(local.spawn_local(async move {
             let mut complete = shared.load_full().book.prepare(&asks).await;
             drop(ready);
@@ -55,15 +59,42 @@ impl Support {
                 complete = true;
             }
         }));
+        drop(local.spawn_local(question(self.generations)));
+        let shared = Arc::clone(&self.shared);
+        drop(local.spawn_local(async move {
+            loop {
+                tokio::time::sleep(WARN_EVERY).await;
+                let shared = shared.load();
+                shared.tls.warn(shared.time.wall());
+            }
+        }));
         let shared = self.shared;
         drop(local.spawn_local(async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
-                shared.load().stages.sweep();
+                let shared = shared.load();
+                shared.stages.sweep();
+                shared.handshakes.sweep();
             }
         }));
         let stopped = async { while !*stop.borrow_and_update() && stop.changed().await.is_ok() {} };
         local.run_until(stopped).await;
+    }
+}
+
+/// Asks the targets of now how they are.
+async fn question(mut generations: watch::Receiver<Arc<Generation>>) {
+    loop {
+        let setup = generations.borrow_and_update().setup.clone();
+        let asking = async {
+            upstream::watch(setup).await;
+            // None of them is asked.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = asking => {}
+            changed = generations.changed() => if changed.is_err() { return },
+        }
     }
 }
 
@@ -82,6 +113,11 @@ fn renderer(
         for (route, limiter) in stages.client_limit.limiters() {
             metrics.limiter_keys(Limiter::Route(route), limiter.keys() as u64);
         }
+        for (supplier, states) in shared.book.states().enumerate() {
+            metrics.supplier_targets(supplier, &states);
+        }
+        metrics.handshake_sources(shared.handshakes.sources() as u64);
+        metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));
         metrics.expose(report.as_ref())
     }
 }

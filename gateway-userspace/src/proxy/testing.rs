@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use crate::config::{
-    model::{Config, Route, Supplier, SupplierKind},
-    testing::sample,
+use crate::{
+    config::{
+        defaults,
+        model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
+        testing::sample,
+    },
+    proxy::pipeline::context::Peer,
 };
 
 /// Limits that no test meets by accident, and times that end one that hangs.
@@ -25,6 +29,9 @@ head_fields = 64
 streams = 100
 anonymous = { rate = "100000/s" }
 limiter_keys = 1000
+[tls]
+handshakes = { rate = "100000/s" }
+handshakes_at_once = 1000
 [proxy.timeouts]
 handshake = "5s"
 head = "5s"
@@ -37,6 +44,17 @@ stall = "5s"
 drain = "2s"
 "#;
 
+/// A client on loopback, before its handshake.
+pub(crate) fn peer() -> Peer {
+    Peer {
+        source: std::net::Ipv4Addr::LOCALHOST.into(),
+        behind_proxy: false,
+        tls: None,
+        certificate: None,
+        listener: 0,
+    }
+}
+
 /// No listener, one echo supplier, no route.
 pub(crate) fn config() -> Config {
     sample(SETTINGS)
@@ -48,14 +66,23 @@ pub(crate) fn route(path: &str) -> Route {
         host: None,
         path: path.to_owned(),
         methods: Vec::new(),
-        supplier: "echo".to_owned(),
+        when: Conditions::default(),
+        destination: Destination::supplier("echo"),
         identity: None,
         limit: None,
         body_bytes: 1 << 20,
+        websocket: false,
         timeout: Duration::from_secs(10),
+        first_byte: None,
+        retry: defaults::retry(),
+        transform: defaults::transform(),
+        cors: None,
+        priority: Priority::Normal,
+        concurrency: None,
     }
 }
 
 pub(crate) fn supplier(name: &str, kind: SupplierKind) -> Supplier {
-    Supplier { name: name.to_owned(), kind, connections: 64, ca: None, local: true }
+    let (name, profile) = (name.to_owned(), defaults::profile());
+    Supplier { name, kind, connections: 64, ca: None, local: true, profile }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    net::SocketAddr,
     rc::{Rc, Weak},
     sync::{
         Arc,
@@ -11,16 +10,22 @@ use std::{
 };
 
 use gateway_common::Reason;
-use rustls::ServerConfig;
 
 use super::{
     feedback::{Feedback, Trusted},
     guard_time::GuardTime,
+    http1::Fault,
     identity::keys::Keys,
-    net::connections::Connections,
-    pipeline::{Stages, context::Peer, forward::Suppliers, identifiers::Generator},
+    net::{connections::Connections, handshakes::Handshakes},
+    pipeline::{
+        Stages,
+        context::Peer,
+        forward::Suppliers,
+        identifiers::{Generator, RequestId},
+    },
     record::Ledger,
     router::Router,
+    tls::Edge,
     upstream::Book,
 };
 use crate::{clock, config::model::Config, proxy::upstream::Setup};
@@ -34,11 +39,11 @@ pub(crate) struct Shared {
     pub(crate) keys: Arc<Keys>,
     /// What keys expire by.
     pub(crate) time: Arc<GuardTime>,
-    /// How to shake hands, in the order of listeners.
-    pub(crate) tls: Vec<(SocketAddr, Arc<ServerConfig>)>,
     /// The proxy goes down, and no other one serves in its place.
     pub(crate) hurry: Arc<AtomicBool>,
     pub(crate) connections: Connections,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) tls: Edge,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,
@@ -57,12 +62,6 @@ pub(crate) struct Worker {
 }
 
 impl Shared {
-    /// The place of a listener's address in the configuration, and how to shake hands there.
-    pub(crate) fn listener(&self, address: SocketAddr) -> Option<(usize, &Arc<ServerConfig>)> {
-        let mut places = self.tls.iter().enumerate();
-        places.find(|(_, (known, _))| *known == address).map(|(place, (_, tls))| (place, tls))
-    }
-
     /// Whether connections have to end soon.
     pub(crate) fn is_in_a_hurry(&self) -> bool {
         self.hurry.load(Relaxed)
@@ -115,6 +114,14 @@ impl Worker {
     pub(crate) fn refused_connection(&self, peer: &Peer, reason: Reason, detail: &str) {
         self.shared.ledger.refused_connection(peer, reason, detail);
         self.strike(peer, reason);
+    }
+
+    /// A head was refused that could not be read; returns the id it is remembered by.
+    pub(crate) fn refused_head(&self, peer: &Peer, fault: Fault) -> RequestId {
+        let id = self.identifiers.borrow_mut().request_id();
+        self.shared.ledger.refused_head(peer, id.as_str(), fault.reason, fault.detail);
+        self.strike(peer, fault.reason);
+        id
     }
 
     /// `peer` authenticated and was served.

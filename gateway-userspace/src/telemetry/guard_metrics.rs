@@ -1,7 +1,7 @@
 //! What the guard's numbers mean, for the `HELP` of each. The guard names them, in its status.
 
 /// Name without prefix, and meaning. The same rows stand in `docs/metrics.md`.
-const MEANINGS: [(&str, &str); 41] = [
+const MEANINGS: [(&str, &str); 43] = [
     ("allows", "Allowed prefixes"),
     ("ban_capacity", "Single bans that the filter has room for, both families together"),
     ("ban_refusals_total", "Bans that were not made"),
@@ -30,6 +30,8 @@ const MEANINGS: [(&str, &str); 41] = [
     ("proxy_messages_total", "Messages from the proxy"),
     ("proxy_queries_refused_total", "Questions not put to the proxy because too many were open"),
     ("proxy_restarts_total", "Times the proxy was started anew"),
+    ("sent_seen", "1 if what this host sends by the interface is seen"),
+    ("shadow", "1 while what the class would drop is only counted"),
     ("store_errors_total", "Writes to the store that failed"),
     ("store_lost_total", "Changes the store lost because its queue was full"),
     ("store_pending", "Changes that wait for the store"),

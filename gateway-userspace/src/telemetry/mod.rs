@@ -19,7 +19,10 @@ mod testing;
 mod timestamp;
 
 pub use access_log::{AccessLog, AccessLogError};
-pub use metrics::{CONTENT_TYPE, Limiter, LineOutcome, Metrics, StrikeOutcome, SupplierOutcome};
+pub use metrics::{
+    CONTENT_TYPE, Limiter, LineOutcome, Metrics, MirrorOutcome, RenewalOutcome, StrikeOutcome,
+    SupplierOutcome, TARGET_STATES,
+};
 pub use record::{RequestRecord, TlsVersion};
 pub use refusals::RefusalMemory;
 pub(crate) use timestamp::Timestamp;

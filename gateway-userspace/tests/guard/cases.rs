@@ -23,7 +23,8 @@ pub(crate) const ALL: &[Case] = &[
     ("a_serving_proxy_outlives_its_guard_and_is_adopted", a_serving_proxy_is_adopted),
     ("another_configuration_gets_another_proxy_on_the_same_sockets", another_configuration),
     ("another_program_gets_another_proxy_on_the_same_sockets", another_program),
-    ("renewed_certificates_get_another_proxy_on_the_same_sockets", renewed_certificates),
+    ("renewed_certificates_reach_the_serving_proxy", renewed_certificates),
+    ("a_broken_certificate_leaves_the_last_good_one_for_the_next_proxy", broken_certificate),
     ("a_lost_certificate_leaves_the_serving_proxy_alone", a_lost_certificate),
     ("a_proxy_killed_after_its_guard_is_not_waited_for_in_vain", both_killed),
     ("a_stopped_guard_drains", a_stopped_guard_drains),
@@ -187,7 +188,45 @@ fn another_program() {
 }
 
 fn renewed_certificates() {
-    replaced_after(|gateway| gateway.renew_certificate("second"));
+    let mut gateway = started();
+    let first = gateway.proxy_pid();
+    gateway.renew_certificate("second");
+    wait_for_certificate(&gateway, "second");
+    gateway.renew_certificate("third");
+    let answer = gateway.ask(&Request::Renew);
+    assert!(matches!(answer, Response::Done { .. }), "{answer:?}");
+    assert_eq!(certificate(&gateway).unwrap(), "third");
+    gateway.kill_guard();
+    gateway.renew_certificate("fourth");
+    gateway.start();
+    wait_for_certificate(&gateway, "fourth");
+    assert_eq!(gateway.proxy_pid(), first);
+}
+
+fn broken_certificate() {
+    let gateway = started();
+    let first = gateway.proxy_pid();
+    gateway.renew_certificate("good");
+    wait_for_certificate(&gateway, "good");
+    gateway.renew_certificate("broken");
+    let answer = gateway.ask(&Request::Renew);
+    let Response::Refused { message } = answer else { panic!("{answer:?}") };
+    assert!(message.contains("edge.pem") && !message.contains("it is broken"), "{message}");
+    signal(first, Signal::SIGKILL);
+    wait("another proxy serves", || gateway.serving().filter(|status| status.proxy.pid != first));
+    wait_for_certificate(&gateway, "good");
+}
+
+fn certificate(gateway: &Gateway) -> Option<String> {
+    let Told::Unread(text) = gateway.serving()?.proxy.detail else { return None };
+    let detail: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(detail["certificate"].as_str()?.to_owned())
+}
+
+fn wait_for_certificate(gateway: &Gateway, content: &str) {
+    wait("the proxy serves the certificate", || {
+        (certificate(gateway).as_deref() == Some(content)).then_some(())
+    });
 }
 
 fn a_lost_certificate() {

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     os::{
         fd::{AsFd as _, FromRawFd as _, OwnedFd},
-        unix::net::UnixStream,
+        unix::{fs::FileExt as _, net::UnixStream},
     },
     path::{Path, PathBuf},
     process::ExitCode,
@@ -21,7 +21,7 @@ use gateway_userspace::{
     ipc::{
         Channel, IpcError,
         handover::{FromHeir, FromOrphan},
-        message::{FromGuard, FromProxy, ListenerRole, Make, Query, VERSION},
+        message::{FromGuard, FromProxy, ListenerRole, Make, Query, RefusedFile, VERSION},
     },
     proxy::sandbox,
 };
@@ -39,6 +39,9 @@ struct Proxy {
     text: String,
     sockets: Vec<(SocketAddr, ListenerRole, OwnedFd)>,
     keys: usize,
+    /// What it serves by, and what came since.
+    certificate: String,
+    fresh: Option<(String, String)>,
     accepting: JoinSet<()>,
 }
 
@@ -87,6 +90,9 @@ impl Proxy {
                 self.sockets.push((address, role, descriptors.pop().unwrap()));
             }
             FromGuard::Keys { keys, .. } => self.keys = keys.len(),
+            FromGuard::Secret { path } if path.ends_with("edge.pem") => {
+                self.certificate = content(&descriptors.pop().unwrap());
+            }
             FromGuard::Start => return false,
             _ => {}
         }
@@ -116,6 +122,10 @@ impl Proxy {
                 Ok((FromGuard::Keys { keys, reset, more: _ }, _)) => {
                     self.keys = if reset { keys.len() } else { self.keys + keys.len() };
                 }
+                Ok((FromGuard::Secret { path }, files)) if path.ends_with("edge.pem") => {
+                    self.fresh = Some((path, content(&files[0])));
+                }
+                Ok((FromGuard::Renew { id, .. }, _)) => self.renewed(channel, id).await,
                 Ok(_) => {}
                 Err(IpcError::Closed) => return false,
                 Err(_) => return true,
@@ -123,9 +133,22 @@ impl Proxy {
         }
     }
 
+    /// Takes any certificate but a broken one.
+    async fn renewed(&mut self, channel: &Channel, id: u64) {
+        let mut refused = Vec::new();
+        match self.fresh.take() {
+            Some((path, text)) if text == "broken" => {
+                refused.push(RefusedFile { path, why: "it is broken".to_owned() });
+            }
+            Some((_, text)) => self.certificate = text,
+            None => {}
+        }
+        drop(channel.send(&FromProxy::Renewed { id, refused, more: false }, &[]).await);
+    }
+
     async fn queried(&mut self, channel: &Channel, raw: &OwnedFd, id: u64, query: Query) {
         let Query::WhyRequest(order) = query else {
-            let json = format!("{{\"keys\":{}}}", self.keys);
+            let json = format!("{{\"keys\":{},\"certificate\":{:?}}}", self.keys, self.certificate);
             drop(channel.send(&FromProxy::Answer { id, json }, &[]).await);
             return;
         };
@@ -181,6 +204,13 @@ impl Proxy {
         channel.send(&FromOrphan::Done, &[]).await?;
         Ok(channel.receive::<FromHeir>().await?.0)
     }
+}
+
+fn content(file: &OwnedFd) -> String {
+    let file = File::from(file.try_clone().unwrap());
+    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 async fn strike(channel: &Channel, source: &str) {

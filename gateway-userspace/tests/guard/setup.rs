@@ -193,7 +193,7 @@ impl Gateway {
             .unwrap()
     }
 
-    fn serving(&self) -> Option<Status> {
+    pub(crate) fn serving(&self) -> Option<Status> {
         match self.try_ask(r#"{"command":"status"}"#)? {
             Response::Status(status) if status.proxy.state == "serving" => Some(*status),
             _ => None,

@@ -12,6 +12,8 @@ pub(super) struct Draft {
     pub(super) destination: IpAddr,
     pub(super) hop_limit: u8,
     pub(super) options: Vec<u8>,
+    /// What is wrong with the checksum of IPv4; nothing if zero.
+    pub(super) damage: u16,
     /// Of IPv4: offset in units of eight bytes, and "more fragments".
     pub(super) fragment: (u16, bool),
     /// Number and bytes of extension headers; the first byte of each is filled in.
@@ -35,6 +37,20 @@ impl Draft {
         ethernet(&self.tags, kind, &packet)
     }
 
+    /// Makes the checksum of a TCP segment right.
+    pub(super) fn seal(&mut self) {
+        let length = u16::try_from(self.payload.len()).unwrap_or(u16::MAX);
+        let mut summed = match (self.source, self.destination) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
+            (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
+            _ => return,
+        };
+        summed.extend([[0, 6], length.to_be_bytes()].concat());
+        self.payload.splice(16..18, [0, 0]).for_each(drop);
+        summed.extend(&self.payload);
+        self.payload.splice(16..18, checksum(&summed).to_be_bytes()).for_each(drop);
+    }
+
     fn v4(&self, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
         let length = 20 + self.options.len();
         let words = u8::try_from(length / 4).unwrap_or(5);
@@ -47,6 +63,8 @@ impl Draft {
         bytes.extend(from);
         bytes.extend(to);
         bytes.extend(&self.options);
+        let sum = checksum(&bytes) ^ self.damage;
+        bytes.splice(10..12, sum.to_be_bytes()).for_each(drop);
         bytes.extend(&self.payload);
         bytes
     }
@@ -69,6 +87,19 @@ impl Draft {
         bytes.extend(&self.payload);
         bytes
     }
+}
+
+/// RFC 1071: of whole words.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|word| match word {
+        [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
+        rest => u64::from(rest.first().copied().unwrap_or(0)) << 8,
+    });
+    let mut sum: u64 = words.sum();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    !u16::try_from(sum).unwrap_or(0)
 }
 
 fn low_half(address: IpAddr) -> [u8; 4] {
@@ -105,6 +136,14 @@ pub(super) fn tcp(from: u16, to: u16, flags: u8, dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
+/// A TCP header that opens a connection, without data.
+pub(super) fn syn(from: u16, to: u16, dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = tcp(from, to, dice.pick(&[2, 2, 2, 0xc2]), dice);
+    let words = bytes.get(12).map_or(5, |offset| usize::from(offset >> 4));
+    bytes.truncate(words * 4);
+    bytes
+}
+
 pub(super) fn udp(from: u16, to: u16, dice: &mut Dice) -> Vec<u8> {
     let data = dice.between(0, 40);
     let mut bytes = [from.to_be_bytes(), to.to_be_bytes(), length_of(8 + data)].concat();
@@ -122,7 +161,8 @@ pub(super) fn icmp(kind: u8, code: u8, length: usize, dice: &mut Dice) -> Vec<u8
 /// An extension header of whole units of eight bytes; 44 and 51 count theirs in other ways.
 pub(super) fn extension(number: u8, dice: &mut Dice) -> (u8, Vec<u8>) {
     if number == 51 {
-        let units = dice.between(1, 6);
+        // Shorter than its fixed fields, now and then (RFC 4302).
+        let units = if dice.percent(3) { 0 } else { dice.between(1, 6) };
         let mut bytes = vec![0, u8::try_from(units).unwrap_or(1)];
         bytes.extend(dice.bytes(units * 4 + 6));
         return (number, bytes);

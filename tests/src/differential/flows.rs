@@ -1,11 +1,17 @@
-//! Real connected sockets between two addresses of a namespace of their own: what a closed policy
-//! must let their peers answer.
+//! Real sockets between two addresses of a namespace of their own: connected ones, whose peers a
+//! closed policy must let answer, and listening ones, for which SYNs are answered.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+};
 
 use anyhow::{Context, Result};
 
-use crate::{netns::Namespace, oracle::Flow};
+use crate::{
+    netns::{Namespace, command},
+    oracle::Flow,
+};
 
 const V4: [Ipv4Addr; 2] = [Ipv4Addr::new(45, 33, 7, 1), Ipv4Addr::new(45, 33, 7, 2)];
 const V6: [Ipv6Addr; 2] = [
@@ -14,15 +20,22 @@ const V6: [Ipv6Addr; 2] = [
 ];
 
 /// Sockets that stay connected as long as this lives, and what they are to the filter.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sockets {
     pub(super) flows: Vec<Flow>,
+    pub(super) listeners: BTreeSet<SocketAddr>,
     /// Never used again, only kept open.
     tcp: Vec<TcpStream>,
     udp: Vec<UdpSocket>,
+    listening: Vec<TcpListener>,
 }
 
-/// Gives the namespace its addresses.
+/// All addresses of this host.
+pub(super) fn own() -> impl Iterator<Item = IpAddr> {
+    V4.into_iter().map(IpAddr::V4).chain(V6.into_iter().map(IpAddr::V6))
+}
+
+/// Gives the namespace its addresses, and lets its kernel make cookies.
 pub(super) fn prepare(namespace: &Namespace) -> Result<()> {
     for address in V4 {
         namespace.ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
@@ -30,18 +43,24 @@ pub(super) fn prepare(namespace: &Namespace) -> Result<()> {
     for address in V6 {
         namespace.ip(&["address", "add", &format!("{address}/128"), "dev", "lo", "nodad"])?;
     }
-    Ok(())
+    let set = ["-q", "-w", "net.ipv4.tcp_syncookies=2"];
+    namespace.run(|| command("sysctl", &set)).map(drop)
 }
 
 impl Sockets {
     /// Connects; to be called inside the namespace.
     pub(super) fn connect() -> Result<Self> {
-        let mut sockets = Self { flows: Vec::new(), tcp: Vec::new(), udp: Vec::new() };
+        let mut sockets = Self::default();
         let [a4, b4] = V4.map(IpAddr::V4);
         let [a6, b6] = V6.map(IpAddr::V6);
         for (from, to) in [(a4, b4), (a6, b6)] {
             sockets.join_tcp(to).with_context(|| format!("connecting to {to}"))?;
             sockets.join_udp(from, to).with_context(|| format!("joining {from} and {to}"))?;
+        }
+        for address in own() {
+            let listener = TcpListener::bind((address, 0)).context("listening")?;
+            sockets.listeners.insert(listener.local_addr()?);
+            sockets.listening.push(listener);
         }
         Ok(sockets)
     }

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Mapped,
     /// One end of a connected socket.
     Connected,
+    /// Of this world alone: whom this host sends to.
+    Asked,
 }
 
 const SPECIAL: [(Kind, &[&str]); 4] = [
@@ -145,6 +147,8 @@ pub(super) fn draw(dice: &mut Dice, connected: &[IpAddr]) -> Vec<Host> {
             hosts.extend(drawn.map(|address| Host::new(address, kind)));
         }
     }
+    let asked = (0..4).flat_map(|_| [clean4(dice), clean6(dice)]).collect::<Vec<_>>();
+    hosts.extend(asked.into_iter().map(|host| Host { kind: Kind::Asked, ..host }));
     for last in [1, 2] {
         let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, dice.port(), last).into();
         hosts.push(Host::new(address, Kind::LinkLocal));

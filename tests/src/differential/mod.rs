@@ -1,8 +1,10 @@
 //! The filter beside the oracle: random packets in random worlds, judged by both.
 //!
-//! [`scene`] draws a world (its [`hosts`] and lists, a policy, limits), [`recipe`] draws packets
-//! ([`draft`], [`wrap`], [`spoilt`]), [`subject`] is the real program, [`coverage`] counts what was reached.
+//! [`scene`] draws a world by its [`theme`] (its [`hosts`] and lists, a policy, limits), [`recipe`]
+//! draws packets ([`draft`], [`asking`], [`wrap`], [`spoilt`]), [`subject`] is the real program,
+//! [`coverage`] counts what was reached.
 
+mod asking;
 mod coverage;
 mod dice;
 mod draft;
@@ -12,23 +14,25 @@ mod recipe;
 mod scene;
 mod spoilt;
 mod subject;
+mod theme;
 mod wrap;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Instant};
 
 use anyhow::{Context as _, Result};
+use gateway_userspace::clock;
 
 pub use self::coverage::{Cell, Coverage};
 use self::{
     dice::Dice,
     flows::Sockets,
-    scene::{Scene, Theme},
+    scene::Scene,
     subject::{Counts, Subject, growth},
+    theme::Theme,
 };
 use crate::{
     netns::Namespace,
     oracle::{
-        Flow,
         judge::{Outcome, judge},
         reading::read,
     },
@@ -76,7 +80,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(&Report) + Send) -> Result<Repo
     flows::prepare(&namespace)?;
     namespace.run(|| {
         let sockets = Sockets::connect()?;
-        let mut trial = Trial::new(plan, &sockets.flows)?;
+        let mut trial = Trial::new(plan, &sockets)?;
         while !trial.is_done() {
             trial.world()?;
             progress(&trial.report);
@@ -92,9 +96,17 @@ struct Case {
     outcome: Outcome,
 }
 
+/// A difference.
+enum Found<'a> {
+    /// What the filter told of a case.
+    Told(&'a Case, Vec<Outcome>),
+    /// The counters differ, and no case by itself does.
+    Counted(String),
+}
+
 struct Trial<'a> {
     plan: &'a Plan,
-    flows: &'a [Flow],
+    sockets: &'a Sockets,
     dice: Dice,
     /// For all worlds that use nothing up.
     shared: Option<Subject>,
@@ -107,11 +119,11 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(plan: &'a Plan, flows: &'a [Flow]) -> Result<Self> {
+    fn new(plan: &'a Plan, sockets: &'a Sockets) -> Result<Self> {
         let pins = subject::pins();
         Ok(Self {
             plan,
-            flows,
+            sockets,
             dice: Dice::new(plan.seed),
             shared: Some(Subject::open(&scene::plain(&pins))?),
             pins,
@@ -147,27 +159,39 @@ impl<'a> Trial<'a> {
         self.report.worlds += 1;
         let own = theme.uses_up().then(subject::pins);
         let pins = own.as_ref().unwrap_or(&self.pins);
-        let scene = Scene::draw(theme, pins, self.flows, &mut self.dice);
+        let scene = Scene::draw(theme, pins, self.sockets, &mut self.dice);
         wanted.retain(|cell| scene.may_meet(cell.reason));
         self.wanted = wanted;
         if theme.uses_up() {
             let mut subject = Subject::open(&scene.kernel)?;
-            subject.use_up(&scene, &mut self.dice)?;
+            if !subject.use_up(&scene, &mut self.dice)? {
+                return Ok(());
+            }
             subject.set(&scene)?;
-            return self.packets(&subject, &scene);
+            let is_guarded = theme.is_guarded();
+            let until =
+                is_guarded.then(|| subject.close_guard(&scene, &mut self.dice)).transpose()?;
+            return self.packets(&subject, &scene, until);
         }
         let mut shared = self.shared.take().context("the shared filter is in use")?;
         shared.set(&scene)?;
-        let outcome = self.packets(&shared, &scene);
+        let outcome = self.packets(&shared, &scene, None);
         self.shared = Some(shared);
         outcome
     }
 
-    fn packets(&mut self, subject: &Subject, scene: &Scene) -> Result<()> {
+    /// Up to a point in time, from which on the filter may judge otherwise.
+    fn packets(&mut self, subject: &Subject, scene: &Scene, until: Option<Instant>) -> Result<()> {
         let end = self.report.packets + self.plan.per_world;
         while self.report.packets < end {
             let cases: Vec<Case> = (0..BATCH).map(|_| self.case(scene)).collect();
-            self.compare(subject, scene, &cases)?;
+            let found = Self::compare(subject, &cases)?;
+            if until.is_some_and(|until| clock::now() > until) {
+                return Ok(());
+            }
+            for found in found {
+                self.differ(scene, found);
+            }
             for case in &cases {
                 self.report.coverage.count(case.cell);
             }
@@ -206,12 +230,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Verdict by verdict, and the counters of all together; one by one where these differ.
-    fn compare(&mut self, subject: &Subject, scene: &Scene, cases: &[Case]) -> Result<()> {
+    fn compare<'c>(subject: &Subject, cases: &'c [Case]) -> Result<Vec<Found<'c>>> {
         let before = subject.counts()?;
         let mut expected = Counts::new();
         let mut is_same = true;
         for case in cases {
-            is_same &= subject.passes(&case.frame)? == case.outcome.passes;
+            is_same &= subject.action(&case.frame)? == case.outcome.action;
             let count = expected.entry(case.outcome.reason).or_default();
             count.0 += 1;
             count.1 += u64::try_from(case.frame.len())?;
@@ -219,25 +243,28 @@ impl<'a> Trial<'a> {
         }
         let counted = growth(&before, &subject.counts()?);
         if is_same && counted == expected {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let known = self.report.differences;
+        let mut found = Vec::new();
         for case in cases {
             let told = subject.judge(&case.frame)?;
             if told != [case.outcome] {
-                self.differ(scene, case, &told);
+                found.push(Found::Told(case, told));
             }
         }
-        if self.report.differences == known {
-            self.report.differences += 1;
+        if found.is_empty() {
             let words = format!("counted {counted:?} instead of {expected:?}, and not again");
-            self.report.examples.push(words);
+            found.push(Found::Counted(words));
         }
-        Ok(())
+        Ok(found)
     }
 
-    fn differ(&mut self, scene: &Scene, case: &Case, told: &[Outcome]) {
+    fn differ(&mut self, scene: &Scene, found: Found<'_>) {
         self.report.differences += 1;
+        let (case, told) = match found {
+            Found::Told(case, told) => (case, told),
+            Found::Counted(words) => return self.report.examples.push(words),
+        };
         let kind = format!("oracle {:?}, filter {told:?}", case.outcome);
         let known = self.report.kinds.entry(kind).or_default();
         *known += 1;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::oracle::framing::{Framing, Network};
 
-const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+pub(super) const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 const ENCAPSULATED: [u16; 10] =
     [0x8847, 0x8848, 0x8863, 0x8864, 0x88e5, 0x88e7, 0x22f3, 0x894f, 0x9200, 0x9300];
 /// LACP, LLDP, 802.3 lengths, and neighbours of numbers that mean something.
@@ -20,8 +20,8 @@ const UNKNOWN: [u16; 12] = [
     0x8809, 0x88cc, 0x0026, 0x05ff, 0x0600, 0x07ff, 0x0801, 0x86dc, 0x86de, 0x0805, 0x0807, 0x8101,
 ];
 
-const TO4: Ipv4Addr = Ipv4Addr::new(80, 81, 82, 83);
-const TO6: Ipv6Addr = Ipv6Addr::new(0x2a01, 0x111, 0, 0, 0, 0, 0, 0x80);
+pub(super) const TO4: Ipv4Addr = Ipv4Addr::new(80, 81, 82, 83);
+pub(super) const TO6: Ipv6Addr = Ipv6Addr::new(0x2a01, 0x111, 0, 0, 0, 0, 0, 0x80);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const SOLICITED: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0x80);
 
@@ -36,10 +36,15 @@ pub(super) fn frame(scene: &Scene, reason: u8, framing: Framing, dice: &mut Dice
     let tags: Vec<u16> = (0..framing.tags).map(|_| dice.pick(&TAGS)).collect();
     let network = framing.network;
     let mut frame = if network.is_v4() || network.is_v6() {
-        Cook { scene, reason, network, dice }.packet(tags)
+        Cook { scene, reason, network, dice: &mut *dice }.packet(tags)
     } else {
         bare(tags, reason, network, dice)
     };
+    if reason == 51 && dice.percent(20) {
+        // To or from a group, by the link addresses.
+        let at = dice.pick(&[0, 6]);
+        frame.iter_mut().skip(at).take(1).for_each(|byte| *byte |= 1);
+    }
     if dice.percent(25) {
         // Padding to the shortest frame of Ethernet.
         frame.resize(frame.len().max(60), 0);
@@ -75,7 +80,7 @@ fn half_tag(mut tags: Vec<u16>, dice: &mut Dice) -> Vec<u8> {
 
 /// Makes one packet.
 pub(super) struct Cook<'a> {
-    scene: &'a Scene,
+    pub(super) scene: &'a Scene,
     pub(super) reason: u8,
     pub(super) network: Network,
     pub(super) dice: &'a mut Dice,
@@ -91,6 +96,7 @@ impl Cook<'_> {
             destination,
             hop_limit: self.dice.pick(&[64, 255, 1, 2]),
             options: Vec::new(),
+            damage: if self.dice.percent(50) { 0 } else { self.dice.port() },
             fragment: (0, false),
             extensions: Vec::new(),
             protocol: 17,
@@ -138,8 +144,8 @@ impl Cook<'_> {
             32 if host.kind != Kind::Mapped => of(Kind::Martian),
             34 => of(Kind::Private),
             35 => of(Kind::Reserved),
-            5 => of(Kind::Connected),
-            12 | 14..=16 => free,
+            5 => of(Kind::Connected) || of(Kind::Asked),
+            12..=16 => free,
             _ => of(Kind::Clean) || of(Kind::Mapped),
         }
     }
@@ -165,11 +171,12 @@ impl Cook<'_> {
             47 => self.tcp(draft, may_be_sent),
             48 => self.icmp(draft, &[0, 5, 9, 13, 17, 100, 127, 129, 130, 131, 132, 138, 143, 151]),
             49 => self.unserved(draft),
+            50..=54 => self.opening(draft),
             _ => self.any(draft),
         }
     }
 
-    fn any(&mut self, draft: &mut Draft) {
+    pub(super) fn any(&mut self, draft: &mut Draft) {
         match self.dice.between(0, 9) {
             0..=2 => self.served(draft),
             3 => self.udp(draft),
@@ -194,21 +201,6 @@ impl Cook<'_> {
         let flags = if matches!(self.reason, 14 | 16) { SYN } else { self.dice.pick(&[SYN, ACK]) };
         let to = self.dice.pick(&ports);
         (draft.protocol, draft.payload) = (6, tcp(from, to, flags, self.dice));
-    }
-
-    fn answer(&mut self, draft: &mut Draft) {
-        let flows = self.scene.world.flows.iter();
-        let flows: Vec<_> = flows.filter(|flow| flow.remote.ip() == draft.source).collect();
-        let Some(flow) = self.dice.choose(&flows) else { return self.any(draft) };
-        draft.destination = flow.local.ip();
-        let (from, to) = (flow.remote.port(), flow.local.port());
-        let flags = self.dice.pick(&[ACK, ACK | PSH, ACK | FIN, RST, SYN | ACK, SYN]);
-        draft.protocol = flow.protocol;
-        draft.payload = if flow.protocol == 6 {
-            tcp(from, to, flags, self.dice)
-        } else {
-            udp(from, to, self.dice)
-        };
     }
 
     fn neighbour(&mut self, draft: &mut Draft) {

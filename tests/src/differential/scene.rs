@@ -1,86 +1,49 @@
 //! A world at random, once as the oracle knows it and once as the filter is configured.
 
-use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use gateway_common::{Class, Reason};
 use gateway_userspace::{
-    config::model::{Answer, Answers, Capacity, Kernel, Mode, Policy, Rate, Service},
+    config::model::{Answer, Answers, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     guard::kernel::{BanSource, Bulk, KernelBan, ShadowOrders},
 };
 use ipnet::IpNet;
 
 use super::{
+    asking,
     dice::Dice,
+    flows::{Sockets, own},
     hosts::{self, Host},
+    theme::{Course, Theme},
 };
 use crate::{
     kernel::{PLENTY, kernel},
-    oracle::{Ban, Exhausted, Flow, Numbers, World, judge::ban},
+    oracle::{
+        Ban, Cookies, Exhausted, Numbers, World,
+        judge::{asked, ban},
+        reading::read,
+    },
 };
-
-/// What a world is about. Those with a limit used up need a filter of their own: what a limit
-/// remembers outlives a change of policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Theme {
-    Plain,
-    Panic,
-    AllowOver,
-    /// The limit of this reason is used up.
-    Limited(u8),
-}
-
-impl Theme {
-    const ORDER: [Self; 16] = [
-        Self::Plain,
-        Self::Limited(12),
-        Self::Plain,
-        Self::AllowOver,
-        Self::Plain,
-        Self::Limited(14),
-        Self::Plain,
-        Self::Panic,
-        Self::Plain,
-        Self::Limited(15),
-        Self::Plain,
-        Self::Plain,
-        Self::Plain,
-        Self::Limited(16),
-        Self::Plain,
-        Self::Plain,
-    ];
-
-    /// After so many they begin anew.
-    pub(super) const TURNS: usize = Self::ORDER.len();
-
-    pub(super) fn of(number: usize) -> Self {
-        Self::ORDER.get(number % Self::TURNS).copied().unwrap_or(Self::Plain)
-    }
-
-    /// Whether such worlds are for packets counted under a reason.
-    pub(super) const fn is_about(self, reason: u8) -> bool {
-        match self {
-            Self::Panic => reason == 3,
-            Self::AllowOver => reason == 4,
-            Self::Limited(limited) => reason == limited,
-            Self::Plain => !matches!(reason, 3 | 4 | 12 | 14..=16),
-        }
-    }
-
-    pub(super) const fn uses_up(self) -> bool {
-        matches!(self, Self::AllowOver | Self::Limited(_))
-    }
-}
 
 /// Both sides of a world.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) theme: Theme,
+    pub(super) course: Course,
     pub(super) world: World,
     pub(super) kernel: Kernel,
     pub(super) bans: Vec<(IpNet, KernelBan)>,
     pub(super) bulk: Arc<Bulk>,
     pub(super) orders: ShadowOrders,
     pub(super) hosts: Vec<Host>,
+    /// What this host sends before anything comes.
+    pub(super) departures: Vec<Vec<u8>>,
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -99,7 +62,8 @@ pub(super) fn plain(pins: &Path) -> Kernel {
             dynamic: 256,
             allow: 64,
             limits: 4096,
-            flows: 1024,
+            // None is ever evicted: what was asked in one world is asked in none before.
+            flows: 16_384,
         },
         events: 1,
         ..kernel(pins.to_owned())
@@ -107,26 +71,32 @@ pub(super) fn plain(pins: &Path) -> Kernel {
 }
 
 impl Scene {
-    pub(super) fn draw(theme: Theme, pins: &Path, flows: &[Flow], dice: &mut Dice) -> Self {
-        let ends: BTreeSet<IpAddr> = flows.iter().map(|flow| flow.remote.ip()).collect();
+    pub(super) fn draw(theme: Theme, pins: &Path, sockets: &Sockets, dice: &mut Dice) -> Self {
+        let ends: BTreeSet<IpAddr> = sockets.flows.iter().map(|flow| flow.remote.ip()).collect();
         let ends: Vec<IpAddr> = ends.into_iter().collect();
         let mut scene = Self {
             theme,
-            world: World { flows: flows.to_vec(), ..World::default() },
+            course: Course::draw(theme, dice),
+            world: World { flows: sockets.flows.clone(), ..World::default() },
             kernel: plain(pins),
             bans: Vec::new(),
             bulk: Arc::default(),
             orders: ShadowOrders::default(),
             hosts: hosts::draw(dice, &ends),
+            departures: Vec::new(),
         };
         scene.draw_answers(dice);
         scene.draw_services(dice);
         scene.draw_lists(dice);
         scene.draw_limits(dice);
-        if dice.percent(30) {
+        scene.draw_cookies(sockets, dice);
+        // The last two steps, and the first, are met seldom otherwise.
+        let often = matches!(theme, Theme::AllowOver | Theme::Cookies { capped: false });
+        if dice.percent(if often { 60 } else { 30 }) {
             scene.draw_shadow(dice);
         }
         scene.world.panic = theme == Theme::Panic;
+        scene.depart(dice);
         scene
     }
 
@@ -144,6 +114,7 @@ impl Scene {
         let is_drawn = match reason {
             5..=8 | 47..=49 => world.closed,
             34 | 35 | 45 | 46 => world.drops.has(reason),
+            51..=54 => !world.shadow.has(50),
             _ => true,
         };
         is_drawn && self.theme.is_about(reason)
@@ -232,12 +203,13 @@ impl Scene {
         self.kernel.syns_neighbourhood = any(dice);
         self.kernel.limit_inserts = 100_000;
         match self.theme {
-            Theme::Plain | Theme::Panic => return,
+            Theme::Plain | Theme::Panic | Theme::Cookies { .. } => return,
             Theme::AllowOver => {
                 self.world.allow_is_over = true;
                 self.kernel.allow_limit = NEXT_TO_NOTHING;
                 return;
             }
+            Theme::Limited(13) => self.guard_inserts(dice),
             Theme::Limited(12) => self.kernel.packets = Some(NEXT_TO_NOTHING),
             Theme::Limited(14) => self.kernel.syns = Some(NEXT_TO_NOTHING),
             Theme::Limited(15) => self.kernel.packets_neighbourhood = Some(NEXT_TO_NOTHING),
@@ -249,6 +221,49 @@ impl Scene {
         }
     }
 
+    /// One entry a second, and all want one.
+    fn guard_inserts(&mut self, dice: &mut Dice) {
+        self.kernel.packets = Some(NEXT_TO_NOTHING);
+        self.kernel.limit_inserts = 1;
+        let drops = dice.percent(75);
+        let answer = if drops { Answer::Drop } else { Answer::Pass };
+        self.kernel.answers = self.kernel.answers.with(Reason::LimitInserts, answer);
+        let others = self.world.drops.without(Numbers::default().with(13));
+        self.world.drops = if drops { others.with(13) } else { others };
+    }
+
+    /// On since the second SYN, for as long as any of this takes.
+    fn draw_cookies(&mut self, sockets: &Sockets, dice: &mut Dice) {
+        let is_capped = match self.theme {
+            Theme::Cookies { capped } => capped,
+            Theme::AllowOver if dice.percent(50) => false,
+            Theme::Plain | Theme::Panic | Theme::AllowOver | Theme::Limited(_) => return,
+        };
+        self.kernel.syn_cookies = SynCookies {
+            enabled: true,
+            above: NEXT_TO_NOTHING,
+            hold: DAY,
+            most: if is_capped { NEXT_TO_NOTHING } else { PLENTY },
+            ..self.kernel.syn_cookies
+        };
+        let listeners = sockets.listeners.clone();
+        for port in listeners.iter().map(SocketAddr::port).filter(|_| dice.percent(85)) {
+            self.kernel.listening.push(port);
+            self.world.tcp.insert(port);
+        }
+        let own = own().filter(|_| dice.percent(85)).collect();
+        self.world.cookies = Some(Cookies { own, listeners, is_capped });
+    }
+
+    /// What this host sends, and which answers may come for it.
+    fn depart(&mut self, dice: &mut Dice) {
+        for _ in 0..dice.between(8, 40) {
+            let frame = asking::frame(self, dice);
+            self.world.flows.extend(asked(&self.world, &read(&frame)));
+            self.departures.push(frame);
+        }
+    }
+
     /// By mode, by class and by order, as docs/reference.toml has the classes.
     fn draw_shadow(&mut self, dice: &mut Dice) {
         let classes = [
@@ -256,6 +271,7 @@ impl Scene {
             (Class::Limits, Numbers(Numbers::between(12, 16).0 | 1 << 4)),
             (Class::Malformed, Numbers::between(20, 46)),
             (Class::Policy, Numbers::between(47, 49)),
+            (Class::Syns, Numbers::between(50, 54)),
         ];
         let mut configured = Numbers::default();
         let mut all = Numbers::default();

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
-    IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
+    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
+    Ipv6RawExtHeaderSlice,
 };
 
 use super::Numbers;
@@ -165,9 +166,7 @@ impl Walk<'_> {
             return self.fragment();
         }
         let length = match kind {
-            // Not etherparse's slice: it refuses a length below that of RFC 4302, the policy does
-            // not ask.
-            AUTHENTICATION => (usize::from(*self.payload.get(1)?) + 2) * 4,
+            AUTHENTICATION => IpAuthHeaderSlice::from_slice(self.payload).ok()?.slice().len(),
             _ => Ipv6RawExtHeaderSlice::from_slice(self.payload).ok()?.slice().len(),
         };
         let (header, rest) = self.payload.split_at_checked(length)?;

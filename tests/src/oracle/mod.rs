@@ -1,14 +1,15 @@
 //! What should happen to a packet, by docs/packet-policy.md and the RFCs alone: a second reading of
 //! the rules, on etherparse. It shares no code with the filter and knows reasons by number only.
 //!
-//! [`reading`] says what is in a frame (IP headers: [`ip`], addresses: [`addresses`]), [`judge`]
-//! what a [`World`] makes of it, [`framing`] in which wrapping it came.
+//! [`reading`] says what is in a frame (IP headers: [`ip`], addresses: [`addresses`], SYNs: [`syn`]),
+//! [`judge`] what a [`World`] makes of it, [`framing`] in which wrapping it came.
 
 mod addresses;
 pub mod framing;
 mod ip;
 pub mod judge;
 pub mod reading;
+pub mod syn;
 
 use std::{
     collections::BTreeSet,
@@ -35,8 +36,10 @@ pub struct World {
     pub allow_is_over: bool,
     pub bans: Vec<Ban>,
     pub limit: Option<Exhausted>,
-    /// What sockets of this host are connected to.
+    /// What sockets of this host are connected to, and what it sent.
     pub flows: Vec<Flow>,
+    /// SYNs flood in, and are answered with cookies.
+    pub cookies: Option<Cookies>,
 }
 
 /// A ban, of whatever layer.
@@ -56,7 +59,18 @@ pub struct Exhausted {
     pub sources: BTreeSet<IpAddr>,
 }
 
-/// A connected socket, from the filter's side.
+/// For whom SYNs are answered.
+#[derive(Debug, Clone, Default)]
+pub struct Cookies {
+    /// Addresses of this machine.
+    pub own: BTreeSet<IpAddr>,
+    pub listeners: BTreeSet<SocketAddr>,
+    /// No more answers are granted.
+    pub is_capped: bool,
+}
+
+/// A connected socket, or something sent, from the filter's side. Of an echo request the identifier
+/// is the local port, and the remote port is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     pub protocol: u8,

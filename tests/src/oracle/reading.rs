@@ -14,6 +14,7 @@ use super::{
     },
     framing::{Framing, Network},
     ip::{self, Ip},
+    syn::{self, Form},
 };
 
 const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
@@ -36,6 +37,8 @@ pub struct Reading {
     pub rows: Numbers,
     /// What a policy judges, of a packet whose ports or protocol could be read.
     pub packet: Option<Packet>,
+    /// What it is as a SYN, if it is one.
+    pub syn: Option<Form>,
 }
 
 /// The fields a policy asks about.
@@ -64,6 +67,8 @@ pub enum Transport {
     Icmp {
         kind: u8,
         code: u8,
+        /// Of an echo.
+        identifier: u16,
     },
     Other,
 }
@@ -94,6 +99,13 @@ pub fn read(frame: &[u8]) -> Reading {
         rest = rest.get(4..).unwrap_or_default();
         tags += 1;
     }
+    let reading = network(tags, kind, rest);
+    let syn = reading.packet.as_ref().and_then(|packet| syn::form(&ethernet, rest, packet));
+    Reading { syn, ..reading }
+}
+
+/// What stands behind the tags.
+fn network(tags: u8, kind: u16, rest: &[u8]) -> Reading {
     match EtherType(kind) {
         EtherType::IPV4 => v4(tags, rest),
         EtherType::IPV6 => v6(tags, rest),
@@ -110,6 +122,7 @@ fn finding(tags: u8, network: Network, row: u8) -> Reading {
         source: None,
         rows: Numbers::default().with(row),
         packet: None,
+        syn: None,
     }
 }
 
@@ -172,7 +185,7 @@ fn behind(framing: Framing, ip: &Ip<'_>) -> Reading {
     if let Some(packet) = &packet {
         rows = Numbers(rows.0 | transport_rows(ip, packet).0);
     }
-    Reading { framing, source: Some(as_listed(ip.source)), rows, packet }
+    Reading { framing, source: Some(as_listed(ip.source)), rows, packet, syn: None }
 }
 
 fn packet_of(ip: &Ip<'_>, transport: Transport) -> Packet {
@@ -199,7 +212,9 @@ fn transport(ip: &Ip<'_>) -> Option<Transport> {
         // Both begin with type and code and have eight bytes.
         ICMP | ICMPV6 => {
             let icmp = Icmpv6Slice::from_slice(ip.payload).ok()?;
-            Some(Transport::Icmp { kind: icmp.type_u8(), code: icmp.code_u8() })
+            let [high, low, ..] = icmp.bytes5to8();
+            let identifier = u16::from_be_bytes([high, low]);
+            Some(Transport::Icmp { kind: icmp.type_u8(), code: icmp.code_u8(), identifier })
         }
         _ => Some(Transport::Other),
     }
@@ -247,7 +262,7 @@ fn transport_rows(ip: &Ip<'_>, packet: &Packet) -> Numbers {
             if from == 0 || to == 0 { rows.with(43) } else { rows }
         }
         Transport::Udp { from: 0, .. } | Transport::Udp { to: 0, .. } => rows.with(43),
-        Transport::Icmp { kind, code } => match (packet.source, packet.protocol) {
+        Transport::Icmp { kind, code, .. } => match (packet.source, packet.protocol) {
             (IpAddr::V4(_), ICMP) if kind == 8 => rows.with(45),
             (IpAddr::V6(_), ICMPV6) if kind == 128 => rows.with(45),
             (IpAddr::V6(_), ICMPV6) if is_invalid_discovery(ip, kind, code) => rows.with(44),

@@ -5,6 +5,7 @@ mod anonymous_limit;
 mod authenticate;
 mod client_limit;
 mod harden;
+mod http2;
 mod method_and_size;
 mod normalize;
 mod seeing;

@@ -48,7 +48,7 @@ fn requests_that_do_not_parse_are_refused_and_counted() -> Result<()> {
         for (bytes, status, reason) in [
             ("GET /echo HTTP/1.1\r\n\r\n", "400", "host_invalid"),
             ("GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", "host_invalid"),
-            ("GET /echo HTTP/9.9\r\nHost: a\r\n\r\n", "400", "head_malformed"),
+            ("GET /echo HTTP/9.9\r\nHost: a\r\n\r\n", "505", "version_unsupported"),
             ("\u{1}\u{2}\u{3}\r\n\r\n", "400", "head_malformed"),
         ] {
             let before = house.refusals(reason)?;

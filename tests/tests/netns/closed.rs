@@ -1,22 +1,14 @@
 //! The closed policy on a real wire: what is served and what the host asked for works, with IPv4
 //! and IPv6, and nothing else comes in.
 
-use std::{
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use anyhow::{Result, ensure};
 use gateway_tests::{
     client::{Ask, Version},
+    datagrams::{Echo, PATIENCE, is_answered, socket},
     gateway::Gateway,
     lab::{GATEWAY, GATEWAY_V6, HONEST, Lab},
-    netns::Namespace,
     origin::Origin,
     settings::services,
     skip,
@@ -29,64 +21,7 @@ const CLOSED: &str = "attach = \"native\"\n\
      policy = \"closed\"\n\
      capacity = { hosts = 1000, prefixes = 100, allow = 100, limits = 4096 }";
 
-/// An answer on its way takes no longer; for what must not come, as long.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 const PEER_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
-
-/// Answers every datagram with itself, until dropped.
-struct Echo {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<()>>>,
-}
-
-impl Echo {
-    fn start(namespace: &Namespace, address: SocketAddr) -> Result<Self> {
-        let socket = namespace.run(|| {
-            let socket = UdpSocket::bind(address)?;
-            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-            Ok(socket)
-        })?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = namespace.spawn(move || {
-            let mut buffer = [0; 512];
-            while !stopped.load(Ordering::Acquire) {
-                if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                    socket.send_to(buffer.get(..length).unwrap_or_default(), from)?;
-                }
-            }
-            Ok(())
-        });
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-/// A datagram socket of the host, connected to nobody.
-fn socket(lab: &Lab, address: SocketAddr) -> Result<UdpSocket> {
-    lab.inside.run(|| {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(socket)
-    })
-}
-
-/// Asks until there is an answer: the first question may wait for a neighbour.
-fn is_answered(socket: &UdpSocket, by: SocketAddr) -> Result<()> {
-    until("an answer", SOON, || {
-        socket.send_to(b"question", by).ok()?;
-        let mut buffer = [0; 64];
-        let (length, from) = socket.recv_from(&mut buffer).ok()?;
-        (from == by && buffer.get(..length)? == b"question").then_some(())
-    })
-}
 
 fn closed(lab: &Lab, origin: &Origin) -> gateway_tests::settings::Settings {
     let mut settings = lab.settings();
@@ -134,14 +69,14 @@ fn names_and_times_are_answered(lab: &Lab) -> Result<()> {
         for (local, port) in [(0, 53), (123, 123)] {
             let server = SocketAddr::from((peer, port));
             let _echo = Echo::start(&lab.outside, server)?;
-            is_answered(&socket(lab, SocketAddr::from((host, local)))?, server)?;
+            is_answered(&socket(&lab.inside, SocketAddr::from((host, local)))?, server, SOON)?;
         }
     }
     Ok(())
 }
 
 fn unasked_datagrams_are_dropped(lab: &Lab, gateway: &Gateway<'_>) -> Result<()> {
-    let victim = socket(lab, SocketAddr::from((GATEWAY, 0)))?;
+    let victim = socket(&lab.inside, SocketAddr::from((GATEWAY, 0)))?;
     let target = victim.local_addr()?;
     for (port, reason) in [(53, "udp_amplification"), (5000, "port_closed")] {
         let before = gateway.packets(reason)?;
@@ -176,6 +111,6 @@ fn closed_goes_on_answering_the_host_while_the_guard_is_dead() -> Result<()> {
     let server = SocketAddr::from((HONEST, 53));
     let _echo = Echo::start(&lab.outside, server)?;
     gateway.kill_guard()?;
-    is_answered(&socket(&lab, SocketAddr::from((GATEWAY, 0)))?, server)?;
+    is_answered(&socket(&lab.inside, SocketAddr::from((GATEWAY, 0)))?, server, SOON)?;
     supplier_answers(&lab, &origin)
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufWriter, Write as _},
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -13,16 +13,14 @@ use anyhow::{Result, ensure};
 use gateway_tests::{
     client::Version,
     gateway::Gateway,
-    inject::{Bound, Flood},
     lab::{FLOOD_V4, FLOOD_V6, Lab, STUFFER},
     load::stuff,
-    packet::{FRAMINGS, Mark, frame},
     settings::Settings,
     skip,
     wait::until,
 };
 
-use super::{BANNED, INNOCENT, LONG, flood_goes_on, nothing_leaked};
+use super::{BANNED, LONG, flood_goes_on, innocent, nothing_leaked, nothing_lost};
 
 const ENTRIES: u32 = 1_000_000;
 
@@ -69,14 +67,7 @@ fn a_list_of_a_million_is_exchanged_under_a_flood_without_a_leak() -> Result<()>
     ensure!(said.contains("merged to 1000002 bans"), "{said}");
     let flood = lab.flood(BANNED, LONG)?;
     flood_goes_on(&flood)?;
-    let wire = lab.wire();
-    let calm = Bound { frames: 200_000, per_second: 1000 };
-    let innocent = Flood::start(lab.injector()?, calm, move |sequence| {
-        // One address between those that are banned, one far from all of them.
-        let source = [[32, 0, 0, 2], [203, 0, 113, 9]][usize::from(sequence % 2 == 1)];
-        let mark = Mark { flow: INNOCENT, framing: 0, sequence };
-        frame(&wire, &FRAMINGS[0], IpAddr::from(source), mark)
-    });
+    let innocent = innocent(&lab)?;
     for file in [&other, &one, &other] {
         import(&gateway, file)?;
         flood_goes_on(&flood)?;
@@ -85,11 +76,7 @@ fn a_list_of_a_million_is_exchanged_under_a_flood_without_a_leak() -> Result<()>
     gateway.kill_guard()?;
     gateway.start()?;
     flood_goes_on(&flood)?;
-    let sent = innocent.stop()?;
-    ensure!(sent > 100);
-    until("every innocent frame", Duration::from_secs(10), || {
-        (lab.receiver.frames(INNOCENT) == sent).then_some(())
-    })?;
+    nothing_lost(&lab, innocent)?;
     nothing_leaked(&lab, flood)?;
 
     let used = gateway.status()?.kernel.maps;

@@ -15,7 +15,7 @@ mod survive;
 mod syn;
 mod upgrade;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::{
@@ -23,6 +23,7 @@ use gateway_tests::{
     inject::{Bound, Flood},
     lab::{FLOOD_V4, FLOOD_V6, Lab},
     load::{Load, Served},
+    packet::{FRAMINGS, Mark, frame},
     skip,
     wait::{pause, until},
 };
@@ -59,7 +60,7 @@ fn ban_and_flood(lab: &Lab, gateway: &Gateway<'_>) -> Result<Flood> {
 }
 
 /// A gateway that bans two flooding prefixes, while a case does things to it; not one of their
-/// frames may come through meanwhile.
+/// frames may come through meanwhile, and every frame of others must.
 fn under_flood(
     name: &str,
     case: impl FnOnce(&Lab, &mut Gateway<'_>, &Flood) -> Result<()>,
@@ -71,7 +72,9 @@ fn under_flood(
     let mut gateway = lab.gateway(&lab.settings())?;
     gateway.start()?;
     let flood = ban_and_flood(&lab, &gateway)?;
+    let innocent = innocent(&lab)?;
     case(&lab, &mut gateway, &flood)?;
+    nothing_lost(&lab, innocent)?;
     nothing_leaked(&lab, flood)
 }
 
@@ -79,6 +82,28 @@ fn under_flood(
 fn flood_goes_on(flood: &Flood) -> Result<()> {
     let before = flood.sent();
     until("the flood", SOON, || (flood.sent() > before + 1000).then_some(()))
+}
+
+/// Numbered frames of two sources that nobody bans: one between the addresses of the long lists, one
+/// far from all of them.
+fn innocent(lab: &Lab) -> Result<Flood> {
+    let wire = lab.wire();
+    let calm = Bound { frames: 500_000, per_second: 1000 };
+    Ok(Flood::start(lab.injector()?, calm, move |sequence| {
+        let source = [[32, 0, 0, 2], [203, 0, 113, 9]][usize::from(sequence % 2 == 1)];
+        let mark = Mark { flow: INNOCENT, framing: 0, sequence };
+        frame(&wire, &FRAMINGS[0], IpAddr::from(source), mark)
+    }))
+}
+
+/// Ends them; every one must have come through, and once.
+fn nothing_lost(lab: &Lab, innocent: Flood) -> Result<()> {
+    let sent = innocent.stop()?;
+    ensure!(sent > 100, "only {sent} innocent frames were sent");
+    until("every innocent frame", SOON, || {
+        lab.receiver.arrived(INNOCENT).is_all_of(sent).then_some(())
+    })
+    .with_context(|| format!("{} of {sent} came", lab.receiver.frames(INNOCENT)))
 }
 
 /// Ends the flood; not one of its frames may have come through.

@@ -54,6 +54,15 @@ fn beside(gateway: &Gateway<'_>, settings: &Settings) -> Result<String> {
     Ok(path.display().to_string())
 }
 
+/// Every order of the operator leaves a line, whatever became of it.
+fn is_audited(gateway: &Gateway<'_>, action: &str) -> Result<()> {
+    let log = gateway.folders.log();
+    let wanted = format!("action=\"{action}\"");
+    let told = log.lines().any(|line| line.contains("audit") && line.contains(&wanted));
+    ensure!(told, "no line about {action} in the audit:\n{log}");
+    Ok(())
+}
+
 #[test]
 fn a_policy_that_locks_the_operator_out_ends_by_itself_while_every_daemon_is_dead() -> Result<()> {
     let name =
@@ -126,7 +135,12 @@ fn a_policy_is_tried_confirmed_and_rolled_back_by_its_operator() -> Result<()> {
     gateway.start()?;
     ensure!(gateway.status()?.policy.origin == file);
     ensure!(gets_in(&lab)?);
-    ensure!(gateway.packets("port_closed").is_ok());
+    gateway.must(&["panic", "pass"])?;
+    gateway.must(&["panic", "restore"])?;
+    gateway.must(&["shadow", "on", "limits"])?;
+    for action in ["apply", "rollback", "confirm", "panic", "shadow"] {
+        is_audited(&gateway, action)?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use gateway_tests::{
 };
 
 use super::{
-    SOON, all_served, ban_and_flood, flood_goes_on, nothing_leaked, served_on, under_flood,
+    SOON, all_served, ban_and_flood, flood_goes_on, innocent, nothing_leaked, nothing_lost,
+    served_on, under_flood,
 };
 
 #[test]
@@ -36,6 +37,7 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
     gateway.start()?;
     let layout = gateway.status()?.kernel.layout;
     let flood = ban_and_flood(&lab, &gateway)?;
+    let innocent = innocent(&lab)?;
     for (file, same) in [(next, false), (binary()?, true)] {
         ensure!(gateway.stop()?.success());
         gateway.use_binary(file);
@@ -50,6 +52,7 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
         let said = format!("map layout {version} in the kernel");
         ensure!(gateway.folders.log().contains(&said), "{said}: {}", gateway.folders.log());
     }
+    nothing_lost(&lab, innocent)?;
     nothing_leaked(&lab, flood)
 }
 

@@ -101,8 +101,12 @@ fn assert_held(passed: u64, (count, burst): (u32, u32), start: Instant, what: &s
 }
 
 fn hold(factor: f64, threads: usize, kernel: &Kernel, frames: &[Vec<u8>]) {
+    hold_at((RATE, BURST), factor, threads, kernel, frames);
+}
+
+fn hold_at(limit: (u32, u32), factor: f64, threads: usize, kernel: &Kernel, frames: &[Vec<u8>]) {
     let fixture = Fixture::with(kernel);
-    let per_second = f64::from(RATE) * factor / f64::from(u32::try_from(threads).unwrap());
+    let per_second = f64::from(limit.0) * factor / f64::from(u32::try_from(threads).unwrap());
     let start = clock::now();
     let filter = &fixture.filter;
     let sent = std::thread::scope(|scope| {
@@ -117,8 +121,8 @@ fn hold(factor: f64, threads: usize, kernel: &Kernel, frames: &[Vec<u8>]) {
         sent.fold(Sent::default(), Sent::join)
     });
     let what = format!("{factor} of the limit on {threads} processors");
-    assert_held(sent.passed, (RATE, BURST), start, &what);
-    let lawful = sent.lawful((RATE, BURST));
+    assert_held(sent.passed, limit, start, &what);
+    let lawful = sent.lawful(limit);
     assert!(sent.passed * 10 >= lawful * 9, "{what}: {} of {lawful} lawful", sent.passed);
 }
 
@@ -141,6 +145,19 @@ fn one_source_on_two_processors_gets_its_limit() {
     }
     for factor in FACTORS {
         hold(factor, processors(), &limited(RATE, BURST), &[udp4(V4)]);
+    }
+}
+
+/// Wide enough that most packets are counted in advance, narrow enough to be used up.
+#[test]
+fn a_limit_with_leases_is_held_on_one_processor_and_on_two() {
+    if !is_possible("xdp::limits::a_limit_with_leases_is_held_on_one_processor_and_on_two") {
+        return;
+    }
+    let wide = (20_000, 13_000);
+    for factor in [2.0, 4.0, 20.0] {
+        hold_at(wide, factor, 1, &limited(wide.0, wide.1), &[udp4(V4)]);
+        hold_at(wide, factor, processors(), &limited(wide.0, wide.1), &[udp6(V6)]);
     }
 }
 

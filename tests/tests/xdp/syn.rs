@@ -265,6 +265,11 @@ fn what_is_wrong_with_a_syn_is_its_own_reason() {
         fixture.filter.answer_for(&[SERVER6.into()]).unwrap();
         assert_eq!(fixture.judge(&wanted(CLIENT4).frame()), (PASS, Reason::SynStack));
         assert_eq!(fixture.judge(&wanted(CLIENT6).frame()), (TX, Reason::SynCookie));
+        // Nor does it refuse what they may take: data, and what only their stack can judge.
+        let data = Wanted { data: b"early data", ..wanted(CLIENT4) };
+        for frame in [data.frame(), damaged] {
+            assert_eq!(fixture.judge(&frame), (PASS, Reason::SynStack));
+        }
     });
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::{cpio::Archive, fetch::Kernel, payload};
 
 /// Not part of a cloud kernel's image.
-const MODULES: [&str; 1] = ["veth"];
+const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
 
 const FOLDERS: [&str; 5] = ["proc", "sys", "dev", "tmp", "run"];
 

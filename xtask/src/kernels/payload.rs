@@ -27,7 +27,7 @@ const VERIFIER: &str = "verifier";
 const OBJECT: &str = "gateway-ebpf";
 
 /// Programs of this system that the lab calls.
-const TOOLS: [&str; 2] = ["ip", "ethtool"];
+const TOOLS: [&str; 3] = ["ip", "tc", "ethtool"];
 
 /// A file for the guest: where it goes, what it holds.
 pub(super) type File = (String, Vec<u8>);

@@ -2,6 +2,7 @@
 
 mod linker;
 mod packages;
+mod python;
 mod system;
 mod toolchain;
 
@@ -32,10 +33,11 @@ const EMULATOR: Part = Part {
 };
 
 /// In this order: what a later part needs comes first.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     LAB,
     TOOLCHAIN,
     LINKER,
+    Part { name: "python", missing: python::missing, install: python::install },
     Part { name: "users", missing: system::users_missing, install: system::create_users },
     Part { name: "bpffs", missing: system::bpffs_missing, install: system::mount_bpffs },
 ];

@@ -1,12 +1,7 @@
 //! `[[listener]]`: where clients connect.
 
-use std::path::PathBuf;
-
-use super::process::same_socket;
-use crate::config::{
-    model::{Listener, Tls},
-    tree::Section,
-};
+use super::{process::same_socket, tls};
+use crate::config::{model::Listener, tree::Section};
 
 const LISTENERS: usize = 64;
 
@@ -28,33 +23,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
 }
 
 fn one(section: &mut Section<'_>) -> Option<Listener> {
-    let address = section.need("address", "\"0.0.0.0:443\"");
-    let certificate = section.get("certificate").map(|entry| entry.path());
-    let key = section.get("key").map(|entry| entry.path());
-    let address = address?.socket()?;
-    let tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => files(certificate, key)?,
-        (None, None) if address.ip().is_loopback() => Tls::SelfSigned,
-        (None, None) => {
-            section.refuse_here(
-                "certificate",
-                "is missing: only a listener on loopback makes its own",
-                "add certificate = \"/etc/gateway/tls/edge.pem\" and key = \"/etc/gateway/tls/edge.key\"",
-            );
-            return None;
-        }
-        (Some(_), None) => {
-            section.refuse_here("key", "is missing", "add key, the certificate's private key");
-            return None;
-        }
-        (None, Some(_)) => {
-            section.refuse_here("certificate", "is missing", "add certificate, the key's chain");
-            return None;
-        }
-    };
-    Some(Listener { address, tls })
-}
-
-fn files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<Tls> {
-    Some(Tls::Files { certificate: certificate?, key: key? })
+    let address = section.need("address", "\"0.0.0.0:443\"").and_then(|entry| entry.socket());
+    let proxy_protocol = section.flag("proxy_protocol", false);
+    let tls = tls::read(section, address.is_some_and(|address| address.ip().is_loopback()));
+    Some(Listener { address: address?, proxy_protocol, tls: tls? })
 }

@@ -1,14 +1,22 @@
 //! One file a group of sections. Each reads its keys, checks them and, last, how they fit together;
 //! where something is wrong it is noted and a default stands in, which no one gets to see.
 
+mod ambiguity;
 mod bans;
+mod conditions;
+mod cors;
+mod destination;
 mod kernel;
 mod listener;
 mod parties;
+mod path;
 mod process;
+mod profile;
 mod proxy;
 mod route;
 mod target;
+mod tls;
+mod transform;
 
 use super::{
     model::{Config, Kernel},
@@ -27,6 +35,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
+    let tls = tls::bounds(root.section("tls"));
     let listeners = listener::read(root);
     let admin = process::admin(root.section("admin"), &listeners);
     kernel.listening = kernel::listening(&listeners, &admin);
@@ -41,6 +50,13 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
             "name interfaces in [kernel], or add a [[listener]]",
         );
     }
+    if listeners.iter().any(|one| one.proxy_protocol) && kernel.trusted_proxies.is_empty() {
+        root.refuse_here(
+            "kernel.trusted_proxies",
+            "is empty: a listener with proxy_protocol would refuse everybody",
+            "name the proxies in front of it",
+        );
+    }
     if listeners.is_empty() && !routes.is_empty() && root.is_good() {
         root.refuse_here("listener", "is missing: nobody can reach a route", "add a [[listener]]");
     }
@@ -51,6 +67,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         admin,
         log,
         proxy,
+        tls,
         listeners,
         identities: identities.complete,
         suppliers: suppliers.complete,

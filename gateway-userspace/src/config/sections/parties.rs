@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderName;
 
-use super::target;
+use super::{profile, target};
 use crate::config::{
     defaults,
     fault::quoted,
@@ -65,7 +65,7 @@ pub(super) fn identities(root: &mut Section<'_>) -> Named<Identity> {
 }
 
 /// A header field's name, in lower case.
-fn header(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn field_name(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text()?;
     let name = HeaderName::from_bytes(text.as_bytes()).ok();
     let Some(name) = name.filter(|name| name.as_str().len() <= NAME_BYTES) else {
@@ -73,12 +73,18 @@ fn header(entry: &Entry<'_>) -> Option<String> {
         entry.refuse(what, "write one such as \"x-api-key\"");
         return None;
     };
+    Some(name.as_str().to_owned())
+}
+
+/// A header field that may carry a key.
+fn header(entry: &Entry<'_>) -> Option<String> {
+    let name = field_name(entry)?;
     if RESERVED.contains(&name.as_str()) {
         let what = format!("\"{name}\" means something else in HTTP");
         entry.refuse(what, "write \"x-api-key\" or \"authorization\"");
         return None;
     }
-    Some(name.as_str().to_owned())
+    Some(name)
 }
 
 pub(super) fn suppliers(root: &mut Section<'_>) -> Named<Supplier> {
@@ -93,6 +99,7 @@ fn supplier(section: &mut Section<'_>, name: String) -> Option<Supplier> {
     let most = defaults::SUPPLIER_CONNECTIONS;
     let connections = section.whole("connections", most, 1..=100_000);
     let ca = section.get("ca");
+    let profile = profile::read(section);
     let entries = section.need("targets", "[\"https://ledger.example.net\"]")?.list(TARGETS);
     let echo = entries.len() == 1 && entries.iter().any(|entry| entry.is_text("echo"));
     let kind = if echo {
@@ -103,8 +110,12 @@ fn supplier(section: &mut Section<'_>, name: String) -> Option<Supplier> {
     if let (Some(ca), false) = (&ca, uses_tls(&kind)) {
         ca.refuse("is of no use without an https:// target", "leave it out");
     }
+    if !uses_tls(&kind) && (profile.certificate.is_some() || !profile.pins.is_empty()) {
+        let key = if profile.pins.is_empty() { "certificate" } else { "pins" };
+        section.refuse_inside(key, "is of no use without an https:// target", "leave it out");
+    }
     let ca = ca.and_then(|entry| entry.path());
-    Some(Supplier { name, kind, connections, ca, local })
+    Some(Supplier { name, kind, connections, ca, local, profile })
 }
 
 fn uses_tls(kind: &SupplierKind) -> bool {
@@ -123,10 +134,13 @@ fn targets(
     }
     let mut targets: Vec<Target> = Vec::new();
     for entry in entries {
-        let Some(text) = entry.text() else { continue };
-        match target::parse(text, protocol) {
+        let Some((text, weight)) = weighted(entry) else { continue };
+        let known = |target: &Target| {
+            targets.iter().any(|one| (&one.host, one.port) == (&target.host, target.port))
+        };
+        match target::parse(text, protocol).map(|target| Target { weight, ..target }) {
             Err((what, instead)) => entry.refuse(format!("{} {what}", quoted(text)), instead),
-            Ok(target) if targets.contains(&target) => {
+            Ok(target) if known(&target) => {
                 entry.refuse(format!("{} is listed twice", quoted(text)), "write it once");
             }
             Ok(target) if !local && is_local(&target.host) => entry.refuse(
@@ -137,6 +151,18 @@ fn targets(
         }
     }
     targets
+}
+
+/// A target's text and weight.
+fn weighted<'a>(entry: &Entry<'a>) -> Option<(&'a str, u32)> {
+    if !entry.is_table() {
+        return entry.text().map(|text| (text, defaults::WEIGHT));
+    }
+    let mut section = entry.section()?;
+    let url = section.need("url", "\"https://ledger.example.net\"").and_then(|entry| entry.text());
+    let weight = section.whole("weight", defaults::WEIGHT, 1..=1000);
+    section.finish();
+    Some((url?, weight))
 }
 
 /// Addresses through which a request could reach what only this machine should: its own services,

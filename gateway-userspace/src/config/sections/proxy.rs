@@ -2,17 +2,28 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use super::parties;
 use crate::config::{
     defaults,
-    model::{Proxy, Timeouts},
+    model::{Forwarded, Proxy, Timeouts},
     places::MOST_WORKERS,
     tree::Section,
 };
 
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
+pub(super) const TIMES: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(24);
 
 /// Bytes of a body cap: far more than any memory, since bodies stream.
 pub(super) const BODY: RangeInclusive<u64> = 0..=1 << 40;
+
+/// Further fields that claim to name a client.
+const CLIENT_FIELDS: usize = 32;
+
+const FORWARDED: [(&str, Forwarded); 3] = [
+    ("x-forwarded-for", Forwarded::XForwardedFor),
+    ("forwarded", Forwarded::Forwarded),
+    ("none", Forwarded::None),
+];
 
 pub(super) fn read(mut section: Section<'_>) -> Proxy {
     let default = defaults::proxy();
@@ -32,6 +43,8 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
         body_bytes: section.size("body", default.body_bytes, BODY),
         anonymous: section.rate("anonymous", default.anonymous),
         limiter_keys: section.whole("limiter_keys", default.limiter_keys, 16..=10_000_000),
+        forwarded: section.choice("forwarded", default.forwarded, &FORWARDED),
+        client_fields: client_fields(&mut section, default.client_fields),
         timeouts: timeouts(section.section("timeouts"), &default.timeouts),
     };
     if proxy.connections_per_source > proxy.connections {
@@ -43,6 +56,11 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
     }
     section.finish();
     proxy
+}
+
+fn client_fields(section: &mut Section<'_>, default: Vec<String>) -> Vec<String> {
+    let Some(entry) = section.get("client_fields") else { return default };
+    entry.list(CLIENT_FIELDS).iter().filter_map(parties::field_name).collect()
 }
 
 /// 0 is one for each processor.

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::model::{Host, Protocol, Target};
+use crate::config::{
+    defaults,
+    model::{Host, Protocol, Target},
+};
 
 /// What is wrong and what to write.
 type Wrong = (&'static str, &'static str);
@@ -33,7 +36,7 @@ pub(super) fn parse(text: &str, protocol: Protocol) -> Result<Target, Wrong> {
     }
     let (host, written_port) = split(authority)?;
     let port = written_port.map_or(Ok(port), parse_port)?;
-    Ok(Target { tls, host: parse_host(host)?, port, protocol })
+    Ok(Target { tls, host: parse_host(host)?, port, protocol, weight: defaults::WEIGHT })
 }
 
 /// Host and port; an IPv6 address stands in brackets.
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     fn target(tls: bool, host: Host, port: u16, protocol: Protocol) -> Target {
-        Target { tls, host, port, protocol }
+        Target { tls, host, port, protocol, weight: 1 }
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl<'a> Entry<'a> {
         matches!(self.value, DeValue::String(value) if value == text)
     }
 
+    pub(in crate::config) fn is_flag(&self) -> bool {
+        matches!(self.value, DeValue::Boolean(_))
+    }
+
+    pub(in crate::config) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     pub(in crate::config) fn text(&self) -> Option<&'a str> {
         if let DeValue::String(text) = self.value {
             return Some(text);

@@ -17,6 +17,7 @@ use std::{
 use gateway_common::Reason;
 use ipnet::IpNet;
 
+use self::lists::{TooMuch, coverage};
 pub(crate) use self::{
     judge::{Judge, Judgement, Sentence, Standing, Strike},
     lists::{
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::{
     clock::Wall,
-    config::model::{Capacity, Config},
+    config::model::{Bans, Capacity, Config, Coverage},
 };
 
 /// Expired bans and offences taken away in one go: the event loop has more to do.
@@ -50,6 +51,10 @@ pub(crate) enum BanError {
         "{net} is not banned: the list holds {capacity} bans, as many as it can; remove some or raise dynamic in [kernel.capacity]"
     )]
     Full { net: IpNet, capacity: usize },
+    #[error(
+        "{net} is not banned: all bans by {by} would cover {percent} % of the {family} Internet, more than the {most} % of bans.coverage"
+    )]
+    TooMuch { net: IpNet, by: &'static str, family: &'static str, percent: u128, most: u32 },
     #[error("{net} is not banned: the time is zero")]
     NoTime { net: IpNet },
     #[error("{net} is not banned")]
@@ -66,6 +71,7 @@ impl BanError {
         match self {
             Self::Protected { .. } => "protected",
             Self::Full { .. } | Self::Kernel { source: KernelError::Full { .. }, .. } => "full",
+            Self::TooMuch { .. } => "coverage",
             Self::NoTime { .. } => "no_time",
             Self::Kernel { .. } => "kernel",
         }
@@ -121,18 +127,21 @@ pub(crate) struct BanList {
     judge: Judge,
     protected: Protected,
     capacity: usize,
+    /// Of all bans of one source together.
+    coverage: Coverage,
     changes: Vec<Change>,
     refused: BTreeMap<&'static str, u64>,
 }
 
 impl BanList {
-    pub(crate) fn new(judge: Judge, protected: Protected, capacity: Capacity) -> Self {
+    pub(crate) fn new(judge: Judge, protected: Protected, capacity: Capacity, bans: &Bans) -> Self {
         let both_families = 2 * u64::from(capacity.dynamic);
         Self {
             table: BanTable::default(),
             judge,
             protected,
             capacity: usize::try_from(both_families).unwrap_or(usize::MAX),
+            coverage: bans.coverage,
             changes: Vec::new(),
             refused: BTreeMap::new(),
         }
@@ -353,6 +362,7 @@ impl BanList {
         if wanted.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(BanError::NoTime { net });
         }
+        self.within_coverage(net, wanted.source)?;
         let ban = Ban {
             source: wanted.source,
             reason: wanted.reason,
@@ -380,6 +390,19 @@ impl BanList {
         }
     }
 
+    /// All bans of a source together, overlaps counted once. Not asked for a single host, whose
+    /// share no list of this length can add up to much: a strike bans one in microseconds.
+    fn within_coverage(&self, net: IpNet, source: BanSource) -> Result<(), BanError> {
+        if is_host(net) {
+            return Ok(());
+        }
+        let others = self.table.iter().filter(|(_, ban)| ban.source == source);
+        let nets: Vec<IpNet> = others.map(|(net, _)| *net).chain([net]).collect();
+        coverage(&NetSet::of(&nets), self.coverage).map_err(|TooMuch { family, percent, most }| {
+            BanError::TooMuch { net, by: source.name(), family, percent, most }
+        })
+    }
+
     fn room(&self, net: IpNet) -> Result<Added, BanError> {
         let room = self.table.len() < self.capacity;
         room.then_some(Added::New).ok_or(BanError::Full { net, capacity: self.capacity })
@@ -389,6 +412,14 @@ impl BanList {
         let ban = self.table.remove(net)?;
         self.changes.push(Change::Ban(net, None));
         Some(ban)
+    }
+}
+
+/// One address, or the network of one.
+const fn is_host(net: IpNet) -> bool {
+    match net {
+        IpNet::V4(net) => net.prefix_len() == 32,
+        IpNet::V6(net) => net.prefix_len() >= 64,
     }
 }
 

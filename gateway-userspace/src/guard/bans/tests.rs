@@ -201,13 +201,35 @@ fn a_clock_that_was_set_rewrites_what_is_stored() {
     );
 }
 
+/// Each is narrow enough, and all of them are a twentieth of the Internet.
+#[test]
+fn one_source_does_not_ban_the_internet_piece_by_piece() {
+    let (mut list, mut kernel) = (list(), FakeKernel::default());
+    for first in 40..52 {
+        let piece = cli(&format!("{first}.0.0.0/8"), None);
+        list.add(&mut kernel, piece, WALL).unwrap();
+    }
+    // What is covered already adds nothing.
+    list.add(&mut kernel, cli("40.7.0.0/16", None), WALL).unwrap();
+    let refused = list.add(&mut kernel, cli("52.0.0.0/8", None), WALL).unwrap_err();
+    assert_eq!(refused.name(), "coverage");
+    assert!(refused.to_string().contains("cli would cover 6 % of the IPv4"), "{refused}");
+    assert!(!kernel.bans.contains_key(&net("52.0.0.0/8")));
+    list.add(&mut kernel, cli("52.1.2.3/32", None), WALL).unwrap();
+    // Another source has a share of its own, and what was lifted makes room.
+    let strike = Wanted { source: BanSource::Strike, ..cli("52.0.0.0/8", None) };
+    list.add(&mut kernel, strike, WALL).unwrap();
+    list.remove(&mut kernel, net("40.0.0.0/8")).unwrap();
+    list.add(&mut kernel, cli("53.0.0.0/8", None), WALL).unwrap();
+}
+
 fn list() -> BanList {
     let mut config = testing::config();
     config.kernel.protect = vec![net("10.20.0.0/16")];
     config.kernel.trusted_proxies = vec![net("203.0.113.240/28")];
     let protected = Protected::new(&config, &["198.51.100.1".parse().unwrap()]);
     let judge = Judge::new(&config.bans, &config.kernel.shared, Offenders::default());
-    BanList::new(judge, protected, config.kernel.capacity)
+    BanList::new(judge, protected, config.kernel.capacity, &config.bans)
 }
 
 fn strike(list: &mut BanList, kernel: &mut FakeKernel, from: &str, wall: Wall) -> Struck {

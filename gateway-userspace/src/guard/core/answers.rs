@@ -75,6 +75,7 @@ impl Core {
             Request::Reload => self.reload(By::Command),
             Request::Configuration => Outcome::Now(self.running_text()),
             Request::Upgrade => self.upgrade(),
+            Request::Renew => self.order_renewal(),
             Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
             Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }
@@ -203,12 +204,13 @@ impl Core {
         if let Err(error) = self.kernel.0.set_panic(pass) {
             return refused(&error);
         }
-        tracing::warn!(pass, "panic switch by operator's order");
-        done(if pass {
-            "every packet passes; `gateway panic restore` brings the rules back".to_owned()
+        let message = if pass {
+            "every packet passes; `gateway panic restore` brings the rules back"
         } else {
-            "the rules hold again".to_owned()
-        })
+            "the rules hold again"
+        };
+        tracing::warn!(target: "audit", action = "panic", pass, "{message}");
+        done(message.to_owned())
     }
 
     /// Answers once what changed is on the disk.

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
 
+use gateway_common::Class;
 use ipnet::IpNet;
 
 use super::Core;
@@ -225,6 +226,12 @@ impl Core {
         metrics.extend(self.bans.refused().map(|(why, n)| metric("ban_refusals_total", why, n)));
         let ignored = judge.ignored();
         metrics.extend(ignored.map(|(why, n)| metric("strikes_ignored_total", why.name(), n)));
+        let in_shadow = self.kernel.0.in_shadow().unwrap_or_default();
+        metrics.extend(Class::ALL.map(|class| {
+            metric("shadow", class.name(), u64::from(class.bits() & !in_shadow == 0))
+        }));
+        let sight = self.kernel.0.sight();
+        metrics.extend(sight.iter().map(|(name, sees)| metric("sent_seen", name, (*sees).into())));
         metrics.extend(latency("ban_strike_to_map_microseconds", self.memory.to_map()));
         metrics.extend(latency("ban_strike_to_drop_microseconds", self.memory.to_drop()));
         metrics
@@ -257,8 +264,8 @@ fn unseen(interface: &InterfaceStatus) -> Option<String> {
     let why = interface.egress.strip_prefix("not seen: ")?;
     Some(format!(
         "what this host sends by {} is not seen ({why}): answers to pings and to unconnected UDP \
-         sockets are taken for unasked, and dropped where the policy is closed or their port is \
-         among kernel.amplifiers",
+         sockets are taken for unasked, and dropped where the policy is closed; where it is open, \
+         UDP from kernel.amplifiers passes and counts as udp_amplification in shadow mode",
         interface.name
     ))
 }

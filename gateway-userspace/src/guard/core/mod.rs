@@ -2,6 +2,7 @@
 //! on one thread and never waits.
 
 mod answers;
+mod certificates;
 mod explain;
 mod lists;
 mod policy;
@@ -13,6 +14,7 @@ mod watch;
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,7 +40,7 @@ use super::{
     sysctl::Follower,
     timekeeper::{Jump, Timekeeper},
     watch::Watch,
-    worker::{Callers, Keeper, Outfit},
+    worker::{Callers, Keeper, Outfit, Renewal},
 };
 use crate::{
     clock::{self, Wall},
@@ -110,6 +112,9 @@ pub(super) struct Core {
     failure_logged: Option<Instant>,
     /// When a supplier's addresses were last logged; one entry a configured supplier.
     resolved_logged: BTreeMap<String, Instant>,
+    renewal: Renewal,
+    /// Commands that wait for the proxy to read certificates again.
+    renewers: Vec<oneshot::Sender<Vec<PathBuf>>>,
 }
 
 /// The filter; its own type has no `Debug`.
@@ -157,7 +162,7 @@ impl State {
         let protected = Protected::new(config, own);
         let judge =
             Judge::new(&config.bans, &config.kernel.shared, Offenders::new(stored.offenders));
-        let mut bans = BanList::new(judge, protected, config.kernel.capacity);
+        let mut bans = BanList::new(judge, protected, config.kernel.capacity, &config.bans);
         warnings.extend(not_restored(&bans.restore(stored.bans, time.wall(clock::wall()))));
         let kernel = &config.kernel;
         let allows = AllowList::new(&kernel.protect, stored.allows, kernel.capacity.allow);
@@ -226,6 +231,7 @@ impl Core {
         } = parts;
         let now = clock::now();
         let running = Running::new(&config, state.time.wall(clock::wall()));
+        let renewal = Renewal::new(&config);
         Self {
             config,
             text,
@@ -257,6 +263,8 @@ impl Core {
             warnings: state.warnings,
             failure_logged: None,
             resolved_logged: BTreeMap::new(),
+            renewal,
+            renewers: Vec::new(),
         }
     }
 
@@ -277,8 +285,11 @@ impl Core {
     pub(super) fn start_proxy(&mut self) -> Result<(), GuardError> {
         listeners::revive(&mut self.listening)?;
         let callers = callers(&self.keys, &self.time, clock::wall());
-        let outfit =
-            Outfit::gather(&self.config, &self.text, self.program, &self.listening, callers)?;
+        // The proxy that was to answer them is gone.
+        self.renewers.clear();
+        let files = self.renewal.outfit(&self.config)?;
+        let (config, listening) = (&self.config, &self.listening);
+        let outfit = Outfit::gather(config, &self.text, self.program, listening, callers, files)?;
         self.keeper.start(outfit)?;
         self.door.keep_out(self.keeper.pid());
         Ok(())
@@ -322,6 +333,7 @@ impl Core {
         self.watch_trial();
         self.watch_reload(now);
         self.settle_ports();
+        self.watch_certificates();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         self.watch.tick();

@@ -31,6 +31,7 @@ impl Core {
             Reaction::Serves => {
                 self.door.keep_out(self.keeper.pid());
                 self.reload_applied(None);
+                self.catch_up_certificates();
             }
             Reaction::Failed { why } => {
                 self.reload_failed(&format!("a fresh proxy does not start by it: {why}"));
@@ -64,6 +65,7 @@ impl Core {
                 self.bans.judge_mut().trust(source, now);
             }
             FromProxy::Resolved { name, addresses } => self.resolved(&name, &addresses, now),
+            FromProxy::Renewed { id, refused, more } => self.renewed(id, &refused, more),
             FromProxy::KernelCounters { id } => {
                 let report = self.report();
                 self.keeper.tell(FromGuard::KernelCounters { id, report });
@@ -111,8 +113,8 @@ impl Core {
     }
 
     fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
-        let configured = self.config.suppliers.iter().any(|supplier| supplier.name == name);
-        if !configured && !self.running.awaits_supplier(name) {
+        let configured = self.config.suppliers.iter().any(|supplier| supplier.is_at(name));
+        if !configured && !self.running.awaits_host(name) {
             self.counts.messages_refused += 1;
             return;
         }

@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Of a proxy's words, at most; the rest is in its log.
 const WORDS: usize = 500;
 
+const DUPLICATING: &str = "duplicating a certificate's descriptor";
+
 /// Who wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::guard) enum By {
@@ -80,6 +82,8 @@ struct Pending {
     listening: Vec<Listening>,
     /// A policy was put on trial for it.
     trial: bool,
+    /// What the proxy was sent.
+    files: Files,
     fresh: bool,
     until: Instant,
     reply: oneshot::Sender<Response>,
@@ -133,10 +137,10 @@ impl Running {
         self.pending.is_some()
     }
 
-    /// Whether a supplier of this name is about to be.
-    pub(super) fn awaits_supplier(&self, name: &str) -> bool {
+    /// Whether a supplier at this host is about to be.
+    pub(super) fn awaits_host(&self, host: &str) -> bool {
         let pending = self.pending.as_ref();
-        pending.is_some_and(|one| one.wanted.config.suppliers.iter().any(|one| one.name == name))
+        pending.is_some_and(|one| one.wanted.config.suppliers.iter().any(|one| one.is_at(host)))
     }
 }
 
@@ -175,7 +179,7 @@ impl Core {
             return Vec::new();
         }
         let file = PathBuf::from(self.policies.file());
-        let named = Files::named(&self.config);
+        let named = Files::lasting(&self.config);
         let folder = |path: &PathBuf| {
             path.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned)
         };
@@ -194,8 +198,11 @@ impl Core {
     pub(super) fn reload_applied(&mut self, id: Option<u64>) {
         let fits = |one: &Pending| id.map_or(one.fresh, |id| !one.fresh && one.id == id);
         let Some(pending) = self.running.pending.take_if(|one| fits(one)) else { return };
-        let Pending { by, wanted, changes, listening, trial, fresh, reply, .. } = pending;
+        let Pending { by, wanted, changes, listening, trial, files, fresh, reply, .. } = pending;
         self.take_over_config(wanted, listening);
+        self.renewal.taken(files);
+        // One that was under way may have brought newer ones.
+        self.renew_certificates();
         let mut message = told(self.policies.file(), &changes, fresh);
         if trial {
             match self.conclude_trial() {
@@ -240,7 +247,10 @@ impl Core {
         pending.fresh = true;
         let callers = super::callers(&self.keys, &self.time, clock::wall());
         let Settled { config, text } = &pending.wanted;
-        let outfit = Outfit::gather(config, text, self.program, &pending.listening, callers);
+        let files = pending.files.copy().map_err(GuardError::system(DUPLICATING));
+        let outfit = files.and_then(|files| {
+            Outfit::gather(config, text, self.program, &pending.listening, callers, files)
+        });
         if let Err(error) = outfit.and_then(|outfit| self.keeper.start_successor(outfit)) {
             self.reload_failed(&chain(&error));
         }
@@ -304,7 +314,10 @@ impl Core {
         let guard = |source| ReloadError::Guard { source };
         let listening = listeners::follow(&self.listening, &wanted.config).map_err(guard)?;
         let (config, text) = (&wanted.config, &wanted.text);
-        let things = Things::gather(config, text, self.program, &listening).map_err(guard)?;
+        let files = self.renewal.outfit_of(config).map_err(guard)?;
+        let copies = files.copy().map_err(GuardError::system(DUPLICATING)).map_err(guard)?;
+        let things = Things::gather(config, text, self.program, &listening, copies);
+        let things = things.map_err(guard)?;
         let policy = self.wants_trial(&table).map_err(|source| ReloadError::Policy { source })?;
         if Some(things.make) == self.keeper.make() && !policy {
             return Ok(None);
@@ -314,8 +327,18 @@ impl Core {
         self.running.number += 1;
         let (id, until) = (self.running.number, clock::now() + PATIENCE);
         let (reply, said) = oneshot::channel();
-        let pending =
-            Pending { id, by, wanted, changes, listening, trial, fresh: false, until, reply };
+        let pending = Pending {
+            id,
+            by,
+            wanted,
+            changes,
+            listening,
+            trial,
+            files,
+            fresh: false,
+            until,
+            reply,
+        };
         self.running.pending = Some(pending);
         if fresh || !self.keeper.tell_reload(id, things) {
             self.reload_not_applied(id, "", true);
@@ -386,7 +409,8 @@ impl Core {
 
     fn look_at_files(&self) -> Digest {
         let text = text_of(Path::new(self.policies.file())).unwrap_or_default();
-        let files = Files::open(&self.config).and_then(|files| files.digest()).unwrap_or_default();
+        let files = Files::open(&self.config).and_then(|files| files.digest(&self.config));
+        let files = files.unwrap_or_default();
         sha256(&[text.as_bytes(), &files].concat())
     }
 
@@ -407,7 +431,9 @@ fn told(file: &str, changes: &[Change], fresh: bool) -> String {
     let plural = if count == 1 { "" } else { "s" };
     let by = if fresh { ", by a fresh proxy on the same sockets" } else { "" };
     if count == 0 {
-        return format!("{file} is loaded: the same in another form, or other certificates{by}");
+        return format!(
+            "{file} is loaded: the same in another form, or other files of suppliers{by}"
+        );
     }
     format!("{file} is loaded: {count} change{plural}{by}")
 }

@@ -452,6 +452,9 @@ fn orders_about_shadow_mode_are_exclusive_and_can_be_taken_back() {
     assert!(order(&mut core, shadow(false, &["bans"])).0);
     let orders = core.kernel.0.shadow_orders();
     assert_eq!((orders.shadow, orders.enforce), (limits, gateway_common::Class::Bans.bits()));
+    let told = core.report().guard;
+    let told = told.iter().filter(|metric| metric.name == "shadow" && metric.value == 1);
+    assert_eq!(told.map(|metric| metric.label.as_str()).collect::<Vec<_>>(), ["limits"]);
     let (done, why) = order(&mut core, shadow(true, &["ban"]));
     assert!(!done && why.contains("there are bans, limits"), "{why}");
     assert!(order(&mut core, shadow(true, &[])).0);

@@ -318,6 +318,14 @@ pub trait PacketFilter {
     /// Replaces the operator's orders about shadow mode.
     fn order_shadow(&mut self, orders: ShadowOrders) -> Result<(), KernelError>;
     fn shadow_orders(&self) -> ShadowOrders;
+    /// What is only counted now that would be dropped else, as bits by reason.
+    fn in_shadow(&self) -> Result<u64, KernelError> {
+        Ok(0)
+    }
+    /// Whether what this host sends by each interface is seen.
+    fn sight(&self) -> Vec<(String, bool)> {
+        Vec::new()
+    }
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError>;
     /// The same for each interface by name.
     fn interface_counters(&self) -> Result<Vec<(String, Vec<ReasonCount>)>, KernelError> {

@@ -1,6 +1,7 @@
 //! The filter in the kernel: loads the program, owns the maps, attaches, reports.
 
 use std::{
+    io,
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -97,7 +98,10 @@ impl Filter {
         let settings = object.table(maps::SETTINGS)?;
         let policies = object.table(maps::POLICIES)?;
         let ports = object.table(maps::PORTS)?;
-        let settings = Arc::new(Live::new(settings, policies, ports, config, &ticks)?);
+        // What filters already goes on as it was; what is not attached yet learns it then.
+        let blind = folder.reused && !egress::was_seen(&folder, &config.interfaces);
+        let settings = Live::new(settings, policies, ports, (config, blind), &ticks)?;
+        let settings = Arc::new(settings);
         let dynamic = config.capacity.dynamic;
         let mut filter = Self {
             config: config.clone(),
@@ -148,6 +152,19 @@ impl Filter {
         })
     }
 
+    /// Runs the program on the way out on a frame, without any interface.
+    pub fn test_departure(&self, frame: &[u8]) -> Result<(), KernelError> {
+        let program = self.egress.as_ref().map_err(|why| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
+            source: io::Error::other(why.clone()),
+        })?;
+        let run = sys::test_run(program.as_fd(), frame, 1);
+        run.map(drop).map_err(|source| KernelError::System {
+            doing: "test-running the egress program".to_owned(),
+            source,
+        })
+    }
+
     /// True if a filter of an earlier gateway drops packets still, whatever this one does.
     pub fn is_left_attached(config: &Kernel) -> bool {
         pins::holds_links(&config.pins)
@@ -163,11 +180,6 @@ impl Filter {
         Ok(self.settings.now().policy_slot(self.ticks.now_ns()?))
     }
 
-    /// What would be dropped passes, as bits by reason.
-    pub(super) fn shadow(&self) -> Result<u64, KernelError> {
-        self.settings.shadow(self.ticks.now_ns()?)
-    }
-
     fn record(&self, set: BanSet, net: IpNet) -> Result<Record, KernelError> {
         let value = self.tables.find(set, canonical(net))?;
         let record = value.map(|value| record_at(self.ticks.about_now_ns(), &value));
@@ -178,7 +190,7 @@ impl Filter {
     fn watch_egress(&mut self) -> Result<(), KernelError> {
         let program = self.egress.as_ref().map(AsFd::as_fd);
         self.seen = egress::attach(&self.folder, &self.config.interfaces, program)?;
-        Ok(())
+        self.settings.set_blind(self.seen.iter().any(|seen| seen.place.is_err()))
     }
 
     fn recount(&mut self) -> Result<(), KernelError> {
@@ -437,6 +449,14 @@ impl PacketFilter for Filter {
     fn shadow_orders(&self) -> ShadowOrders {
         let now = self.settings.now();
         ShadowOrders { shadow: now.shadow, enforce: now.enforce }
+    }
+
+    fn in_shadow(&self) -> Result<u64, KernelError> {
+        self.settings.shadow(self.ticks.now_ns()?)
+    }
+
+    fn sight(&self) -> Vec<(String, bool)> {
+        self.seen.iter().map(|seen| (seen.name.clone(), seen.place.is_ok())).collect()
     }
 
     fn counters(&self) -> Result<Vec<ReasonCount>, KernelError> {

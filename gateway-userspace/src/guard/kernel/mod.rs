@@ -28,6 +28,7 @@ mod status;
 mod summary;
 mod sys;
 mod table;
+mod tc;
 mod ticks;
 mod value;
 

@@ -1,5 +1,5 @@
 //! Questions to rtnetlink about one interface (what it is, which XDP program sits on it, in which
-//! mode), and its word when interfaces appear or change.
+//! mode), its word when interfaces appear or change, and how one asks it anything else.
 
 use std::{
     io,
@@ -16,8 +16,10 @@ use nix::{
 
 const GET_LINK: u16 = 18;
 const NEW_LINK: u16 = 16;
+const ANSWER: u16 = 2;
 const REQUEST: u16 = 1;
-const HEADER: usize = 16;
+const ACKNOWLEDGE: u16 = 4;
+pub(super) const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 /// `RTMGRP_LINK`
 const LINK_GROUP: u32 = 1;
@@ -110,6 +112,45 @@ pub(crate) fn interface(index: u32) -> io::Result<Interface> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no link in the answer"))
 }
 
+/// Sends a request of this type and hears it out: the messages that come before the kernel's word
+/// that it is done, or why it is not.
+pub(super) fn ask(kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let netlink = open(SockFlag::empty())?;
+    let length = u32::try_from(HEADER + body.len()).map_err(io::Error::other)?;
+    let mut request = length.to_ne_bytes().to_vec();
+    request.extend(kind.to_ne_bytes());
+    request.extend((REQUEST | ACKNOWLEDGE | flags).to_ne_bytes());
+    request.extend([0; 8]);
+    request.extend(body);
+    sendto(netlink.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let mut heard = Vec::new();
+    let mut buffer = vec![0; BUFFER];
+    for _ in 0..PORTION {
+        let length = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        for message in messages(buffer.get(..length).unwrap_or_default()) {
+            if self::kind(message) == Some(ANSWER) {
+                return done(message).map(|()| heard);
+            }
+            heard.push(message.to_vec());
+        }
+    }
+    Err(io::Error::other("the kernel's answer has no end"))
+}
+
+/// The outcome that a message of type `ANSWER` carries.
+fn done(message: &[u8]) -> io::Result<()> {
+    match message.get(HEADER..HEADER + 4).and_then(word) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(code.wrapping_neg().cast_signed())),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "no outcome in the answer")),
+    }
+}
+
+/// The type of a message.
+pub(super) fn kind(message: &[u8]) -> Option<u16> {
+    half(message.get(4..6)?)
+}
+
 fn open(flags: SockFlag) -> io::Result<OwnedFd> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
     Ok(socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?)
@@ -194,12 +235,12 @@ pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn parse(message: &[u8]) -> Option<Interface> {
-    if half(message.get(4..6)?)? != NEW_LINK {
+    if kind(message)? != NEW_LINK {
         return None;
     }
     let attributes = message.get(HEADER + LINK_HEADER..)?;
     let number = |kind| attribute(attributes, kind).and_then(word);
-    let kind = attribute(attributes, LINK_INFO).and_then(|info| attribute(info, INFO_KIND));
+    let info = attribute(attributes, LINK_INFO).and_then(|info| attribute(info, INFO_KIND));
     Some(Interface {
         index: word(message.get(HEADER + 4..HEADER + 8)?)?,
         name: text(attribute(attributes, NAME)?),
@@ -207,7 +248,7 @@ fn parse(message: &[u8]) -> Option<Interface> {
         hardware: half(message.get(HEADER + 2..HEADER + 4)?)?,
         up: word(message.get(HEADER + 8..HEADER + 12)?)? & UP != 0,
         mtu: number(MTU).unwrap_or(0),
-        kind: kind.map(text),
+        kind: info.map(text),
         master: number(MASTER),
         lower: number(LOWER).filter(|lower| *lower != 0),
         rx_queues: number(RX_QUEUES).unwrap_or(0),
@@ -261,7 +302,7 @@ fn half(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn word(bytes: &[u8]) -> Option<u32> {
+pub(super) fn word(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 

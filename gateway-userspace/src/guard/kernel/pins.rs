@@ -171,16 +171,22 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), KernelError> {
     })
 }
 
-/// The pin of the link on the way out of an interface.
+/// The pin of what is on the way out of an interface: a link, or a filter's program.
 pub(super) fn egress_path(folder: &Path, interface: &str) -> PathBuf {
     folder.join(format!("{EGRESS_PREFIX}{}", interface.replace('.', ":")))
 }
 
-/// All of those.
-pub(super) fn egress_pins(folder: &Path) -> Result<Vec<PathBuf>, KernelError> {
-    let mut pins = list(folder)?;
-    pins.retain(|pin| file_name(pin).starts_with(EGRESS_PREFIX));
-    Ok(pins)
+/// All of those under `root`, with the interfaces' names.
+pub(super) fn egress_pins(root: &Path) -> Result<Vec<(String, PathBuf)>, KernelError> {
+    let mut found = Vec::new();
+    for folder in list(root)? {
+        let named = list(&folder)?.into_iter().filter_map(|pin| {
+            let name = file_name(&pin).strip_prefix(EGRESS_PREFIX)?.replace(':', ".");
+            Some((name, pin))
+        });
+        found.extend(named);
+    }
+    Ok(found)
 }
 
 fn is_link_name(name: &str) -> bool {

@@ -17,7 +17,7 @@ use nix::{
 use super::{
     filter::KernelError,
     object::{self, Object},
-    pins, sys, ticks,
+    pins, sys, tc, ticks,
 };
 use crate::{
     clock,
@@ -128,7 +128,7 @@ pub(crate) fn features() -> Vec<Feature> {
         feature("the jiffies clock", (5, 5), helper(118)),
         feature("batches on hash maps", (5, 6), batch_on_hash()),
         feature("ring buffers", (5, 8), told(&map(MAP_RING, 0, 0, RING_BYTES, 0))),
-        feature("XDP links", (5, 9), link(PROGRAM_XDP, xdp_link)),
+        feature("XDP links", (5, 9), apart_with(|| load(PROGRAM_XDP, &PASS, 0), xdp_link)),
         feature("atomic compare-exchange", (5, 12), told(&load(PROGRAM_XDP, &EXCHANGE, 0))),
         feature("batches on prefix tries", (5, 15), batch_on_trie()),
         extra("looking up sockets", (5, 2), helper(99)),
@@ -137,7 +137,8 @@ pub(crate) fn features() -> Vec<Feature> {
         extra("bpf_xdp_load_bytes", (5, 18), helper(189)),
         extra("XDP on fragments", (5, 18), told(&load(PROGRAM_XDP, &PASS, HAS_FRAGMENTS))),
         extra("raw SYN cookies", (6, 0), raw_cookies()),
-        extra("tcx links", (6, 6), link(PROGRAM_SCHEDULER, tcx_link)),
+        extra("tc filters", (4, 5), apart_with(classifier, |program| tc::put(LOOPBACK, program))),
+        extra("tcx links", (6, 6), apart_with(classifier, tcx_link)),
     ]
 }
 
@@ -232,11 +233,26 @@ fn tcx_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     sys::link_create_as(program, LOOPBACK, ATTACH_TCX_INGRESS, 0)
 }
 
+/// A classifier that decides nothing.
+pub(super) fn classifier() -> io::Result<OwnedFd> {
+    load(PROGRAM_SCHEDULER, &[set(0, -1), EXIT], 0)
+}
+
 /// Attaches to the loopback of a network namespace that lives as long as the attempt.
-fn link(kind: u32, attach: fn(BorrowedFd<'_>) -> io::Result<OwnedFd>) -> io::Result<bool> {
+fn apart_with<T: 'static>(
+    program: fn() -> io::Result<OwnedFd>,
+    attach: fn(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<bool> {
+    in_namespace(move || told(&attach(program()?.as_fd())))
+}
+
+/// In a network namespace that nobody else is in.
+pub(super) fn in_namespace<T: Send + 'static>(
+    attempt: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     apart(move || {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        told(&attach(load(kind, &PASS, 0)?.as_fd()))
+        attempt()
     })
 }
 

@@ -9,10 +9,11 @@ use std::{
 };
 
 use gateway_common::{
+    Reason,
     limit::{self, Limit, RowKeys},
     maps::{
-        BanSet, CookiePolicy, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit, port_word,
-        switch,
+        BanSet, CookiePolicy, POLICY_SLOTS, PORT_WORDS, Policy, PortSet, Settings, flag, port_bit,
+        port_word, switch,
     },
 };
 
@@ -26,6 +27,9 @@ use crate::config::{
     self,
     model::{Kernel, Mode, Rate, Service, SynCookies},
 };
+
+/// What cannot be judged where nobody sees what this host sends.
+const NEEDS_SIGHT: u64 = 1 << Reason::UdpAmplification.number();
 
 /// What the packets are judged by, written by this process alone: live switches, and two slots of
 /// policy of which the switches choose one.
@@ -41,18 +45,40 @@ struct Maps {
     settings: Table<u32, Settings>,
     policies: Table<u32, Policy>,
     ports: Table<u32, u64>,
+    /// As ordered, whatever of it the filter is told while it is blind.
     now: Settings,
+    /// Of each slot, as configured.
+    shadows: [u64; POLICY_SLOTS as usize],
+    /// Nobody sees what this host sends by some interface.
+    blind: bool,
+}
+
+impl Maps {
+    fn put_settings(&mut self, new: Settings) -> Result<(), KernelError> {
+        let enforce = if self.blind { new.enforce & !NEEDS_SIGHT } else { new.enforce };
+        self.settings.put(&0, &Settings { enforce, ..new })?;
+        self.now = new;
+        Ok(())
+    }
+
+    fn put_policy(&mut self, slot: u32, mut policy: Policy) -> Result<(), KernelError> {
+        let shadow = self.shadows.get(slot as usize).copied().unwrap_or_default();
+        let held = if self.blind && !policy.is_closed() { NEEDS_SIGHT } else { 0 };
+        policy.shadow = shadow | held;
+        self.policies.put(&slot, &policy)
+    }
 }
 
 impl Live {
     /// Takes the maps over. Sketch keys survive in them, else a restart would give every source a
     /// fresh burst; so do the operator's orders: panic and shadow. A trial does not survive the
-    /// guard that began it: the policy of `config` holds in the end.
+    /// guard that began it: the policy of `config` holds in the end. For `blind` see
+    /// [`Self::set_blind`].
     pub(super) fn new(
         settings: Table<u32, Settings>,
         policies: Table<u32, Policy>,
         ports: Table<u32, u64>,
-        config: &Kernel,
+        (config, blind): (&Kernel, bool),
         ticks: &Ticks,
     ) -> Result<Self, KernelError> {
         let tick_ns = ticks.tick_ns();
@@ -70,8 +96,10 @@ impl Live {
             events: config.events,
             ..Settings::default()
         };
-        settings.put(&0, &now)?;
-        let live = Self { maps: Mutex::new(Maps { settings, policies, ports, now }), tick_ns };
+        let shadows = [0; POLICY_SLOTS as usize];
+        let mut maps = Maps { settings, policies, ports, now, shadows, blind };
+        maps.put_settings(now)?;
+        let live = Self { maps: Mutex::new(maps), tick_ns };
         // No packet is judged by a slot while it is written.
         let in_force = now.policy_slot(ticks.now_ns()?);
         live.fill(in_force ^ 1, config)?;
@@ -102,11 +130,25 @@ impl Live {
         let mut maps = self.lock();
         let mut new = maps.now;
         change(&mut new);
-        if new != maps.now {
-            maps.settings.put(&0, &new)?;
-            maps.now = new;
+        if new == maps.now { Ok(()) } else { maps.put_settings(new) }
+    }
+
+    /// While nobody sees what this host sends, an open policy counts what comes from an amplifier's
+    /// port and lets it pass, whoever ordered otherwise: among it are answers to this host's own
+    /// questions. A closed one lets in nothing unasked either way.
+    pub(super) fn set_blind(&self, blind: bool) -> Result<(), KernelError> {
+        let mut maps = self.lock();
+        if maps.blind == blind {
+            return Ok(());
         }
-        Ok(())
+        maps.blind = blind;
+        for slot in 0..POLICY_SLOTS {
+            // One word of it changes.
+            let policy = maps.policies.get(&slot)?.unwrap_or_default();
+            maps.put_policy(slot, policy)?;
+        }
+        let now = maps.now;
+        maps.put_settings(now)
     }
 
     /// The slot that no packet is judged by while no trial is on.
@@ -119,7 +161,10 @@ impl Live {
         let policy = policy(config, self.tick_ns)?;
         let mut maps = self.lock();
         put_ports(&mut maps.ports, slot, config)?;
-        maps.policies.put(&slot, &policy)
+        if let Some(shadow) = maps.shadows.get_mut(slot as usize) {
+            *shadow = policy.shadow;
+        }
+        maps.put_policy(slot, policy)
     }
 
     /// Puts the free slot in force until the deadline: that first, for the switch arms it.
@@ -158,6 +203,7 @@ impl Live {
     /// What passes at a moment that would be dropped otherwise, as bits by reason.
     pub(super) fn shadow(&self, now_ns: u64) -> Result<u64, KernelError> {
         let Settings { shadow, enforce, .. } = self.now();
+        let enforce = if self.lock().blind { enforce & !NEEDS_SIGHT } else { enforce };
         Ok((self.policy(now_ns)?.shadow & !enforce) | shadow)
     }
 

@@ -10,6 +10,7 @@ use gateway_common::{
 
 use super::{
     attach,
+    egress::Place,
     filter::{KernelError, PacketFilter as _, Untold},
     list::Entries as _,
     live::Filter,
@@ -109,14 +110,14 @@ fn slot(filter: &Filter) -> &'static str {
 
 /// The classes of which nothing is dropped.
 fn shadow_classes(filter: &Filter) -> Vec<String> {
-    let in_shadow = filter.shadow().unwrap_or(0);
+    let in_shadow = filter.in_shadow().unwrap_or(0);
     let classes = Class::ALL.iter().filter(|class| class.bits() & !in_shadow == 0);
     classes.map(|class| class.name().to_owned()).collect()
 }
 
 /// True if nothing at all is dropped.
 fn is_shadow(filter: &Filter) -> bool {
-    let in_shadow = filter.shadow().unwrap_or(0);
+    let in_shadow = filter.in_shadow().unwrap_or(0);
     Class::ALL.iter().all(|class| class.bits() & !in_shadow == 0)
 }
 
@@ -133,9 +134,10 @@ fn interface(filter: &Filter, name: &str) -> InterfaceStatus {
 }
 
 fn egress(filter: &Filter, name: &str) -> String {
-    match filter.seen.iter().find(|seen| seen.name == name).map(|seen| &seen.why_not) {
-        Some(None) => "seen".to_owned(),
-        Some(Some(why)) => format!("not seen: {why}"),
+    match filter.seen.iter().find(|seen| seen.name == name).map(|seen| &seen.place) {
+        Some(Ok(Place::Link)) => "seen".to_owned(),
+        Some(Ok(Place::Filter)) => "seen by a tc filter".to_owned(),
+        Some(Err(why)) => format!("not seen: {why}"),
         None => "not attached".to_owned(),
     }
 }

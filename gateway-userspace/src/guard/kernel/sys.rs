@@ -7,7 +7,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -327,12 +327,41 @@ fn read_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     call(OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
 }
 
+/// What a pin holds.
+#[derive(Debug)]
+pub(super) enum Pinned {
+    Link(OwnedFd),
+    Program,
+    Map,
+}
+
+/// Opens what is pinned at `path`, and tells which it is.
+pub(super) fn open_pinned(path: &Path) -> io::Result<Pinned> {
+    let object = open_pin(path)?;
+    let kind = kind_of(object.as_fd())?;
+    Ok(if is_link(&kind) {
+        Pinned::Link(object)
+    } else if kind.contains("bpf-prog") {
+        Pinned::Program
+    } else {
+        Pinned::Map
+    })
+}
+
+/// What the kernel calls the descriptor: links, programs and maps answer the same questions, each
+/// with another structure.
+fn kind_of(object: BorrowedFd<'_>) -> io::Result<String> {
+    let kind = std::fs::read_link(format!("/proc/self/fd/{}", object.as_raw_fd()))?;
+    Ok(kind.to_string_lossy().into_owned())
+}
+
+fn is_link(kind: &str) -> bool {
+    kind.contains("bpf_link") || kind.contains("bpf-link")
+}
+
 /// What `link` is; `None` if it is not an XDP link.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
-    // A map or program answers this command too, with another structure: ask what it is first.
-    let kind = std::fs::read_link(format!("/proc/self/fd/{}", link.as_raw_fd()))?;
-    if !kind.to_string_lossy().contains("bpf_link") && !kind.to_string_lossy().contains("bpf-link")
-    {
+    if !is_link(&kind_of(link)?) {
         return Ok(None);
     }
     let mut info = RawLinkInfo::default();
@@ -365,7 +394,7 @@ pub(super) fn program_name(id: u32) -> String {
     let mut attributes = LinkAttr { first: id, second: 0, third: 0, fourth: 0 };
     let mut info = RawProgramInfo::default();
     let read = call_for_descriptor(PROG_GET_FD_BY_ID, &mut attributes)
-        .and_then(|program| read_info(std::os::fd::AsFd::as_fd(&program), &mut info));
+        .and_then(|program| read_info(program.as_fd(), &mut info));
     let end = info.name.iter().position(|byte| *byte == 0).unwrap_or(info.name.len());
     match (read, info.name.get(..end)) {
         (Ok(()), Some(name)) if !name.is_empty() => String::from_utf8_lossy(name).into_owned(),

@@ -77,7 +77,7 @@ impl Serving {
         } else if configuration != wanted.configuration {
             Some("another configuration")
         } else if files != wanted.files {
-            Some("other certificates")
+            Some("other authorities of suppliers")
         } else {
             None
         }

@@ -2,6 +2,7 @@
 //! here, only opened and hashed.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -12,9 +13,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use nix::libc;
 use zeroize::Zeroizing;
 
-use super::launch::PROGRAM;
+use super::{launch::PROGRAM, outfit::sealed};
 use crate::{
-    config::model::{Config, Tls},
+    config::model::{Config, Supplier},
     guard::error::GuardError,
 };
 
@@ -24,29 +25,37 @@ const SECRET_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Open certificates, keys and authorities, by path.
+/// Contents of certificates, keys and authorities, by path, in memory files of our own: whatever
+/// becomes of the file on the disk.
 #[derive(Debug)]
 pub(in crate::guard) struct Files(pub(super) Vec<(PathBuf, File)>);
 
+/// A file of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Named {
+    pub(super) path: PathBuf,
+    secret: bool,
+    /// A listener's: taken by a serving proxy. What only suppliers use takes another proxy.
+    pub(super) renewed: bool,
+}
+
 impl Files {
-    /// Opens what the configuration names.
+    /// Reads what the configuration names.
     pub(in crate::guard) fn open(config: &Config) -> Result<Self, GuardError> {
-        let opened = named(config).into_iter().map(|(path, secret)| {
-            let file = if secret { open_secret(&path)? } else { open(&path)? };
-            Ok((path, file))
-        });
-        opened.collect::<Result<_, _>>().map(Self)
+        let read = named(config).into_iter().map(|one| Ok((one.path.clone(), one.read()?)));
+        read.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The paths that the configuration names.
-    pub(in crate::guard) fn named(config: &Config) -> Vec<PathBuf> {
-        named(config).into_iter().map(|(path, _)| path).collect()
+    /// Paths of what a serving proxy does not take by itself.
+    pub(in crate::guard) fn lasting(config: &Config) -> Vec<PathBuf> {
+        named(config).into_iter().filter(|one| !one.renewed).map(|one| one.path).collect()
     }
 
-    /// Of all contents, each with its path. A renewed certificate changes it.
-    pub(in crate::guard) fn digest(&self) -> Result<[u8; 32], GuardError> {
+    /// Of all contents that a serving proxy does not take, each with its path.
+    pub(in crate::guard) fn digest(&self, config: &Config) -> Result<[u8; 32], GuardError> {
         let mut hash = Context::new(&SHA256);
-        for (path, file) in &self.0 {
+        let lasting: BTreeSet<PathBuf> = Self::lasting(config).into_iter().collect();
+        for (path, file) in self.0.iter().filter(|(path, _)| lasting.contains(path)) {
             let name = path.as_os_str().as_encoded_bytes();
             let content = content(file).map_err(GuardError::path("reading", path))?;
             for part in [name, content.as_slice()] {
@@ -56,6 +65,21 @@ impl Files {
             }
         }
         Ok(finished(hash))
+    }
+
+    pub(in crate::guard) fn copy(&self) -> io::Result<Self> {
+        let copy = |(path, file): &(PathBuf, File)| Ok((path.clone(), file.try_clone()?));
+        self.0.iter().map(copy).collect::<io::Result<_>>().map(Self)
+    }
+}
+
+impl Named {
+    /// Its content, as a memory file that nobody can change.
+    pub(super) fn read(&self) -> Result<File, GuardError> {
+        let path = &self.path;
+        let file = if self.secret { open_secret(path)? } else { open(path)? };
+        let content = content(&file).map_err(GuardError::path("reading", path))?;
+        sealed(c"gateway-secret", &content).map_err(GuardError::system("making a memory file"))
     }
 }
 
@@ -89,18 +113,20 @@ fn finished(whole: Context) -> [u8; 32] {
     hash
 }
 
-/// The files of the configuration, and whether they are secret.
-fn named(config: &Config) -> Vec<(PathBuf, bool)> {
-    let mut paths = Vec::new();
-    for listener in &config.listeners {
-        if let Tls::Files { certificate, key } = &listener.tls {
-            paths.extend([(certificate.clone(), false), (key.clone(), true)]);
-        }
+/// The files of the configuration, each once.
+pub(super) fn named(config: &Config) -> Vec<Named> {
+    let mut all: BTreeMap<PathBuf, Named> = BTreeMap::new();
+    let listeners = config.listeners.iter().flat_map(|listener| listener.tls.files());
+    let listeners = listeners.map(|(path, secret)| (path, secret, true));
+    let suppliers = config.suppliers.iter().flat_map(Supplier::files);
+    let suppliers = suppliers.map(|(path, secret)| (path, secret, false));
+    for (path, secret, renewed) in listeners.chain(suppliers) {
+        let known = all.entry(path.clone());
+        let known = known.or_insert(Named { path: path.clone(), secret: false, renewed: false });
+        known.secret |= secret;
+        known.renewed |= renewed;
     }
-    paths.extend(config.suppliers.iter().filter_map(|one| one.ca.clone()).map(|ca| (ca, false)));
-    paths.sort();
-    paths.dedup();
-    paths
+    all.into_values().collect()
 }
 
 fn open_secret(path: &Path) -> Result<File, GuardError> {
@@ -149,23 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_file_changes_the_digest_and_the_same_content_does_not() {
+    fn a_suppliers_new_authorities_change_the_digest_and_the_same_content_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let digest = |names: &[&str]| {
-            let open = |name: &&str| (path(name), File::open(path(name)).unwrap());
-            Files(names.iter().map(open).collect()).digest().unwrap()
-        };
-        fs::write(path("a"), "one").unwrap();
-        fs::write(path("b"), "two").unwrap();
-        let before = digest(&["a", "b"]);
-        assert_ne!(before, digest(&["a"]));
-        fs::write(path("b"), "twp").unwrap();
-        assert_ne!(before, digest(&["a", "b"]));
-        // As certificate renewal does it: another file under the name.
-        fs::write(path("new"), "two").unwrap();
-        fs::rename(path("new"), path("b")).unwrap();
-        assert_eq!(before, digest(&["a", "b"]));
+        let path = folder.path().join("ca.pem");
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:1\"\n[[supplier]]\nname = \"s\"\ntargets = [\"https://s.example\"]\nca = \"{}\"\n",
+            path.display()
+        );
+        let config = crate::config::load(&text, "t.toml").unwrap();
+        let digest = || Files::open(&config).unwrap().digest(&config).unwrap();
+        fs::write(&path, "one").unwrap();
+        let before = digest();
+        fs::write(&path, "two").unwrap();
+        assert_ne!(before, digest());
+        // As renewal does it: another file under the name.
+        fs::write(folder.path().join("new"), "one").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_eq!(before, digest());
     }
 
     #[test]

@@ -331,10 +331,13 @@ impl Keeper {
 
     /// Sends a message. A proxy that does not take what it is told is ended.
     pub(in crate::guard) fn tell(&mut self, message: FromGuard) {
+        self.pass(Outgoing::plain(message));
+    }
+
+    /// Sends a message with what it carries.
+    pub(in crate::guard) fn pass(&mut self, message: Outgoing) {
         let Some(current) = &self.current else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) =
-            current.outgoing.try_send(Outgoing::plain(message))
-        {
+        if let Err(mpsc::error::TrySendError::Full(_)) = current.outgoing.try_send(message) {
             warn!(pid = current.process.pid(), "proxy does not read; it is ended");
             self.counts.broken += 1;
             current.process.kill();

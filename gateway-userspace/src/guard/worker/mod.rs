@@ -10,6 +10,7 @@ mod keeper;
 mod launch;
 mod outfit;
 mod process;
+mod renewal;
 mod session;
 
 pub(super) use self::{
@@ -18,5 +19,6 @@ pub(super) use self::{
     keeper::{Keeper, Reaction},
     outfit::{Callers, Outfit, Things},
     process::Process,
+    renewal::Renewal,
     session::Numbered,
 };

@@ -2,6 +2,7 @@
 //! access log, and the keys of callers.
 
 use std::{
+    ffi::CStr,
     fs::{File, OpenOptions},
     io::{self, Seek as _, Write as _},
     os::{
@@ -48,8 +49,10 @@ impl Outfit {
         program: [u8; 32],
         listening: &[Listening],
         callers: Callers,
+        files: Files,
     ) -> Result<Self, GuardError> {
-        let Things { make, mut messages } = Things::gather(config, text, program, listening)?;
+        let Things { make, mut messages } =
+            Things::gather(config, text, program, listening, files)?;
         if let Some(file) = access_log(&config.log.access)? {
             messages.push(Outgoing::with(FromGuard::AccessLog, file));
         }
@@ -67,25 +70,24 @@ pub(in crate::guard) struct Things {
 }
 
 impl Things {
-    /// Opens and gathers configuration, sockets and secrets.
+    /// Gathers configuration, sockets and secrets.
     pub(in crate::guard) fn gather(
         config: &Config,
         text: &str,
         program: [u8; 32],
         listening: &[Listening],
+        files: Files,
     ) -> Result<Self, GuardError> {
-        let files = Files::open(config)?;
-        let make = Make { program, configuration: sha256(text.as_bytes()), files: files.digest()? };
+        let configuration = sha256(text.as_bytes());
+        let make = Make { program, configuration, files: files.digest(config)? };
         let digest = make.configuration;
-        let sealed = sealed(text).map_err(GuardError::system("making a memory file"))?;
+        let sealed = sealed(c"gateway-configuration", text.as_bytes())
+            .map_err(GuardError::system("making a memory file"))?;
         let mut messages = vec![Outgoing::with(FromGuard::Configuration { digest }, sealed.into())];
         for one in listening {
             messages.push(listener(one).map_err(GuardError::system("duplicating a socket"))?);
         }
-        for (path, file) in files.0 {
-            let path = path.to_string_lossy().into_owned();
-            messages.push(Outgoing::with(FromGuard::Secret { path }, file.into()));
-        }
+        messages.extend(files.messages());
         Ok(Self { make, messages })
     }
 
@@ -94,6 +96,16 @@ impl Things {
         let begin = Outgoing::plain(FromGuard::Reload { id, make: self.make });
         let apply = Outgoing::plain(FromGuard::Apply { id });
         [begin].into_iter().chain(self.messages).chain([apply]).collect()
+    }
+}
+
+impl Files {
+    /// One message a file.
+    pub(in crate::guard) fn messages(self) -> impl Iterator<Item = Outgoing> {
+        self.0.into_iter().map(|(path, file)| {
+            let path = path.to_string_lossy().into_owned();
+            Outgoing::with(FromGuard::Secret { path }, file.into())
+        })
     }
 }
 
@@ -120,10 +132,10 @@ fn key_messages(keys: Vec<ApiKey>) -> Vec<Outgoing> {
 }
 
 /// A memory file that nobody can change any more.
-fn sealed(text: &str) -> io::Result<File> {
+pub(super) fn sealed(name: &CStr, content: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut file = File::from(memfd_create(c"gateway-configuration", flags)?);
-    file.write_all(text.as_bytes())?;
+    let mut file = File::from(memfd_create(name, flags)?);
+    file.write_all(content)?;
     file.rewind()?;
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_GROW
@@ -165,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_configuration_cannot_be_changed_by_who_receives_it() {
-        let mut file = sealed("[kernel]\n").unwrap();
+        let mut file = sealed(c"test", b"[kernel]\n").unwrap();
         assert!(file.write_all(b"x").is_err());
         assert!(file.set_len(0).is_err());
         let mut text = String::new();

@@ -22,8 +22,8 @@ use crate::ipc::{
 /// Messages of the proxy that are taken in a second; more have to wait.
 const MESSAGES_A_SECOND: u32 = 50_000;
 
-/// Messages to the proxy that may wait.
-pub(super) const OUTGOING: usize = 1024;
+/// Messages to the proxy that may wait: all files that it may hold, twice.
+pub(super) const OUTGOING: usize = 2048;
 
 /// A step that asks nothing of a proxy but to be alive.
 pub(in crate::guard) const STEP: Duration = Duration::from_secs(10);

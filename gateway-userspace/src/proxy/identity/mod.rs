@@ -1,3 +1,4 @@
 //! Who callers are: what the authenticate stage looks credentials up in.
 
+pub(crate) mod certificate;
 pub(crate) mod keys;

@@ -1,7 +1,7 @@
 //! Takes connections from one listening socket, within bounds, until told to stop; then waits for
 //! those it has.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use futures_util::FutureExt as _;
 use gateway_common::Reason;
@@ -78,18 +78,18 @@ fn take(
     tasks: &mut JoinSet<()>,
     stop: &watch::Receiver<bool>,
 ) {
-    let Some((place, tls)) = worker.shared.listener(at) else { return };
+    let Some(place) = worker.shared.tls.place(at) else { return };
     let peer = connection::peer(worker, address, place);
     if let Some(place) = admit(worker, &stream, &peer) {
-        let (worker, tls, stop) = (Rc::clone(worker), Arc::clone(tls), stop.clone());
-        tasks.spawn_local(connection::converse(worker, stream, peer, tls, place, stop));
+        let (worker, stop) = (Rc::clone(worker), stop.clone());
+        tasks.spawn_local(connection::converse(worker, stream, peer, place, stop));
     }
 }
 
 /// The worker of now, or the last one that knew the listener.
 fn latest(worker: &mut Rc<Worker>, at: SocketAddr) -> bool {
     let latest = worker.latest();
-    let known = latest.shared.listener(at).is_some();
+    let known = latest.shared.tls.place(at).is_some();
     if known {
         *worker = latest;
     }

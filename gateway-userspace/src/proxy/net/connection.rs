@@ -1,19 +1,16 @@
 //! One accepted connection: TLS, who is at the other end, and the HTTP version both chose.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc};
 
-use gateway_common::Reason;
-use rustls::{ProtocolVersion, ServerConfig};
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{Instant, timeout_at},
+use rustls::ProtocolVersion;
+use tokio::{net::TcpStream, sync::watch};
+
+use super::{
+    connections::Place,
+    handshake::{Secured, handshake},
+    http2, proxy_header, serve,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-
-use super::{connections::Place, serve};
 use crate::{
-    clock,
     proxy::{pipeline::context::Peer, worker::Worker},
     telemetry::TlsVersion,
 };
@@ -21,13 +18,20 @@ use crate::{
 /// Serves a connection to its end; `place` is given back then.
 pub(super) async fn converse(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: Peer,
-    tls: Arc<ServerConfig>,
-    place: Place,
+    mut stream: TcpStream,
+    mut peer: Peer,
+    mut place: Place,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(stream) = handshake(&worker, stream, &peer, tls).await else { return };
+    let configured = worker.shared.config.listeners.get(peer.listener);
+    if configured.is_some_and(|listener| listener.proxy_protocol) {
+        let named = proxy_header::read(&worker, &mut stream, peer, &mut place).await;
+        let Some(named) = named else { return };
+        peer = named;
+    }
+    let Some(listener) = worker.shared.tls.listener(peer.listener) else { return };
+    let shaken = handshake(&worker, stream, &peer, listener).await;
+    let Some(Secured { stream, certificate }) = shaken else { return };
     let (_, session) = stream.get_ref();
     let two = session.alpn_protocol() == Some(b"h2");
     let version = session.protocol_version();
@@ -37,9 +41,9 @@ pub(super) async fn converse(
         TlsVersion::Tls12
     };
     worker.shared.ledger.metrics.tls_handshake(version);
-    let peer = Rc::new(Peer { tls: Some(version), ..peer });
+    let peer = Rc::new(Peer { tls: Some(version), certificate, ..peer });
     if two {
-        Box::pin(serve::second(&worker, &peer, stream, stop)).await;
+        Box::pin(http2::serve(&worker, &peer, stream, stop)).await;
     } else {
         Box::pin(serve::first(&worker, &peer, stream, stop)).await;
     }
@@ -51,46 +55,5 @@ pub(super) fn peer(worker: &Worker, address: SocketAddr, listener: usize) -> Pee
     let source = address.ip().to_canonical();
     let trusted = &worker.shared.config.kernel.trusted_proxies;
     let behind_proxy = trusted.iter().any(|net| net.contains(&source));
-    Peer { source, behind_proxy, tls: None, listener }
-}
-
-async fn handshake(
-    worker: &Worker,
-    stream: TcpStream,
-    peer: &Peer,
-    tls: Arc<ServerConfig>,
-) -> Option<TlsStream<TcpStream>> {
-    let deadline = Instant::from_std(clock::now() + worker.shared.config.proxy.timeouts.handshake);
-    // To connect and close without a word is what load balancers do to see that we live.
-    let spoke = match timeout_at(deadline, stream.peek(&mut [0])).await {
-        Ok(peeked) => peeked.is_ok_and(|bytes| bytes > 0),
-        Err(_elapsed) => return late(worker, peer),
-    };
-    if !spoke {
-        return None;
-    }
-    match timeout_at(deadline, TlsAcceptor::from(tls).accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) if refused_us(&error) => {
-            worker.shared.ledger.refused_connection(peer, Reason::TlsHandshake, &error.to_string());
-            None
-        }
-        Ok(Err(error)) => {
-            worker.refused_connection(peer, Reason::TlsHandshake, &error.to_string());
-            None
-        }
-        Err(_elapsed) => late(worker, peer),
-    }
-}
-
-fn late<T>(worker: &Worker, peer: &Peer) -> Option<T> {
-    worker.refused_connection(peer, Reason::TlsTimeout, "proxy.timeouts.handshake");
-    None
-}
-
-/// A client that breaks off by an alert does not like us, most often our certificate: that is
-/// counted, but no evidence against it.
-fn refused_us(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::AlertReceived(_)))
+    Peer { source, behind_proxy, tls: None, certificate: None, listener }
 }

@@ -84,6 +84,14 @@ impl Connections {
         Ok(place)
     }
 
+    /// Counts the connection for the client that its proxy names. False where that one has enough.
+    pub(crate) fn claim(&self, place: &mut Place, peer: &Peer) -> bool {
+        if place.source.is_none() {
+            place.source = self.admit_source(peer.source).ok();
+        }
+        place.source.is_some()
+    }
+
     fn admit_source(&self, source: IpAddr) -> Result<IpAddr, Full> {
         let key = source::counted(source);
         let mut sources = self.table.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +132,7 @@ mod tests {
     }
 
     fn peer(source: &str) -> Peer {
-        Peer { source: source.parse().unwrap(), behind_proxy: false, tls: None, listener: 0 }
+        Peer { source: source.parse().unwrap(), ..testing::peer() }
     }
 
     #[test]

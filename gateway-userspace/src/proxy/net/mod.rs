@@ -3,8 +3,15 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod gate;
+mod handshake;
+pub(crate) mod handshakes;
+mod http2;
 mod linger;
 pub(crate) mod local;
+mod proxy_header;
+mod refuse;
 mod serve;
 mod stream;
+mod tunnel;
 mod vigil;

@@ -1,40 +1,44 @@
 //! hyper on a watched stream: one driver for both versions, and what their faults mean.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use gateway_common::Reason;
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Sleep, sleep_until, timeout},
 };
 
 use super::{
+    gate::Gate,
     linger::linger,
-    local::LocalExecutor,
+    refuse,
     stream::Watched,
+    tunnel::{self, Opened},
     vigil::{Busy, Lapse, Vigil},
 };
 use crate::{
     clock,
     proxy::{
-        pipeline::{self, body::ResponseBody, context::Peer, respond},
+        http1::{Bounds, Fault},
+        pipeline::{self, body::ResponseBody, context::Peer},
         upstream::UpstreamError,
         worker::Worker,
     },
@@ -43,41 +47,19 @@ use crate::{
 /// hyper asks for at least this much.
 const LEAST_BUFFER: usize = 8192;
 
-/// What an idle connection gets to say goodbye, and a slow one to read its 408.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Streams reset by the client before we accepted them (CVE-2023-44487), and those that we had to
-/// reset for its faults (CVE-2025-8671): past these the connection ends.
-const PENDING_RESETS: usize = 20;
-const ERROR_RESETS: usize = 64;
-
-/// A header list this many times `proxy.head` is refused by the h2 library, which tells nobody: up
-/// to there the pipeline refuses, with a reason.
-const UNTOLD: u32 = 2;
-
-/// What an h2 peer may send ahead, on one stream and on all of a connection, and what waits for it to
-/// read on each stream. Together with `proxy.streams` and `proxy.head` these bound the memory of a
-/// connection (docs/configuration.md, Bounds); the library's own would be seven times that.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-const SEND_BUFFER: usize = 64 << 10;
-
-/// The least and the default of the protocol (RFC 9113 section 6.5.2).
-const FRAME: u32 = 16 << 10;
-const FIELD_TABLE: u32 = 4096;
+/// What an idle connection gets to say goodbye.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a connection that was accepted just before the proxy goes down gets to send its request: the
 /// client cannot know, and the next proxy on the same socket would have served it.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 
-/// An h2 client that does not answer a ping is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_WAIT: Duration = Duration::from_secs(10);
-
 /// How a conversation ended.
-enum End {
+pub(super) enum End {
     Closed(hyper::Result<()>),
     Lapsed(Lapse),
+    /// A head that hyper never saw.
+    Refused(Fault),
 }
 
 /// Serves HTTP/1.1 until the connection ends.
@@ -98,80 +80,78 @@ pub(super) async fn first<S>(
         .max_headers(usize::from(proxy.head_fields))
         // Without `pipeline_flush`: with it hyper loses its answer to a head that does not parse.
         .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
-    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
-    let service = service_fn(|request| answer(worker, peer, &vigil, request));
-    let end = {
+    let bounds = Bounds { bytes: proxy.head_bytes as usize, fields: proxy.head_fields.into() };
+    let watched = Watched::new(&mut stream, Rc::clone(&vigil));
+    let io = TokioIo::new(Gate::new(watched, Rc::clone(&vigil), bounds));
+    let opened = Cell::new(None);
+    let service = service_fn(|request| answer_first(worker, peer, &vigil, &opened, request));
+    let (end, early) = {
         let mut connection = builder.serve_connection(io, service);
-        drive(Pin::new(&mut connection), worker, &vigil, stop).await
+        let end = drive(Pin::new(&mut connection), worker, &vigil, stop.clone()).await;
+        let parts = connection.into_parts();
+        (end, parts.io.into_inner().into_rest())
     };
-    part(worker, peer, &end, &mut stream).await;
-    if matches!(end, End::Lapsed(Lapse::Head)) {
-        // The client that would not finish its head may not read either.
-        if timeout(GOODBYE, say_late(stream)).await.is_err() {
-            tracing::trace!("a slow client did not take its answer");
+    if let (End::Closed(Ok(())), Some(opened)) = (&end, opened.take()) {
+        return tunnel::run(worker, opened, &early, stream, stop).await;
+    }
+    match end {
+        End::Refused(fault) => refuse::head(worker, peer, fault, stream).await,
+        End::Lapsed(Lapse::Head) => {
+            let late = Fault::new(Reason::HeadTimeout, "proxy.timeouts.head");
+            refuse::head(worker, peer, late, stream).await;
         }
+        End::Closed(_) | End::Lapsed(_) => part(worker, peer, &end, &mut stream).await,
     }
 }
 
-/// Serves h2 until the connection ends.
-pub(super) async fn second<S>(
-    worker: &Rc<Worker>,
-    peer: &Rc<Peer>,
-    mut stream: S,
-    stop: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let proxy = &worker.shared.config.proxy;
-    let vigil = Vigil::new(&proxy.timeouts, false, clock::now());
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_frame_size(FRAME)
-        .header_table_size(FIELD_TABLE)
-        .max_concurrent_streams(proxy.streams)
-        .max_header_list_size(proxy.head_bytes.saturating_mul(UNTOLD))
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(ERROR_RESETS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT);
-    let io = TokioIo::new(Watched::new(&mut stream, Rc::clone(&vigil)));
-    let service = {
-        let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
-        service_fn(move |request| {
-            let (worker, peer, vigil) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&vigil));
-            async move { answer(&worker, &peer, &vigil, request).await }
-        })
-    };
-    let end = {
-        let connection = pin!(builder.serve_connection(io, service));
-        drive(connection, worker, &vigil, stop).await
-    };
-    part(worker, peer, &end, &mut stream).await;
-}
-
-async fn answer(
+pub(super) async fn answer(
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
     vigil: &Rc<Vigil>,
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
-    let mut busy = vigil.begin();
+    let busy = vigil.begin();
     let mut response = pipeline::serve(worker, peer, request).await;
-    busy.until(response.body().deadline());
-    if vigil.is_ending() {
+    if vigil.is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Held { body, _busy: busy }))
+    let stall = worker.shared.config.proxy.timeouts.stall;
+    Ok(response.map(|body| Held::new(body, busy, stall)))
 }
 
-/// A response body that keeps its connection from being idle.
-struct Held {
-    body: ResponseBody,
-    _busy: Busy,
+/// Answers, and sets aside what a protocol switch leads to.
+async fn answer_first(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    vigil: &Rc<Vigil>,
+    opened: &Cell<Option<Opened>>,
+    request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    let mut response = answer(worker, peer, vigil, request).await?;
+    let held = response.body_mut();
+    if let Some(switched) = held.body.as_mut().and_then(ResponseBody::take_switched) {
+        let record = held.body.take();
+        opened.set(record.map(|record| Opened { switched, record }));
+    }
+    Ok(response)
+}
+
+/// A response body that keeps its connection from being idle. The client has as long as the route
+/// gives to read it, and `proxy.timeouts.stall` for each piece beyond.
+pub(super) struct Held {
+    /// `None` after a protocol switch.
+    body: Option<ResponseBody>,
+    stall: Duration,
+    deadline: Instant,
+    busy: Busy,
+}
+
+impl Held {
+    fn new(body: ResponseBody, mut busy: Busy, stall: Duration) -> Self {
+        let deadline = body.deadline();
+        busy.until(deadline);
+        Self { body: Some(body), stall, deadline, busy }
+    }
 }
 
 impl Body for Held {
@@ -182,20 +162,28 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
+            // hyper asks once the client took what was there, so this begins a wait of its own: for
+            // the supplier, which its own patience ends first, or for the client.
+            let deadline = self.deadline.max(clock::now() + self.stall);
+            self.busy.until(deadline);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 /// What both versions have in common.
-trait Conversation: Future<Output = hyper::Result<()>> {
+pub(super) trait Conversation: Future<Output = hyper::Result<()>> {
     /// Ends it after the requests in flight.
     fn finish(self: Pin<&mut Self>);
 }
@@ -227,16 +215,16 @@ where
     }
 }
 
-async fn drive<C: Conversation>(
+pub(super) async fn drive<C: Conversation>(
     mut conversation: Pin<&mut C>,
     worker: &Rc<Worker>,
     vigil: &Vigil,
     mut stop: watch::Receiver<bool>,
 ) -> End {
-    let mut timer = pin!(sleep_until(Instant::from_std(clock::now())));
+    let mut timer = pin!(sleep_until(clock::now().into()));
     let mut stopping = *stop.borrow();
     let mut finished = false;
-    let mut chance = pin!(sleep_until(Instant::from_std(clock::now()) + last_chance(worker)));
+    let mut chance = pin!(sleep_until((clock::now() + last_chance(worker)).into()));
     if stopping {
         vigil.end();
     }
@@ -262,7 +250,7 @@ async fn drive<C: Conversation>(
             _ = stop.changed(), if !stopping => {
                 stopping = true;
                 vigil.end();
-                chance.as_mut().reset(Instant::from_std(clock::now()) + last_chance(worker));
+                chance.as_mut().reset((clock::now() + last_chance(worker)).into());
             }
         }
     }
@@ -287,16 +275,18 @@ fn poll<C: Conversation>(
     if let Poll::Ready(closed) = conversation.poll(cx) {
         return Poll::Ready(End::Closed(closed));
     }
+    if let Some(fault) = vigil.refusal() {
+        return Poll::Ready(End::Refused(fault));
+    }
     while let Some((deadline, lapse)) = vigil.next() {
-        let deadline = Instant::from_std(deadline);
         // A timer that fires early costs one look; moving it with every request costs more.
-        if deadline < timer.deadline() || timer.is_elapsed() {
-            timer.as_mut().reset(deadline);
+        if deadline < timer.deadline().into_std() || timer.is_elapsed() {
+            timer.as_mut().reset(deadline.into());
         }
         if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if Instant::from_std(clock::now()) >= deadline {
+        if clock::now() >= deadline {
             return Poll::Ready(End::Lapsed(lapse));
         }
     }
@@ -320,34 +310,10 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What an ending says about the peer, if anything.
 fn judge(end: &End) -> Option<(Reason, String)> {
-    let error = match end {
-        End::Lapsed(Lapse::Head) => {
-            return Some((Reason::HeadTimeout, "proxy.timeouts.head".to_owned()));
-        }
-        // Not to read is no attack by itself: the exchange was recorded as broken off.
-        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue) | End::Closed(Ok(())) => {
-            return None;
-        }
-        End::Closed(Err(error)) => error,
-    };
+    // Not to read is no attack by itself: the exchange was recorded as broken off.
+    let End::Closed(Err(error)) = end else { return None };
     if error.is_parse_too_large() {
         return Some((Reason::HeadTooLarge, error.to_string()));
     }
-    let broke_h2 = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<h2::Error>())
-        .is_some_and(|fault| fault.is_library() && fault.reason() != Some(h2::Reason::NO_ERROR));
-    (error.is_parse() || broke_h2).then(|| (Reason::HeadMalformed, error.to_string()))
-}
-
-async fn say_late<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
-    let info = Reason::HeadTimeout.info();
-    let problem = respond::problem(info.title, http::StatusCode::REQUEST_TIMEOUT, "");
-    let head = format!(
-        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n",
-        problem.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&problem).await?;
-    stream.shutdown().await
+    error.is_parse().then(|| (Reason::HeadMalformed, error.to_string()))
 }

@@ -1,15 +1,17 @@
 //! Patience with one connection: how long it may be idle, take for a head, or refuse to read.
-//! hyper's own head timer counts idle time too and cannot tell the two apart; this can.
+//! hyper's own head timer counts idle time too and cannot tell the two apart; this can. It also
+//! keeps what the gate in front of hyper found, until the requests before are answered.
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-use crate::{clock, config::model::Timeouts};
+use crate::{clock, config::model::Timeouts, proxy::http1::Fault};
 
 /// What a response that is late has to end by itself, before its connection is closed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -40,9 +42,17 @@ pub(crate) struct Vigil {
     /// What is answered from here on is the last of it.
     ending: Cell<bool>,
     first_request: Notify,
+    /// Heads that hyper was given and has not asked about yet.
+    passed: Cell<u32>,
     in_flight: Cell<u32>,
+    /// The head that comes next is refused.
+    refused: Cell<Option<Fault>>,
+    /// Waits until nothing is in flight.
+    parked: RefCell<Option<Waker>>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
+    /// In h2, a field block that has begun, whatever else is under way.
+    block_since: Cell<Option<Instant>>,
     blocked_since: Cell<Option<Instant>>,
     /// When the responses under way have to be read; as many as there are streams.
     deadlines: RefCell<Vec<Instant>>,
@@ -65,9 +75,13 @@ impl Vigil {
             begun: Cell::new(false),
             ending: Cell::new(false),
             first_request: Notify::new(),
+            passed: Cell::new(0),
             in_flight: Cell::new(0),
+            refused: Cell::new(None),
+            parked: RefCell::default(),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
+            block_since: Cell::new(None),
             blocked_since: Cell::new(None),
             deadlines: RefCell::default(),
         })
@@ -77,6 +91,49 @@ impl Vigil {
     pub(crate) fn read(&self) {
         if self.first && self.in_flight.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(clock::now()));
+        }
+    }
+
+    /// hyper was given so many heads.
+    pub(crate) fn passed(&self, heads: u32) {
+        self.passed.set(self.passed.get().saturating_add(heads));
+    }
+
+    /// A head has begun before the last request was answered, and is awaited from here on.
+    pub(crate) fn awaits_head(&self) {
+        self.read();
+    }
+
+    /// The next head is refused, once the requests before it are answered.
+    pub(crate) fn refuse(&self, fault: Fault) {
+        self.refused.set(Some(fault));
+    }
+
+    /// The refusal that is due: every request before is answered, and the answers are written.
+    pub(crate) fn refusal(&self) -> Option<Fault> {
+        let written = self.blocked_since.get().is_none();
+        self.refused.get().filter(|_| written && self.is_answered())
+    }
+
+    /// Ready once every request that was passed is answered.
+    pub(crate) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_answered() {
+            return Poll::Ready(());
+        }
+        self.parked.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn is_answered(&self) -> bool {
+        self.passed.get() == 0 && self.in_flight.get() == 0
+    }
+
+    /// Whether the bytes so far end inside an h2 field block.
+    pub(crate) fn in_head(&self, inside: bool) {
+        match (inside, self.block_since.get()) {
+            (true, None) => self.block_since.set(Some(clock::now())),
+            (false, Some(_)) => self.block_since.set(None),
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -95,6 +152,7 @@ impl Vigil {
         if !self.begun.replace(true) {
             self.first_request.notify_one();
         }
+        self.passed.set(self.passed.get().saturating_sub(1));
         self.in_flight.set(self.in_flight.get() + 1);
         Busy { vigil: Rc::clone(self), deadline: None }
     }
@@ -135,31 +193,39 @@ impl Vigil {
         });
         let first = self.deadlines.borrow().iter().min().copied();
         let overdue = first.map(|deadline| (deadline + GRACE, Lapse::Overdue));
-        [stalled, waiting, overdue].into_iter().flatten().min_by_key(|(end, _)| *end)
+        let slow = self.block_since.get().map(|since| (since + self.head, Lapse::Head));
+        [stalled, waiting, slow, overdue].into_iter().flatten().min_by_key(|(end, _)| *end)
     }
 }
 
 impl Busy {
     /// The response is on its way and has to be read by then.
     pub(crate) fn until(&mut self, deadline: Instant) {
+        self.forget();
         self.deadline = Some(deadline);
         self.vigil.deadlines.borrow_mut().push(deadline);
+    }
+
+    fn forget(&mut self) {
+        let Some(deadline) = self.deadline.take() else { return };
+        let mut deadlines = self.vigil.deadlines.borrow_mut();
+        if let Some(place) = deadlines.iter().position(|other| *other == deadline) {
+            deadlines.swap_remove(place);
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.forget();
         let vigil = &self.vigil;
-        if let Some(deadline) = self.deadline {
-            let mut deadlines = vigil.deadlines.borrow_mut();
-            if let Some(place) = deadlines.iter().position(|other| *other == deadline) {
-                deadlines.swap_remove(place);
-            }
-        }
         let left = vigil.in_flight.get().saturating_sub(1);
         vigil.in_flight.set(left);
         if left == 0 {
             vigil.idle_since.set(clock::now());
+            if let Some(parked) = vigil.parked.take() {
+                parked.wake();
+            }
         }
     }
 }

@@ -16,7 +16,10 @@ use hyper::body::Incoming;
 
 use super::{exchange::Exchange, patience::Patience};
 pub use crate::proxy::upstream::Payload;
-use crate::proxy::upstream::UpstreamError;
+use crate::proxy::{
+    http1::Fault,
+    upstream::{Switched, UpstreamError},
+};
 
 /// Why a request body ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +37,15 @@ impl BodyFault {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Timeout => Reason::BodyTimeout,
-            Self::Client(_) => Reason::ClientGone,
+            Self::Client(error) => fault(error).map_or(Reason::ClientGone, |fault| fault.reason),
         }
     }
+}
+
+/// What the gate in front of hyper found in the body, if that is why hyper gave up.
+fn fault(error: &hyper::Error) -> Option<Fault> {
+    let io = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    io.get_ref()?.downcast_ref().copied()
 }
 
 /// What a failed exchange is called: a fault of the request body is the client's, wherever it
@@ -129,6 +138,28 @@ pub struct ResponseBody {
 impl ResponseBody {
     pub(crate) fn new(payload: Payload, exchange: Box<Exchange>) -> Self {
         Self { payload, exchange }
+    }
+
+    /// What a protocol switch leads to, taken out; the record of the exchange stays here.
+    pub(crate) fn take_switched(&mut self) -> Option<Box<Switched>> {
+        match std::mem::replace(&mut self.payload, Payload::Own(Bytes::new())) {
+            Payload::Switched(switched) => Some(switched),
+            payload @ (Payload::Own(_) | Payload::Supplier(_)) => {
+                self.payload = payload;
+                None
+            }
+        }
+    }
+
+    /// What passed a tunnel, from the client and to it.
+    pub(crate) fn tunnelled(&mut self, received: u64, sent: u64) {
+        self.exchange.bytes_in.set(self.exchange.bytes_in.get().saturating_add(received));
+        self.exchange.sent(sent);
+    }
+
+    /// A tunnel ended before its ends wanted it to.
+    pub(crate) fn broke(&mut self, reason: Reason) {
+        self.exchange.broke(reason);
     }
 
     /// When it has to be read.

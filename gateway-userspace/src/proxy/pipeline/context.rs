@@ -6,12 +6,16 @@ use http::{HeaderValue, Version, request::Parts};
 
 use super::{
     identifiers::{RequestId, Trace},
-    stages::admission::Ticket,
+    ticket::Ticket,
 };
-use crate::{clock::Wall, proxy::identity::keys::Key, telemetry::TlsVersion};
+use crate::{
+    clock::Wall,
+    proxy::identity::{certificate::ClientCertificate, keys::Key},
+    telemetry::TlsVersion,
+};
 
 /// The other end of a connection, known before its first request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Canonical: an IPv4 address in IPv6 clothes is IPv4.
     pub source: IpAddr,
@@ -19,6 +23,8 @@ pub struct Peer {
     pub behind_proxy: bool,
     /// `None` before the handshake is over.
     pub tls: Option<TlsVersion>,
+    /// What the client proved to hold, where the listener asks for certificates.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The listener's place in the configuration.
     pub listener: usize,
 }
@@ -35,14 +41,36 @@ pub struct RequestContext {
     pub(crate) head: Parts,
     pub(crate) id: RequestId,
     pub(crate) trace: Trace,
+    /// A gRPC call, which reads no problem document.
+    pub(crate) grpc: bool,
     /// Written by `admission`.
     pub(crate) ticket: Option<Ticket>,
+    /// Written by `client_address`, which also puts the client in the place of a trusted proxy.
+    pub(crate) claims: Claims,
+    /// Written by `shed`.
+    pub(crate) place: Option<Ticket>,
     /// Written by `normalize`.
     pub(crate) target: Option<Target>,
+    /// The path the route makes of the request's; written when the route is found.
+    pub(crate) onward: Option<String>,
+    /// The request opens a WebSocket, and the route takes it. Written by `method_and_size`.
+    pub(crate) websocket: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
+    /// What the origin is told that may read the answer. Written by `cors`.
+    pub(crate) granted: Option<HeaderValue>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
+}
+
+/// What a trusted proxy says of the request it took.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// The address is that of one client, though it came by a proxy.
+    pub(crate) client: bool,
+    /// `http` or `https`.
+    pub(crate) scheme: Option<&'static str>,
+    pub(crate) host: Option<HeaderValue>,
 }
 
 /// The one reading of what a request is for.

@@ -62,6 +62,12 @@ impl Exchange {
         self.context.arrived + self.route.as_ref().map_or(usual, |route| route.timeout)
     }
 
+    /// The route, where its supplier answered.
+    pub(crate) fn supplied(&self) -> Option<Arc<Route>> {
+        let answered = self.supplier.is_some() && self.reason.is_none();
+        self.route.clone().filter(|_| answered)
+    }
+
     /// The response head is decided.
     pub(crate) fn answered(&mut self, status: http::StatusCode) {
         self.status = status.as_u16();
@@ -83,8 +89,12 @@ impl Exchange {
         self.completed = true;
     }
 
-    /// The response ends early; too late for another status.
+    /// The response ends early; too late for another status. What the client did to end it is as
+    /// good a strike as before the response.
     pub(crate) fn broke(&mut self, reason: Reason) {
+        if self.reason.is_none() && reason != Reason::ClientGone {
+            self.worker.strike(&self.context.peer, reason);
+        }
         self.reason = self.reason.or(Some(reason));
         self.completed = true;
     }

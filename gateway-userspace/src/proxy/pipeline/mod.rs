@@ -7,52 +7,72 @@ pub mod context;
 pub mod decision;
 pub(crate) mod exchange;
 pub(crate) mod forward;
+mod grpc;
 pub(crate) mod identifiers;
 pub(crate) mod patience;
 pub(crate) mod respond;
 pub mod stage;
 pub(crate) mod stages;
+pub(crate) mod ticket;
 
 use std::{rc::Rc, sync::Arc};
 
 use gateway_common::Reason;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use self::{
     body::{Payload, RequestBody, ResponseBody},
-    context::{Peer, RequestContext},
+    context::{Claims, Peer, RequestContext},
     decision::{Decision, Refusal},
     exchange::Exchange,
     stage::{Description, Edge, Responding, Routed},
     stages::{
-        admission::Admission, anonymous_limit::AnonymousLimit, authenticate::Authenticate,
-        client_limit::ClientLimit, harden, method_and_size, normalize::Normalize,
+        admission::Admission,
+        anonymous_limit::AnonymousLimit,
+        authenticate::Authenticate,
+        client_address::ClientAddress,
+        client_limit::ClientLimit,
+        cors::{self, Cors},
+        harden::Harden,
+        method_and_size,
+        normalize::Normalize,
+        shed::Shed,
+        transform::Transform,
     },
 };
 use crate::{
     clock,
     config::model::Config,
-    proxy::{identity::keys::Keys, router::Route, worker::Worker},
+    proxy::{
+        identity::keys::Keys,
+        router::{Asked, Goal, Route},
+        worker::{Shared, Worker},
+    },
 };
 
 /// Before a route is known. A stage here sees no identity.
 pub const EDGE: &[Edge] = &[
     Edge::Admission,      // first: what is not counted cannot be bounded
+    Edge::ClientAddress,  // before anything counts or refuses, so that it does so by client
     Edge::Normalize,      // before anything reads host or path, so that all read the same
     Edge::AnonymousLimit, // last: a malformed request says more about its source than its rate
 ];
 
 /// With a route.
 pub const ROUTED: &[Routed] = &[
-    Routed::MethodAndSize, // first: told by the head alone, without looking anything up
+    Routed::Shed,          // first: what is shed must cost nothing
+    Routed::Cors,          // before authentication, for a preflight carries no credential
+    Routed::MethodAndSize, // told by the head alone, without looking anything up
     Routed::Authenticate,  // before the limit, which counts by client
     Routed::ClientLimit,   // last: only what would reach the supplier is counted
 ];
 
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
-    Responding::Harden, // last before the client: nothing after it may add a field
+    Responding::Transform, // first: what it adds is hardened too
+    Responding::Cors,      // replaces what the supplier says of origins
+    Responding::Harden,    // last before the client: nothing after it may add a field
 ];
 
 /// One line of `gateway pipeline`.
@@ -75,20 +95,30 @@ pub fn describe() -> Vec<Line> {
 #[derive(Debug)]
 pub(crate) struct Stages {
     pub(crate) admission: Admission,
+    client_address: ClientAddress,
     normalize: Normalize,
+    shed: Shed,
+    cors: Cors,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
+    pub(crate) transform: Transform,
+    harden: Harden,
 }
 
 impl Stages {
     pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
+            client_address: ClientAddress::from_config(config),
             normalize: Normalize::from_config(&config.proxy),
+            shed: Shed::from_config(&config.routes, config.proxy.requests),
+            cors: Cors::from_config(&config.routes),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
+            transform: Transform::from_config(&config.routes),
+            harden: Harden::from_config(&config.listeners),
         }
     }
 
@@ -99,6 +129,7 @@ impl Stages {
         Self {
             admission: self.admission.succeed(limits),
             anonymous_limit: self.anonymous_limit.succeed(limits),
+            shed: self.shed.succeed(&config.routes, limits.requests),
             client_limit: self.client_limit.succeed(&config.routes, limits.limiter_keys),
             ..fresh
         }
@@ -107,6 +138,7 @@ impl Stages {
     fn edge(&self, stage: Edge, context: &mut RequestContext) -> Decision {
         match stage {
             Edge::Admission => self.admission.check(context),
+            Edge::ClientAddress => self.client_address.check(context),
             Edge::Normalize => self.normalize.check(context),
             Edge::AnonymousLimit => self.anonymous_limit.check(context),
         }
@@ -114,6 +146,8 @@ impl Stages {
 
     fn routed(&self, stage: Routed, context: &mut RequestContext, route: &Route) -> Decision {
         match stage {
+            Routed::Shed => self.shed.check(context, route, self.admission.in_flight()),
+            Routed::Cors => self.cors.check(context, route),
             Routed::MethodAndSize => method_and_size::check(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
@@ -127,6 +161,21 @@ impl Stages {
     }
 }
 
+/// The peer, with its listener's place in the configuration of now.
+fn at_its_listener(before: &Rc<Worker>, worker: &Rc<Worker>, peer: &Rc<Peer>) -> Rc<Peer> {
+    if Rc::ptr_eq(before, worker) {
+        return Rc::clone(peer);
+    }
+    let known = before.shared.config.listeners.get(peer.listener);
+    // A listener that is no more has no place, and no settings.
+    let place = known.and_then(|known| worker.shared.tls.place(known.address));
+    let listener = place.unwrap_or(usize::MAX);
+    if listener == peer.listener {
+        return Rc::clone(peer);
+    }
+    Rc::new(Peer { listener, ..(**peer).clone() })
+}
+
 /// Serves one request, from its head to a response whose body ends the exchange.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
@@ -134,23 +183,39 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     // By the configuration of now, however old the connection is.
-    let worker = &worker.latest();
+    let (before, worker) = (worker, &worker.latest());
+    let peer = &at_its_listener(before, worker, peer);
     let (context, incoming) = begin(worker, peer, request);
     let mut exchange = Exchange::begin(worker, context);
     let mut response = match run(&mut exchange, incoming).await {
         Ok(response) => response,
         Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
+            let context = &exchange.context;
+            let response = if context.grpc {
+                grpc::refusal(&refusal)
+            } else {
+                respond::refusal(&refusal, &context.id)
+            };
             exchange.refused(refusal);
             response
         }
     };
     for stage in RESPONSE {
         match stage {
+            Responding::Transform => response = transformed(&mut exchange, response).await,
+            Responding::Cors => {
+                if let Some(route) = exchange.route.clone() {
+                    let stages = &worker.shared.stages;
+                    stages.cors.apply(&mut exchange.context, &route, &mut response);
+                }
+            }
             Responding::Harden => {
-                harden::apply(&mut exchange.context, response.headers_mut());
+                worker.shared.stages.harden.apply(&mut exchange.context, response.headers_mut());
             }
         }
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        respond::with_websocket(response.headers_mut());
     }
     if exchange.context.head.method == Method::HEAD {
         respond::without_body(&mut response);
@@ -173,10 +238,16 @@ fn begin(
         version: head.version,
         id: identifiers.request_id(),
         trace: identifiers.trace(&head.headers),
+        grpc: grpc::asked(&head.headers),
         head,
         ticket: None,
+        claims: Claims::default(),
+        place: None,
         target: None,
+        onward: None,
+        websocket: false,
         client: None,
+        granted: None,
         quota: None,
     };
     (context, incoming)
@@ -192,12 +263,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
-    let context = &exchange.context;
-    let found = shared.router.find(context.host(), context.path(), &context.head.method);
-    let route = Arc::clone(found.ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?);
-    if shared.router.ambiguous(context.host(), context.path(), &context.head.method) {
-        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
-    }
+    let route = route(shared, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
@@ -206,13 +272,52 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Refuse(refusal) => return Err(refusal),
         }
     }
+    let forward = match &route.goal {
+        Goal::Forward(forward) => forward,
+        Goal::Redirect(redirect) => return respond::redirect(&exchange.context, redirect),
+    };
     let wait = shared.config.proxy.timeouts.body;
     let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
-    let response = worker.suppliers.send(exchange, &route, body).await?;
+    let response = worker.suppliers.send(exchange, &route, forward, body).await?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);
     }
     Ok(response)
+}
+
+/// A supplier's answer with its route's changes; what the gateway answers by itself has none.
+async fn transformed(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
+    let Some(route) = exchange.supplied() else { return response };
+    let stages = &exchange.worker().shared.stages;
+    match stages.transform.response(&route, &exchange.context, response).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    }
+}
+
+/// The route of a request, and the path it leads to.
+fn route(shared: &Shared, context: &mut RequestContext) -> Result<Arc<Route>, Refusal> {
+    let router = &shared.router;
+    let asked = Asked::new(context.host(), context.path(), &context.head);
+    // A preflight asks for the route of the request that is to follow, if that has rules.
+    if let Some(method) = cors::preflight(&context.head)
+        && let Some(found) = router.find(asked.by(&method))
+        && shared.stages.cors.rules(found.route)
+        && !router.ambiguous(asked.by(&method))
+    {
+        return Ok(Arc::clone(found.route));
+    }
+    let found = router.find(asked).ok_or_else(|| Refusal::new(Reason::RouteUnknown, "no route"))?;
+    if router.ambiguous(asked) {
+        return Err(Refusal::new(Reason::PathInvalid, "path parameters lead to another route"));
+    }
+    let (route, path) = (Arc::clone(found.route), found.path());
+    context.onward = path;
+    Ok(route)
 }
 
 #[cfg(test)]
@@ -227,11 +332,16 @@ mod tests {
             listing,
             [
                 "edge admission",
+                "edge client_address",
                 "edge normalize",
                 "edge anonymous_limit",
+                "routed shed",
+                "routed cors",
                 "routed method_and_size",
                 "routed authenticate",
                 "routed client_limit",
+                "response transform",
+                "response cors",
                 "response harden",
             ]
         );

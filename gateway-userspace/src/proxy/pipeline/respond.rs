@@ -4,12 +4,16 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use gateway_common::Reason;
 use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
+    },
 };
 
-use super::{body::Payload, decision::Refusal, identifiers::RequestId};
+use super::{body::Payload, context::RequestContext, decision::Refusal, identifiers::RequestId};
+use crate::config::model::Redirect;
 
 static PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -31,6 +35,36 @@ pub(crate) fn refusal(refusal: &Refusal, id: &RequestId) -> Response<Payload> {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// A route's redirect. Origin and form of the path are the configuration's; what the request gives
+/// are segments of its normalized path, and its query.
+pub(crate) fn redirect(
+    context: &RequestContext,
+    redirect: &Redirect,
+) -> Result<Response<Payload>, Refusal> {
+    let unlawful = |what: &'static str| Refusal::new(Reason::Internal, what);
+    let status = StatusCode::from_u16(redirect.status)
+        .map_err(|_source| unlawful("the redirect has no lawful status"))?;
+    let query = context.head.uri.query().filter(|_| redirect.query);
+    let location = [
+        redirect.origin.as_deref().unwrap_or_default(),
+        context.onward.as_deref().unwrap_or("/"),
+        query.map_or("", |_| "?"),
+        query.unwrap_or_default(),
+    ];
+    let location = HeaderValue::try_from(location.concat())
+        .map_err(|_source| unlawful("the redirect leads to no lawful address"))?;
+    let mut response = Response::new(Payload::Own(Bytes::new()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+/// Makes a head one that opens a WebSocket, on the connection that carries it.
+pub(crate) fn with_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Makes a response of ours one to HEAD: the length stays, the body goes. hyper would send it in
@@ -61,8 +95,6 @@ pub(crate) fn problem(title: &str, status: StatusCode, id: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use gateway_common::Reason;
 
     use super::*;
     use crate::proxy::pipeline::identifiers::Generator;

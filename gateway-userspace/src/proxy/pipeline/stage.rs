@@ -5,6 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Admission,
+    ClientAddress,
     Normalize,
     AnonymousLimit,
 }
@@ -12,6 +13,8 @@ pub enum Edge {
 /// With a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routed {
+    Shed,
+    Cors,
     MethodAndSize,
     Authenticate,
     ClientLimit,
@@ -20,6 +23,8 @@ pub enum Routed {
 /// On every response, the gateway's own refusals included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
+    Transform,
+    Cors,
     Harden,
 }
 
@@ -37,6 +42,10 @@ impl Edge {
                 "admission",
                 "counts the request until its response body ends; sheds above proxy.requests",
             ),
+            Self::ClientAddress => (
+                "client_address",
+                "who asks, by the word of trusted proxies alone; other claims end here",
+            ),
             Self::Normalize => {
                 ("normalize", "one reading of host and path, which the supplier gets too")
             }
@@ -51,6 +60,10 @@ impl Edge {
 impl Routed {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Shed => {
+                ("shed", "the route's own concurrency, and who goes first when all are busy")
+            }
+            Self::Cors => ("cors", "answers preflights; finds who else may read the answer"),
             Self::MethodAndSize => (
                 "method_and_size",
                 "the route's methods and body cap, before a byte of the body is read",
@@ -67,6 +80,13 @@ impl Routed {
 impl Responding {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Transform => (
+                "transform",
+                "the route's changes of a supplier's answer; hides what it says of its own faults",
+            ),
+            Self::Cors => {
+                ("cors", "who else may read the answer, in place of the supplier's words")
+            }
             Self::Harden => (
                 "harden",
                 "drops hop-by-hop and revealing fields, adds the request id and protective ones",

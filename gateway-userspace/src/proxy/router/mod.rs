@@ -1,26 +1,63 @@
-//! Matches host and path to a route; the method is judged afterwards, so that 405 can be told
-//! from 404. Hosts of their own go before routes for any host; literal segments before parameters.
+//! Matches host and path to a place, and conditions to a route of it; the method is judged
+//! afterwards, so that 405 can be told from 404. What no route of the nearest place takes is not
+//! found: a request that leaves out a header must not fall through to a wider route elsewhere.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
 
-use crate::config::model;
+use crate::config::model::{self, Conditions, Destination, Places, Redirect, Template};
 
 /// A route as requests meet it: settings, no code.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// Its place in the configuration.
     pub(crate) index: usize,
-    pub(crate) name: String,
+    #[cfg(test)]
+    name: String,
     methods: Vec<Method>,
+    when: Conditions,
     /// All methods of this host and path.
     pub(crate) allow: HeaderValue,
-    /// Its supplier's place in the configuration.
-    pub(crate) supplier: usize,
+    pub(crate) goal: Goal,
     pub(crate) identity: Option<String>,
     pub(crate) body_bytes: u64,
     pub(crate) timeout: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) retry: model::Retry,
+    pub(crate) websocket: bool,
+}
+
+/// Where a route leads; suppliers by their place in the configuration.
+#[derive(Debug)]
+pub(crate) enum Goal {
+    Forward(Forward),
+    Redirect(Redirect),
+}
+
+/// To suppliers.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) shares: Vec<Share>,
+    /// The same client gets the same supplier.
+    pub(crate) sticky: bool,
+    rewrite: Option<Template>,
+    pub(crate) mirror: Option<Mirror>,
+}
+
+/// A supplier's part of a route's requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) supplier: usize,
+    pub(crate) weight: u32,
+}
+
+/// Copies for another supplier.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mirror {
+    pub(crate) supplier: usize,
+    pub(crate) percent: u32,
+    pub(crate) credentials: bool,
 }
 
 impl Route {
@@ -29,12 +66,51 @@ impl Route {
     }
 }
 
+/// What a request is matched by. Host and path are the normalized ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'r> {
+    host: &'r str,
+    path: &'r str,
+    method: &'r Method,
+    headers: &'r HeaderMap,
+    query: Option<&'r str>,
+}
+
+impl<'r> Asked<'r> {
+    pub(crate) fn new(host: &'r str, path: &'r str, head: &'r Parts) -> Self {
+        let Parts { method, headers, uri, .. } = head;
+        Self { host, path, method, headers, query: uri.query() }
+    }
+
+    /// The same by another method.
+    pub(crate) fn by(self, method: &'r Method) -> Self {
+        Self { method, ..self }
+    }
+}
+
+/// A request's route.
+#[derive(Debug)]
+pub(crate) struct Matched<'t, 'r> {
+    pub(crate) route: &'t Arc<Route>,
+    parameters: matchit::Params<'t, 'r>,
+}
+
+impl Matched<'_, '_> {
+    /// The path the request is sent on with; `None` leaves it as it is.
+    pub(crate) fn path(&self) -> Option<String> {
+        let template = match &self.route.goal {
+            Goal::Forward(forward) => forward.rewrite.as_ref()?,
+            Goal::Redirect(redirect) => &redirect.path,
+        };
+        Some(template.fill(|name| self.parameters.get(name)))
+    }
+}
+
 /// Why routes cannot stand together.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
-    #[error("route {name}: path {path} is unlawful or contradicts another route's")]
+    #[error("path {path} is unlawful or contradicts another route's")]
     Path {
-        name: String,
         path: String,
         #[source]
         source: matchit::InsertError,
@@ -49,92 +125,63 @@ pub enum RouterError {
     },
 }
 
-/// Routes of one host and path.
-type Entry = Vec<Arc<Route>>;
+/// Routes of one host and path, the narrower before the wider.
+type Entry = Arc<[Arc<Route>]>;
 
 /// Immutable after start; shared by all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Router {
-    hosts: HashMap<String, matchit::Router<Entry>>,
-    any: matchit::Router<Entry>,
+    places: Places<Entry>,
 }
 
 impl Router {
     pub(crate) fn new(config: &model::Config) -> Result<Self, RouterError> {
-        let mut router = Self::default();
-        let mut rest = Vec::new();
-        for (host, path) in places(&config.routes) {
-            let entry = entry(config, host, path)?;
-            if let Some(parent) = above_catch_all(path) {
-                rest.push((host, parent, entry.clone()));
-            }
-            router.insert(host, path, entry)?;
+        let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+        for (index, route) in config.routes.iter().enumerate() {
+            groups.entry((route.host.as_deref(), &route.path)).or_default().push(index);
         }
-        for (host, parent, entry) in rest {
-            // `/files/{*rest}` is meant to take `/files/` too, unless another route does.
-            let taken = router.table(host).insert(parent, entry);
-            drop(taken);
-        }
-        Ok(router)
+        let compiled = groups.into_iter().map(|(place, here)| Ok((place, entry(config, &here)?)));
+        let compiled = compiled.collect::<Result<BTreeMap<_, _>, RouterError>>()?;
+        let places = Places::build(&compiled)
+            .map_err(|(path, source)| RouterError::Path { path: path.to_owned(), source })?;
+        Ok(Self { places })
     }
 
-    /// The route for this request; with another method than the request's only where no route of
-    /// this host and path takes it.
-    pub(crate) fn find(&self, host: &str, path: &str, method: &Method) -> Option<&Arc<Route>> {
-        let own = self.hosts.get(host).and_then(|table| table.at(path).ok());
-        let entry = own.or_else(|| self.any.at(path).ok())?.value;
-        entry.iter().find(|route| route.takes(method)).or_else(|| entry.first())
+    /// The route for this request; with another method than the request's only where no route that
+    /// it meets takes it.
+    pub(crate) fn find<'r>(&self, asked: Asked<'r>) -> Option<Matched<'_, 'r>> {
+        let found = self.places.find(asked.host, asked.path)?;
+        let met = |route: &&Arc<Route>| route.when.hold(asked.headers, asked.query);
+        let here = || found.value.iter().filter(met);
+        let route = here().find(|route| route.takes(asked.method)).or_else(|| here().next())?;
+        Some(Matched { route, parameters: found.parameters })
     }
 
-    /// Whether `path` means another route to a server that cuts path parameters (`/admin;x` is
+    /// Whether the path means another route to a server that cuts path parameters (`/admin;x` is
     /// `/admin` to servlet containers): such a server would serve what this route does not guard.
-    pub(crate) fn ambiguous(&self, host: &str, path: &str, method: &Method) -> bool {
-        let Some(cut) = without_parameters(path) else { return false };
-        let [as_sent, as_cut] = [path, cut.as_str()].map(|path| self.find(host, path, method));
+    pub(crate) fn ambiguous(&self, asked: Asked<'_>) -> bool {
+        let Some(cut) = without_parameters(asked.path) else { return false };
+        let index = |path| self.find(Asked { path, ..asked }).map(|found| found.route.index);
         // No route to compare is not found, not ambiguous.
-        as_sent.is_some() && as_sent.map(|route| route.index) != as_cut.map(|route| route.index)
-    }
-
-    fn table(&mut self, host: Option<&str>) -> &mut matchit::Router<Entry> {
-        match host {
-            Some(host) => self.hosts.entry(host.to_owned()).or_default(),
-            None => &mut self.any,
-        }
-    }
-
-    fn insert(&mut self, host: Option<&str>, path: &str, entry: Entry) -> Result<(), RouterError> {
-        let name = entry.first().map(|route| route.name.clone()).unwrap_or_default();
-        self.table(host).insert(path, entry).map_err(|source| RouterError::Path {
-            name,
-            path: path.to_owned(),
-            source,
-        })
+        let as_sent = index(asked.path);
+        as_sent.is_some() && as_sent != index(&cut)
     }
 }
 
-/// Each host and path once, in the order of the file.
-fn places(routes: &[model::Route]) -> Vec<(Option<&str>, &str)> {
-    let mut places = Vec::new();
-    for route in routes {
-        let place = (route.host.as_deref(), route.path.as_str());
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places
-}
-
-fn entry(config: &model::Config, host: Option<&str>, path: &str) -> Result<Entry, RouterError> {
-    let here = |route: &&model::Route| route.host.as_deref() == host && route.path == path;
+fn entry(config: &model::Config, here: &[usize]) -> Result<Entry, RouterError> {
+    let routes = || here.iter().filter_map(|index| Some((*index, config.routes.get(*index)?)));
     let mut allowed: Vec<&str> = Vec::new();
-    for method in config.routes.iter().filter(here).flat_map(|route| &route.methods) {
+    for method in routes().flat_map(|(_, route)| &route.methods) {
         if !allowed.contains(&method.as_str()) {
             allowed.push(method.as_str());
         }
     }
     let allow = allowed.join(", ");
-    let all = config.routes.iter().enumerate().filter(|(_, route)| here(route));
-    all.map(|(index, route)| Ok(Arc::new(compile(config, index, route, &allow)?))).collect()
+    let compiled = routes().map(|(index, route)| compile(config, index, route, &allow));
+    let mut compiled = compiled.map(|one| one.map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    // Of two that one request meets one is a case of the other, or takes other methods.
+    compiled.sort_by_key(|route| std::cmp::Reverse(route.when.weight()));
+    Ok(compiled.into())
 }
 
 fn compile(
@@ -143,22 +190,51 @@ fn compile(
     route: &model::Route,
     allow: &str,
 ) -> Result<Route, RouterError> {
-    let name = route.name.clone();
-    let found = config.suppliers.iter().position(|supplier| supplier.name == route.supplier);
-    let Some(supplier) = found else {
-        return Err(RouterError::Supplier { name, supplier: route.supplier.clone() });
-    };
     let allow = HeaderValue::from_str(allow)
-        .map_err(|source| RouterError::Methods { name: name.clone(), source })?;
+        .map_err(|source| RouterError::Methods { name: route.name.clone(), source })?;
+    let goal = match &route.destination {
+        Destination::Forward(forward) => Goal::Forward(forwarded(config, route, forward)?),
+        Destination::Redirect(redirect) => Goal::Redirect(redirect.clone()),
+    };
     Ok(Route {
         index,
-        name,
+        #[cfg(test)]
+        name: route.name.clone(),
         methods: route.methods.clone(),
+        when: route.when.clone(),
         allow,
-        supplier,
+        goal,
         identity: route.identity.clone(),
         body_bytes: route.body_bytes,
         timeout: route.timeout,
+        first_byte: route.first_byte,
+        retry: route.retry.clone(),
+        websocket: route.websocket,
+    })
+}
+
+fn forwarded(
+    config: &model::Config,
+    route: &model::Route,
+    forward: &model::Forward,
+) -> Result<Forward, RouterError> {
+    let place = |wanted: &str| {
+        let found = config.suppliers.iter().position(|supplier| supplier.name == wanted);
+        let (name, supplier) = (route.name.clone(), wanted.to_owned());
+        found.ok_or(RouterError::Supplier { name, supplier })
+    };
+    let share = |share: &model::Share| {
+        Ok(Share { supplier: place(&share.supplier)?, weight: share.weight })
+    };
+    let mirror = |mirror: &model::Mirror| {
+        let model::Mirror { ref supplier, percent, credentials } = *mirror;
+        Ok(Mirror { supplier: place(supplier)?, percent, credentials })
+    };
+    Ok(Forward {
+        shares: forward.shares.iter().map(share).collect::<Result<_, RouterError>>()?,
+        sticky: forward.sticky,
+        rewrite: forward.rewrite.clone(),
+        mirror: forward.mirror.as_ref().map(mirror).transpose()?,
     })
 }
 
@@ -168,12 +244,6 @@ fn without_parameters(path: &str) -> Option<String> {
         let segments = path.split('/').map(|segment| segment.split(';').next().unwrap_or(segment));
         segments.collect::<Vec<_>>().join("/")
     })
-}
-
-/// The path before a final `{*name}`.
-fn above_catch_all(path: &str) -> Option<&str> {
-    let (parent, last) = path.rsplit_once('/')?;
-    last.starts_with("{*").then(|| path.get(..=parent.len())).flatten()
 }
 
 #[cfg(test)]
@@ -190,10 +260,65 @@ mod tests {
         }
     }
 
+    fn table(routes: Vec<model::Route>) -> Router {
+        Router::new(&model::Config { routes, ..testing::config() }).unwrap()
+    }
+
+    /// A head with this method and query, and `x-version` fields.
+    fn head(method: &Method, query: &str, versions: &[&str]) -> Parts {
+        let mut request = http::Request::builder().method(method).uri(format!("/?{query}"));
+        for version in versions {
+            request = request.header("x-version", *version);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
     fn find(routes: Vec<model::Route>, host: &str, path: &str, method: &Method) -> Option<String> {
-        let config = model::Config { routes, ..testing::config() };
-        let table = Router::new(&config).unwrap();
-        table.find(host, path, method).map(|route| route.name.clone())
+        let head = head(method, "", &[]);
+        let table = table(routes);
+        table.find(Asked::new(host, path, &head)).map(|found| found.route.name.clone())
+    }
+
+    /// `x-version`, exactly.
+    fn versioned(name: &str, path: &str, version: &str) -> model::Route {
+        let field = http::HeaderName::from_static("x-version");
+        let headers = vec![(field, model::Test::Exact(version.to_owned()))];
+        model::Route {
+            when: Conditions { headers, ..Conditions::default() },
+            ..route(name, None, path, &[])
+        }
+    }
+
+    #[test]
+    fn a_narrower_route_goes_first_and_what_meets_none_falls_through_to_no_other_place() {
+        let both = [route("wide", None, "/a", &[]), versioned("two", "/a", "2")];
+        for routes in [both.to_vec(), both.iter().rev().cloned().collect()] {
+            let table = table(routes);
+            for (versions, name) in
+                [(&["2"][..], "two"), (&[], "wide"), (&["3"], "wide"), (&["2", "2"], "wide")]
+            {
+                let head = head(&Method::GET, "", versions);
+                let found = table.find(Asked::new("h", "/a", &head)).unwrap();
+                assert_eq!(found.route.name, name, "{versions:?}");
+            }
+        }
+        let alone = table(vec![versioned("two", "/a", "2"), route("rest", None, "/{*rest}", &[])]);
+        let head = head(&Method::GET, "", &["3"]);
+        assert!(alone.find(Asked::new("h", "/a", &head)).is_none());
+    }
+
+    #[test]
+    fn paths_are_made_from_what_the_parameters_took() {
+        let forward = model::Forward {
+            rewrite: Some(Template::new("/in/{id}/{*rest}")),
+            ..model::Forward::to("echo")
+        };
+        let destination = Destination::Forward(forward);
+        let table = table(vec![model::Route { destination, ..testing::route("/v1/{id}/{*rest}") }]);
+        let head = head(&Method::GET, "", &[]);
+        let path = |path| table.find(Asked::new("h", path, &head)).unwrap().path();
+        assert_eq!(path("/v1/7/a/b").as_deref(), Some("/in/7/a/b"));
+        assert_eq!(path("/v1/7/").as_deref(), Some("/in/7/"));
     }
 
     #[test]
@@ -219,14 +344,17 @@ mod tests {
             route("read", None, "/a", &[Method::GET]),
             route("write", None, "/a", &[Method::POST]),
         ];
-        let config = model::Config { routes, ..testing::config() };
-        let table = Router::new(&config).unwrap();
-        assert_eq!(table.find("h", "/a", &Method::POST).unwrap().name, "write");
-        let none = table.find("h", "/a", &Method::DELETE).unwrap();
+        let table = table(routes);
+        let find = |path: &str, method: &Method| {
+            let head = head(method, "", &[]);
+            table.find(Asked::new("h", path, &head)).map(|found| Arc::clone(found.route))
+        };
+        assert_eq!(find("/a", &Method::POST).unwrap().name, "write");
+        let none = find("/a", &Method::DELETE).unwrap();
         assert!(!none.takes(&Method::DELETE));
         assert_eq!(none.allow, "GET, POST");
-        assert!(table.find("h", "/b", &Method::GET).is_none());
-        assert!(table.find("h", "/a/", &Method::GET).is_none());
+        assert!(find("/b", &Method::GET).is_none());
+        assert!(find("/a/", &Method::GET).is_none());
     }
 
     #[test]
@@ -236,8 +364,9 @@ mod tests {
             route("admin", None, "/admin", &[]),
             route("one", None, "/users/{id}", &[]),
         ];
-        let table = Router::new(&model::Config { routes, ..testing::config() }).unwrap();
-        let ambiguous = |path: &str| table.ambiguous("h", path, &Method::GET);
+        let table = table(routes);
+        let head = head(&Method::GET, "", &[]);
+        let ambiguous = |path: &str| table.ambiguous(Asked::new("h", path, &head));
         for path in ["/admin;x", "/users;a/42"] {
             assert!(ambiguous(path), "{path}");
         }

@@ -1,6 +1,6 @@
 //! Both directions of a serving proxy's conversation with its guard.
 
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{fs::File, os::fd::OwnedFd, time::Duration};
 
 use tokio::{sync::mpsc, time::interval};
 
@@ -8,9 +8,9 @@ use super::{ProxyError, Serving, outfit::Outfit, said};
 use crate::{
     ipc::{
         Channel, IpcError,
-        message::{FRAME_BYTES, FromGuard, FromProxy},
+        message::{FRAME_BYTES, FromGuard, FromProxy, RefusedFile},
     },
-    proxy::instance::Instance,
+    proxy::{instance::Instance, secrets::Secrets},
 };
 
 /// Strikes that go out before the guard is heard again.
@@ -24,6 +24,10 @@ const ANSWER_BYTES: usize = FRAME_BYTES - 64;
 
 /// Stands for an answer over that.
 const TOO_LONG: &str = r#"{"cut":"the answer does not fit a frame"}"#;
+
+/// Refused files that are told, and how much of why: they have to fit a frame with the longest paths.
+const REFUSED: usize = 8;
+const WHY_CHARACTERS: usize = 512;
 
 /// How a conversation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +45,19 @@ pub(super) async fn converse(
 ) -> Result<End, ProxyError> {
     let mut look = interval(LOOK);
     let mut arriving = None;
+    let mut waiting = Secrets::default();
     loop {
         let Serving { instance, outbox, .. } = serving;
         let told = tokio::select! {
             heard = channel.receive::<FromGuard>() => match heard {
                 Ok((FromGuard::Drain { succeeded }, _)) => return Ok(End::Drain { succeeded }),
+                Ok((FromGuard::Secret { path }, mut files)) if arriving.is_none() => {
+                    keep(&mut waiting, &path, files.pop());
+                    Ok(())
+                }
+                Ok((FromGuard::Renew { id, unreadable }, _)) => {
+                    renew(channel, instance, std::mem::take(&mut waiting), id, unreadable).await
+                }
                 Ok((message, descriptors)) if is_of_a_reload(&message) => {
                     reload(channel, serving, &mut arriving, message, descriptors).await
                 }
@@ -136,6 +148,34 @@ async fn apply(
     Ok(())
 }
 
+/// Holds new contents of a file until all are there.
+fn keep(waiting: &mut Secrets, path: &str, file: Option<OwnedFd>) {
+    let Some(file) = file else {
+        return tracing::warn!(path, "the guard sent a secret without its file");
+    };
+    if let Err(error) = waiting.add(path.to_owned(), &File::from(file)) {
+        tracing::error!(path, %error, "a renewed file cannot be read");
+    }
+}
+
+async fn renew(
+    channel: &Channel,
+    instance: &Instance,
+    secrets: Secrets,
+    id: u64,
+    unreadable: Vec<RefusedFile>,
+) -> Result<(), IpcError> {
+    let unreadable = unreadable.into_iter().map(|file| (file.path.into(), file.why)).collect();
+    let mut refused = instance.renew(&secrets, &unreadable);
+    // The log has all of them, whole.
+    let more = refused.len() > REFUSED;
+    refused.truncate(REFUSED);
+    for file in &mut refused {
+        file.why = file.why.chars().take(WHY_CHARACTERS).collect();
+    }
+    channel.send(&FromProxy::Renewed { id, refused, more }, &[]).await
+}
+
 /// What a broken conversation asks for.
 pub(super) fn end(error: &IpcError) -> End {
     if matches!(error, IpcError::Version { .. }) {
@@ -178,6 +218,7 @@ async fn answer(
         | FromGuard::Configuration { .. }
         | FromGuard::Listener { .. }
         | FromGuard::Secret { .. }
+        | FromGuard::Renew { .. }
         | FromGuard::AccessLog
         | FromGuard::Start
         | FromGuard::Reload { .. }

@@ -39,7 +39,7 @@ async fn a_client_that_does_not_trust_the_certificate_earns_no_strike() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     lab.no_strike();
     let why = lab.instance().answer(&Query::WhyAddress("127.0.0.1".parse().unwrap()));
-    assert!(why.to_string().contains("tls_handshake"), "{why}");
+    assert!(why.to_string().contains("tls_abandoned"), "{why}");
 }
 
 #[tokio::test]
@@ -51,7 +51,12 @@ async fn handshakes_and_heads_have_an_end_and_idle_connections_are_no_offence() 
     let mut lab = Lab::start(impatient);
 
     let mut silent = TcpStream::connect(lab.address).await.unwrap();
+    // A connection opened ahead and let go, as browsers do.
     drop(silent.read_to_end(&mut Vec::new()).await);
+    lab.no_strike();
+    let mut slow = TcpStream::connect(lab.address).await.unwrap();
+    slow.write_all(b"\x16\x03\x01").await.unwrap();
+    drop(slow.read_to_end(&mut Vec::new()).await);
     assert_eq!(lab.strikes(1).await, [Reason::TlsTimeout]);
 
     let tls = lab.identified.trusting(&[b"http/1.1"]);
@@ -101,7 +106,7 @@ async fn h2_faults_end_the_connection_and_are_a_strike() {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     bytes.extend_from_slice(b"\0\0\x01\0\0\0\0\0\0x");
     drop(raw(lab.address, tls, &bytes).await);
-    assert_eq!(lab.strikes(1).await, [Reason::HeadMalformed]);
+    assert_eq!(lab.strikes(1).await, [Reason::H2Protocol]);
 }
 
 #[tokio::test]
@@ -166,7 +171,7 @@ async fn the_admin_listener_shows_metrics_with_and_without_a_guard() {
     assert!(matches!(lab.outbox.asks.try_recv(), Ok(FromProxy::KernelCounters { id: 1 })));
 }
 
-async fn scrape(lab: &Lab) -> String {
+pub(super) async fn scrape(lab: &Lab) -> String {
     let mut stream = TcpStream::connect(lab.metrics).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::client::Client;
 use crate::{
     clock,
-    config::model::{Config, Identity, IdentityMethod, Listener, Route, Tls},
+    config::model::{Certificates, Config, Identity, IdentityMethod, Listener, Pair, Route, Tls},
     ipc::message::{ApiKey, FromProxy, ListenerRole, Query},
     proxy::{
         identity::keys::tests::{KEY, issued},
@@ -83,9 +83,12 @@ impl Lab {
         }
         let (public, address) = socket();
         let (admin, metrics) = socket();
-        let tls =
-            Tls::Files { certificate: PathBuf::from("edge.pem"), key: PathBuf::from("edge.key") };
-        config.listeners = vec![Listener { address, tls }];
+        let proxy_protocol = config.listeners.first().is_some_and(|one| one.proxy_protocol);
+        let tls = match config.listeners.pop() {
+            Some(listener) => listener.tls,
+            None => Tls::of(Certificates::Files(vec![pair("edge")])),
+        };
+        config.listeners = vec![Listener { address, proxy_protocol, tls }];
         let log = tempfile::tempfile().unwrap();
         let listening = |address, role, socket| ListenerSocket { address, role, worker: 0, socket };
         let parts = Parts {
@@ -191,6 +194,12 @@ pub(super) fn config() -> Config {
     };
     config.routes = vec![testing::route("/{*rest}"), keyed];
     config
+}
+
+/// `name.pem` and `name.key`.
+pub(super) fn pair(name: &str) -> Pair {
+    let path = |ending: &str| PathBuf::from(format!("{name}.{ending}"));
+    Pair { certificate: path("pem"), key: path("key") }
 }
 
 fn socket() -> (TcpListener, SocketAddr) {

@@ -3,12 +3,26 @@
 
 mod bodies;
 mod client;
+mod client_address;
 mod connections;
+mod cors;
+mod framing;
+mod framing_cases;
+mod grpc;
 mod h2_bounds;
+mod h2_floods;
 mod identities;
 mod lab;
 mod origin;
+mod overload;
 pub(in crate::proxy) mod plain_client;
+mod recorder;
 mod requests;
+mod routes;
 mod streams;
 mod suppliers;
+mod targets;
+mod tls;
+mod transform;
+mod upgrades;
+mod wire;

@@ -89,7 +89,13 @@ impl Origin {
     pub(super) fn target(&self) -> Target {
         let tls = matches!(self.speaks, Speaks::TlsFirst | Speaks::TlsSecond);
         let protocol = if self.speaks == Speaks::Second { Protocol::Http2 } else { Protocol::Auto };
-        Target { tls, host: Host::Address(self.address.ip()), port: self.address.port(), protocol }
+        Target {
+            tls,
+            host: Host::Address(self.address.ip()),
+            port: self.address.port(),
+            protocol,
+            weight: 1,
+        }
     }
 }
 
@@ -227,6 +233,7 @@ impl Bytewise {
             host: Host::Address(self.address.ip()),
             port: self.address.port(),
             protocol: Protocol::Auto,
+            weight: 1,
         }])
     }
 }

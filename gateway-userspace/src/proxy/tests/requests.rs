@@ -110,16 +110,16 @@ async fn a_host_has_one_reading_or_none() {
 }
 
 #[tokio::test]
-async fn what_hyper_refuses_is_counted_and_a_strike_too() {
+async fn a_head_that_cannot_be_read_is_counted_and_a_strike_too() {
     let mut lab = Lab::start(config());
     let long = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(40_000));
     let many = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "a: b\r\n".repeat(80));
     for (bytes, reason) in [
-        ("GET / HTTP/1.1\r\nhost : x\r\n\r\n", Reason::HeadMalformed),
+        ("GET / HTTP/1.1\r\nhost : x\r\n\r\n", Reason::FieldInvalid),
         ("\u{1}\u{2}\u{3} garbage\r\n\r\n", Reason::HeadMalformed),
         (
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-            Reason::HeadMalformed,
+            Reason::LengthInvalid,
         ),
         (&long, Reason::HeadTooLarge),
         (&many, Reason::HeadTooLarge),

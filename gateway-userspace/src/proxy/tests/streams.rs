@@ -76,10 +76,11 @@ async fn a_response_with_two_lengths_is_framed_anew() {
 }
 
 #[tokio::test]
-async fn a_response_that_nobody_reads_is_cut_at_the_routes_deadline() {
+async fn a_response_that_nobody_reads_is_cut() {
     let origin = Origin::start(Speaks::First, &Identified::new()).await;
     let mut short = behind(origin.kind());
     short.routes[0].timeout = Duration::from_millis(300);
+    short.proxy.timeouts.stall = Duration::from_millis(300);
     let lab = Lab::start(short);
     let stream = handshake(lab.address, lab.identified.trusting(&[b"h2"])).await.unwrap();
     let (mut sender, connection) =

@@ -82,6 +82,7 @@ async fn failures_have_their_status_and_never_the_suppliers_name() {
         host: Host::Address(gone.ip()),
         port: gone.port(),
         protocol: Protocol::Auto,
+        weight: 1,
     }]);
     let garbage = Bytewise::start("not http at all\r\n\r\n").await;
     let silent = Bytewise::start("").await;

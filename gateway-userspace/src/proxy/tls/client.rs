@@ -1,10 +1,11 @@
-//! TLS towards suppliers: the built-in roots, or a supplier's own authorities instead of them.
+//! TLS towards suppliers: the built-in roots, or a supplier's own authorities instead of them; pins
+//! beside these; and a certificate of ours where the supplier has one for us.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, client::ResolvesClientCert, sign::SingleCertAndKey};
 
-use super::{TlsError, provider, server::certificates};
+use super::{TlsError, files, pins::Pinned, provider};
 use crate::{
     config::model::{Config, Protocol, Supplier, SupplierKind, Target},
     proxy::secrets::Secrets,
@@ -28,34 +29,47 @@ fn of_supplier(
         return Ok(vec![None; targets.len()]);
     }
     let roots = Arc::new(match &supplier.ca {
-        Some(path) => authorities(path, secrets)?,
+        Some(path) => files::authorities(path, secrets)?.0,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     });
-    let of_target = |target: &Target| target.tls.then(|| settings(&roots, target.protocol));
+    let own = supplier.profile.certificate.as_ref();
+    let own = own.map(|pair| files::pair(pair, secrets)).transpose()?;
+    let own = own.map(|pair| Arc::new(SingleCertAndKey::from(pair)));
+    let pins = &supplier.profile.pins;
+    let of_target =
+        |target: &Target| target.tls.then(|| settings(&roots, pins, own.as_ref(), target.protocol));
     targets.iter().map(|target| of_target(target).transpose()).collect()
 }
 
 /// Each target has its own: ALPN is its protocol's, and a session of one is none of another.
-fn settings(roots: &Arc<RootCertStore>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
+fn settings(
+    roots: &Arc<RootCertStore>,
+    pins: &[[u8; 32]],
+    own: Option<&Arc<SingleCertAndKey>>,
+    protocol: Protocol,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|source| TlsError::Setup { source })?
-        .with_root_certificates(Arc::clone(roots))
-        .with_no_client_auth();
+        .map_err(|source| TlsError::Setup { source })?;
+    let builder = match pins {
+        [] => builder.with_root_certificates(Arc::clone(roots)),
+        pins => {
+            let pinned =
+                Pinned::new(roots, pins, provider()).map_err(|source| TlsError::Pins { source })?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
+        }
+    };
+    let mut config = match own {
+        Some(own) => {
+            let own: Arc<dyn ResolvesClientCert> = Arc::<SingleCertAndKey>::clone(own);
+            builder.with_client_cert_resolver(own)
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = match protocol {
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     Ok(Arc::new(config))
-}
-
-fn authorities(path: &Path, secrets: &Secrets) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path, secrets)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
-    }
-    Ok(roots)
 }

@@ -15,12 +15,18 @@ use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{address::permitted, counts::Counts};
+use super::{
+    address::permitted,
+    counts::Counts,
+    crew::Crew,
+    member::{Member, Standing},
+};
 use crate::{
     clock,
     config::model::{Host, Supplier, SupplierKind, Target},
     ipc::message::FromProxy,
     proxy::outbox::Asks,
+    telemetry::TARGET_STATES,
 };
 
 /// Names are asked for again this often: getaddrinfo does not tell a time to live.
@@ -41,7 +47,15 @@ const REST: Duration = Duration::from_secs(2);
 /// Every target of every supplier, in the order of the configuration.
 #[derive(Debug)]
 pub(crate) struct Book {
-    suppliers: Vec<Vec<Arc<Entry>>>,
+    suppliers: Vec<Arc<Known>>,
+}
+
+/// One supplier.
+#[derive(Debug)]
+pub(super) struct Known {
+    supplier: Supplier,
+    pub(super) crew: Arc<Crew>,
+    pub(super) entries: Vec<Arc<Entry>>,
 }
 
 /// One target.
@@ -56,7 +70,10 @@ pub(super) struct Entry {
     told: AtomicBool,
     /// On the monotonic clock, in nanoseconds; 0 for a target that can be reached.
     rests_until: AtomicU64,
-    pub(super) counts: Counts,
+    pub(super) counts: Arc<Counts>,
+    crew: Arc<Crew>,
+    /// Its place in the crew.
+    place: usize,
 }
 
 impl Book {
@@ -64,24 +81,19 @@ impl Book {
         Self { suppliers: Vec::new() }.succeed(suppliers)
     }
 
-    /// For another configuration: a target that stays keeps its addresses and its past.
+    /// For another configuration: a supplier that stays keeps its standing, and one that does not
+    /// what is known of the targets that stay.
     pub(crate) fn succeed(&self, suppliers: &[Supplier]) -> Self {
-        let entries = |supplier: &Supplier| match &supplier.kind {
-            SupplierKind::Http(targets) => {
-                let entry = |target: &Target| {
-                    let known = self.entries().find(|known| known.is_of(supplier, target));
-                    known.map_or_else(|| Entry::new(supplier, target), Arc::clone)
-                };
-                targets.iter().map(entry).collect()
-            }
-            SupplierKind::Echo => Vec::new(),
+        let known = |supplier: &Supplier| {
+            let known = self.suppliers.iter().find(|known| known.supplier == *supplier);
+            known.map_or_else(|| Arc::new(Known::new(supplier, self)), Arc::clone)
         };
-        Self { suppliers: suppliers.iter().map(entries).collect() }
+        Self { suppliers: suppliers.iter().map(known).collect() }
     }
 
-    /// The targets of each supplier.
-    pub(super) fn suppliers(&self) -> impl Iterator<Item = &[Arc<Entry>]> {
-        self.suppliers.iter().map(Vec::as_slice)
+    /// The suppliers with their targets.
+    pub(super) fn suppliers(&self) -> impl Iterator<Item = &Known> {
+        self.suppliers.iter().map(|known| &**known)
     }
 
     /// Every target's addresses, for a guard that knows none.
@@ -89,19 +101,21 @@ impl Book {
         self.entries().map(|entry| entry.resolved(&entry.addresses(), &[])).collect()
     }
 
-    /// Every target with its addresses, for `gateway status`.
+    /// Every target with its addresses and standing, for `gateway status`.
     pub(crate) fn status(&self) -> Value {
-        self.entries()
-            .map(|entry| {
-                json!({
-                    "name": entry.supplier,
-                    "target": format!("{}:{}", entry.name(), entry.port),
-                    "addresses": entry.addresses().as_ref(),
-                    "resting": entry.rests(),
-                    "counts": entry.counts.status(),
-                })
+        let now = clock::monotonic_ns();
+        self.entries().map(|entry| entry.status(now)).collect()
+    }
+
+    /// For each supplier, how many targets are in each of [`TARGET_STATES`].
+    pub(crate) fn states(&self) -> impl Iterator<Item = [u64; TARGET_STATES.len()]> {
+        let now = clock::monotonic_ns();
+        self.suppliers.iter().map(move |supplier| {
+            TARGET_STATES.map(|state| {
+                let in_it = supplier.entries.iter().filter(|entry| entry.state(now) == state);
+                in_it.count() as u64
             })
-            .collect()
+        })
     }
 
     /// Asks once for every name; false where one has no address.
@@ -120,21 +134,85 @@ impl Book {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.suppliers.iter().flatten()
+        self.suppliers.iter().flat_map(|supplier| &supplier.entries)
+    }
+}
+
+impl Known {
+    fn new(supplier: &Supplier, earlier: &Book) -> Self {
+        let targets = match &supplier.kind {
+            SupplierKind::Http(targets) => targets.as_slice(),
+            SupplierKind::Echo => &[],
+        };
+        let crew = Crew::new(&supplier.profile, targets.iter().map(|target| target.weight));
+        let entry = |(place, target)| {
+            let known = earlier.entries().find(|known| known.is_of(supplier, target));
+            let known = known.map(|known| &**known);
+            Entry::new(supplier, target, (&crew, place), known)
+        };
+        let entries = targets.iter().enumerate().map(entry).collect();
+        Self { supplier: supplier.clone(), crew, entries }
     }
 }
 
 impl Entry {
-    fn new(supplier: &Supplier, target: &Target) -> Arc<Self> {
+    /// With what an earlier one knows.
+    fn new(
+        supplier: &Supplier,
+        target: &Target,
+        (crew, place): (&Arc<Crew>, usize),
+        known: Option<&Self>,
+    ) -> Arc<Self> {
+        let rests_until = known.map_or(0, |known| known.rests_until.load(Relaxed));
         Arc::new(Self {
             supplier: supplier.name.clone(),
             host: target.host.clone(),
             port: target.port,
             local: supplier.local,
-            addresses: ArcSwap::default(),
-            told: AtomicBool::new(false),
-            rests_until: AtomicU64::new(0),
-            counts: Counts::default(),
+            addresses: ArcSwap::new(known.map(Self::addresses).unwrap_or_default()),
+            told: AtomicBool::new(known.is_some_and(|known| known.told.load(Relaxed))),
+            rests_until: AtomicU64::new(rests_until),
+            counts: known.map(|known| Arc::clone(&known.counts)).unwrap_or_default(),
+            crew: Arc::clone(crew),
+            place,
+        })
+    }
+
+    fn state(&self, now: u64) -> &'static str {
+        let [available, ejected, unhealthy, resting, unresolved] = TARGET_STATES;
+        match self.crew.members.get(self.place).map(|member| member.standing(now)) {
+            Some(Standing::Ejected { .. }) => ejected,
+            Some(Standing::Unhealthy) => unhealthy,
+            Some(Standing::Available) | None if self.addresses().is_empty() => unresolved,
+            Some(Standing::Available) | None if self.rests() => resting,
+            Some(Standing::Available) | None => available,
+        }
+    }
+
+    fn status(&self, now: u64) -> Value {
+        let member = self.crew.members.get(self.place);
+        let why = match member.map(|member| member.standing(now)) {
+            Some(Standing::Ejected { left }) => {
+                format!("its requests failed; back in {} s", left.as_secs() + 1)
+            }
+            Some(Standing::Unhealthy) => "it does not answer health checks as it should".to_owned(),
+            Some(Standing::Available) | None => String::new(),
+        };
+        json!({
+            "name": self.supplier,
+            "target": format!("{}:{}", self.name(), self.port),
+            "addresses": self.addresses().as_ref(),
+            "state": self.state(now),
+            "why": why,
+            "resting": self.rests(),
+            "in_flight": member.map(Member::in_flight),
+            "latency_us": member.map(Member::latency_us),
+            "ejections": member.map(Member::ejections),
+            "breaker_open": self.crew.breaker_is_open(),
+            "waiting": self.crew.waiting(),
+            "turned_away": self.crew.turned_away(),
+            "retries_refused": self.crew.retries_refused.load(Relaxed),
+            "counts": self.counts.status(),
         })
     }
 
@@ -251,7 +329,8 @@ pub(super) mod tests {
         target.host = Host::Name(name.to_owned());
         let mut supplier = testing::supplier("ledger", SupplierKind::Http(vec![target.clone()]));
         supplier.local = local;
-        Entry::new(&supplier, &target)
+        let crew = Crew::new(&supplier.profile, [1]);
+        Entry::new(&supplier, &target, (&crew, 0), None)
     }
 
     fn told(asks: &mut tokio::sync::mpsc::Receiver<FromProxy>) -> Option<Vec<IpAddr>> {

@@ -133,7 +133,7 @@ async fn start_http1(wire: Wire) -> Result<Dialed, DialError> {
         .handshake(TokioIo::new(wire))
         .await?;
     let driver = spawn_local(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             debug!(%error, "supplier connection ended");
         }
     });

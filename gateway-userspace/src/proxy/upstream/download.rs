@@ -13,17 +13,25 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::Upgraded};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
     UpstreamError,
+    crew::{Attempt, Visit},
     error::Wait,
     link::Http1,
     pool::Place,
     upload::{Progress, Turn},
 };
 use crate::clock;
+
+/// What the request holds at its supplier until the body is over.
+#[derive(Debug)]
+pub(super) struct Stay {
+    pub(super) attempt: Attempt,
+    pub(super) _visit: Visit,
+}
 
 /// What a body keeps busy.
 pub(super) enum Hold {
@@ -37,6 +45,28 @@ pub enum Payload {
     /// Written by the gateway; empty once sent.
     Own(Bytes),
     Supplier(Box<Download>),
+    /// No body: the connection is another protocol's from here on.
+    Switched(Box<Switched>),
+}
+
+/// A supplier's connection after HTTP. It keeps its place among the target's connections.
+pub struct Switched {
+    pub(crate) stream: Upgraded,
+    _connection: Http1,
+    /// The request it was counts as under way at its target.
+    _stay: Option<Stay>,
+}
+
+impl Switched {
+    pub(super) fn new(stream: Upgraded, connection: Http1) -> Self {
+        Self { stream, _connection: connection, _stay: None }
+    }
+}
+
+impl std::fmt::Debug for Switched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switched").finish_non_exhaustive()
+    }
 }
 
 /// A response body from a supplier.
@@ -44,10 +74,12 @@ pub struct Download {
     body: Incoming,
     /// `None` once the body is over, well or badly.
     hold: Option<Hold>,
+    stay: Option<Stay>,
     upload: Option<Rc<Progress>>,
     target: Arc<str>,
+    /// A body has no other end than this: a stream may outlive its route's timeout for as long as
+    /// bytes flow (server-sent events, long downloads).
     stall: Duration,
-    deadline: Instant,
     /// When the last frame came; kept only while `timer` is set.
     last: Instant,
     /// Set the first time the body has to be waited for: most never are.
@@ -61,24 +93,19 @@ impl Download {
         upload: Option<Rc<Progress>>,
         target: Arc<str>,
         stall: Duration,
-        deadline: Instant,
     ) -> Self {
-        let (last, timer) = (deadline, None);
-        Self { body, hold: Some(hold), upload, target, stall, deadline, last, timer }
+        let (last, timer) = (clock::now(), None);
+        Self { body, hold: Some(hold), stay: None, upload, target, stall, last, timer }
     }
 
     /// The body is whole: the connection is free for the next request.
     fn finish(&mut self) {
+        if let Some(stay) = self.stay.take() {
+            stay.attempt.finished();
+        }
         if let Some(Hold::Connection(connection)) = self.hold.take() {
             release(connection, self.upload.as_deref());
         }
-    }
-
-    /// Notes that a frame came, and whether it came in time.
-    fn advance(&mut self) -> Result<(), UpstreamError> {
-        let now = clock::now();
-        self.last = now;
-        if now < self.deadline { Ok(()) } else { Err(self.late(Wait::Deadline)) }
     }
 
     /// Waits until the next frame is overdue.
@@ -89,24 +116,17 @@ impl Download {
                 Some(timer) => timer,
                 none => {
                     self.last = now;
-                    let until = (now + self.stall).min(self.deadline);
-                    none.insert(Box::pin(sleep_until(until.into())))
+                    none.insert(Box::pin(sleep_until((now + self.stall).into())))
                 }
             };
             ready!(timer.as_mut().poll(cx));
             let overdue = self.last + self.stall;
-            if now >= self.deadline {
-                return Poll::Ready(self.late(Wait::Deadline));
-            }
             if now >= overdue {
-                return Poll::Ready(self.late(Wait::Body));
+                let target = Arc::clone(&self.target);
+                return Poll::Ready(UpstreamError::Timeout { target, wait: Wait::Body });
             }
-            timer.as_mut().reset(overdue.min(self.deadline).into());
+            timer.as_mut().reset(overdue.into());
         }
-    }
-
-    fn late(&self, wait: Wait) -> UpstreamError {
-        UpstreamError::Timeout { target: Arc::clone(&self.target), wait }
     }
 
     fn end_with(
@@ -114,6 +134,11 @@ impl Download {
         error: UpstreamError,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         self.hold = None;
+        if let Some(mut stay) = self.stay.take()
+            && is_the_targets(&error)
+        {
+            stay.attempt.failed();
+        }
         Poll::Ready(Some(Err(error)))
     }
 
@@ -123,6 +148,12 @@ impl Download {
             None => UpstreamError::of_exchange(&self.target, error),
         }
     }
+}
+
+/// Past the deadline the client may be to blame, which read too slowly.
+fn is_the_targets(error: &UpstreamError) -> bool {
+    let late = matches!(error, UpstreamError::Timeout { wait: Wait::Deadline, .. });
+    error.is_the_targets() && !late
 }
 
 /// Gives a connection back whose response is read. One whose request is still being sent cannot
@@ -147,9 +178,7 @@ impl Body for Download {
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Err(late) = this.advance() {
-                    return this.end_with(late);
-                }
+                this.last = clock::now();
                 // hyper's servers ask no more after trailers.
                 if frame.is_trailers() || this.body.is_end_stream() {
                     this.finish();
@@ -186,6 +215,27 @@ impl std::fmt::Debug for Download {
     }
 }
 
+impl Payload {
+    /// Keeps what the request holds until the body is over.
+    pub(super) fn holding(self, stay: Stay) -> Self {
+        match self {
+            Self::Own(bytes) => {
+                stay.attempt.finished();
+                Self::Own(bytes)
+            }
+            Self::Supplier(mut body) => {
+                body.stay = Some(stay);
+                Self::Supplier(body)
+            }
+            Self::Switched(mut switched) => {
+                stay.attempt.finished();
+                switched._stay = Some(stay);
+                Self::Switched(switched)
+            }
+        }
+    }
+}
+
 impl Body for Payload {
     type Data = Bytes;
     type Error = UpstreamError;
@@ -198,6 +248,7 @@ impl Body for Payload {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Supplier(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Switched(_) => Poll::Ready(None),
         }
     }
 
@@ -205,6 +256,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Supplier(body) => body.is_end_stream(),
+            Self::Switched(_) => true,
         }
     }
 
@@ -212,6 +264,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Supplier(body) => body.size_hint(),
+            Self::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

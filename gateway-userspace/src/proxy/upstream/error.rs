@@ -1,7 +1,7 @@
 //! Why a supplier gave no answer. Texts name hosts and addresses: they are for logs, and only
 //! [`UpstreamError::reason`] ever decides what a client is told.
 
-use std::{error::Error, io, net::SocketAddr, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gateway_common::Reason;
 
@@ -21,12 +21,19 @@ pub enum UpstreamError {
     Unreachable { target: Arc<str>, source: Arc<DialError> },
     #[error("{target} has all its connections in use")]
     Busy { target: Arc<str> },
+    #[error("{supplier} has all its room in use, and its queue is full or too slow")]
+    Full { supplier: Arc<str> },
+    #[error("{supplier} failed most requests and gets none for {wait:?}")]
+    Open { supplier: Arc<str>, wait: Duration },
     #[error("waiting for {target}: {wait}")]
     Timeout { target: Arc<str>, wait: Wait },
     #[error("the connection to {target} broke")]
     Lost { target: Arc<str>, source: hyper::Error },
     #[error("{target} does not speak HTTP as it should")]
     Malformed { target: Arc<str>, source: hyper::Error },
+    /// Over h2 there is no connection to hand over.
+    #[error("{target} speaks h2, which takes no WebSocket; protocol = \"http1\" would")]
+    CannotSwitch { target: Arc<str> },
     #[error("{target} switched protocols without being asked")]
     Switched { target: Arc<str> },
     /// The client's fault: the source is what its body reported.
@@ -41,6 +48,9 @@ impl UpstreamError {
             Self::Unknown { .. } | Self::NoTarget | Self::Name { .. } => Reason::Internal,
             Self::Unreachable { .. } | Self::Lost { .. } => Reason::SupplierUnreachable,
             Self::Busy { .. } => Reason::SupplierBusy,
+            Self::Full { .. } => Reason::SupplierQueue,
+            Self::Open { .. } => Reason::SupplierOpen,
+            Self::CannotSwitch { .. } => Reason::UpgradeRefused,
             Self::Timeout { .. } => Reason::SupplierTimeout,
             Self::Malformed { .. } | Self::Switched { .. } => Reason::SupplierMalformed,
             Self::RequestBody { source } if source.is::<ClientStalled>() => Reason::BodyTimeout,
@@ -55,6 +65,30 @@ impl UpstreamError {
             Fault::Stalled => Self::Timeout { target, wait: Wait::Upload },
             Fault::Malformed => Self::Malformed { target, source },
             Fault::Lost => Self::Lost { target, source },
+        }
+    }
+
+    /// When it may be better.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Open { wait, .. } = self { Some(*wait) } else { None }
+    }
+
+    /// Whether the target that was asked is to blame.
+    pub(super) fn is_the_targets(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Lost { .. }
+            | Self::Malformed { .. }
+            | Self::Switched { .. } => true,
+            Self::Unknown { .. }
+            | Self::NoTarget
+            | Self::Name { .. }
+            | Self::Busy { .. }
+            | Self::Full { .. }
+            | Self::Open { .. }
+            | Self::CannotSwitch { .. }
+            | Self::RequestBody { .. } => false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -13,7 +13,7 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 
 use super::{
     UpstreamError,
-    download::{Download, Hold, Payload, release},
+    download::{Download, Hold, Payload, Switched, release},
     error::ClientStalled,
     link::{Http1, Http2, Lane, Link},
     patience::{Overdue, Patience},
@@ -76,8 +76,15 @@ impl Exchange<'_> {
     ) -> Result<Response<Payload>, Setback> {
         self.name.put_http1(&mut request)?;
         let upload = request.body().progress();
+        let asked = request.headers().contains_key(UPGRADE);
         let before = connection.received();
         let sent = self.patience.wait(connection.send(request), upload.as_deref()).await;
+        let sent = match sent {
+            Ok(Ok(response)) if asked && opens_websocket(&response) => {
+                return self.switch(response, connection).await;
+            }
+            sent => sent,
+        };
         match self.settle(sent, upload.as_deref()) {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
@@ -98,12 +105,27 @@ impl Exchange<'_> {
         stream: Http2,
         mut request: Request<Upload>,
     ) -> Result<Response<Payload>, Setback> {
+        if request.headers().contains_key(UPGRADE) {
+            return Err(UpstreamError::CannotSwitch { target: Arc::clone(&self.name.label) }.into());
+        }
         self.name.put_http2(&mut request)?;
         let Http2 { mut sender, place } = stream;
         let upload = request.body().progress();
         let sent = self.patience.wait(sender.try_send_request(request), upload.as_deref()).await;
         let response = self.settle(sent, upload.as_deref())?;
         Ok(response.map(|body| self.body(body, Hold::Stream { _place: place }, upload)))
+    }
+
+    /// Takes the connection out of HTTP.
+    async fn switch(
+        &self,
+        mut response: Response<Incoming>,
+        connection: Http1,
+    ) -> Result<Response<Payload>, Setback> {
+        let stream = hyper::upgrade::on(&mut response)
+            .await
+            .map_err(|error| UpstreamError::of_exchange(&self.name.label, error))?;
+        Ok(response.map(|_| Payload::Switched(Box::new(Switched::new(stream, connection)))))
     }
 
     /// Sorts what came of the wait.
@@ -150,10 +172,17 @@ impl Exchange<'_> {
             }
             return Payload::Own(Bytes::new());
         }
-        let Patience { stall, deadline, .. } = self.patience;
+        let stall = self.patience.stall;
         let target = Arc::clone(&self.name.label);
-        Payload::Supplier(Box::new(Download::new(body, hold, upload, target, stall, deadline)))
+        Payload::Supplier(Box::new(Download::new(body, hold, upload, target, stall)))
     }
+}
+
+/// Whether the answer is the switch that was asked for, and no other.
+fn opens_websocket<B>(response: &Response<B>) -> bool {
+    let websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && response.headers().get(UPGRADE).is_some_and(websocket)
 }
 
 /// Whether the connection just ended, or the supplier said that it did nothing (RFC 9113 8.7).

@@ -2,12 +2,15 @@
 //!
 //! What all workers have in common is checked and named once: the `setup`, and the `book` of
 //! addresses. Beyond that each worker has its own [`Upstreams`], without locks. In the order of a
-//! request: `supplier` chooses a `target`, which has a connection at rest (`pool`) or opens one
+//! request: `supplier` asks its `crew` for entrance, chooses a `target` (`choose`, by each `member`'s standing), which has a connection at rest (`pool`) or opens one
 //! (`dial`, `wire`); `exchange` sends on it (`upload`) and hands the response back (`download`).
 
 mod address;
 mod book;
+mod breaker;
+mod choose;
 mod counts;
+mod crew;
 mod dial;
 mod download;
 mod echo;
@@ -15,26 +18,29 @@ mod error;
 mod exchange;
 mod flight;
 mod link;
+mod member;
 mod patience;
 mod pool;
+mod probe;
 mod setup;
 mod supplier;
 mod target;
+mod terms;
 mod upload;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, pin::Pin, rc::Rc, sync::Arc, time::Instant};
+use std::{fmt, pin::Pin, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 
-pub(crate) use self::{book::Book, setup::Setup};
+pub(crate) use self::{book::Book, choose::hash, probe::watch, setup::Setup, terms::Terms};
 pub use self::{
-    download::{Download, Payload},
+    download::{Download, Payload, Switched},
     error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},
 };
 use self::{echo::Echo, setup::Prepared, supplier::Supplier};
@@ -89,11 +95,12 @@ impl Upstreams {
         &self,
         supplier: usize,
         request: Request<Option<OutboundBody>>,
-        deadline: Instant,
+        terms: impl Into<Terms<'_>>,
     ) -> Result<Response<Payload>, UpstreamError> {
+        let terms = terms.into();
         match self.all.get(supplier).map(|(_, upstream)| &**upstream) {
-            Some(Upstream::Http(supplier)) => supplier.send(request, deadline).await,
-            Some(Upstream::Echo(echo)) => echo.send(request, deadline).await,
+            Some(Upstream::Http(supplier)) => supplier.send(request, terms).await,
+            Some(Upstream::Echo(echo)) => echo.send(request, terms.deadline).await,
             None => Err(UpstreamError::Unknown { index: supplier }),
         }
     }

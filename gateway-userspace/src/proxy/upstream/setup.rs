@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use super::{
     SetupError,
     book::{Book, Entry},
+    crew::Crew,
     echo::Echo,
     exchange::Name,
 };
@@ -32,8 +33,16 @@ pub(crate) struct Setup {
 /// A supplier.
 #[derive(Debug)]
 pub(super) enum Prepared {
-    Http(Vec<PreparedTarget>),
+    Http(PreparedSupplier),
     Echo(Echo),
+}
+
+/// A supplier over HTTP.
+#[derive(Debug)]
+pub(super) struct PreparedSupplier {
+    pub(super) name: Arc<str>,
+    pub(super) crew: Arc<Crew>,
+    pub(super) targets: Vec<PreparedTarget>,
 }
 
 /// A target of a supplier.
@@ -52,15 +61,18 @@ impl Setup {
     pub(crate) fn new(config: &Config, tls: &SupplierTls, book: &Book) -> Result<Self, SetupError> {
         let all = config.suppliers.iter().zip(tls).zip(book.suppliers());
         let suppliers = all
-            .map(|((supplier, tls), entries)| match &supplier.kind {
+            .map(|((supplier, tls), known)| match &supplier.kind {
                 SupplierKind::Echo => Ok(Prepared::Echo(Echo::new(credentials(config)))),
-                SupplierKind::Http(targets) => targets
-                    .iter()
-                    .zip(tls)
-                    .zip(entries)
-                    .map(|((target, tls), entry)| prepare(supplier, target, tls.as_ref(), entry))
-                    .collect::<Result<_, _>>()
-                    .map(Prepared::Http),
+                SupplierKind::Http(targets) => {
+                    let all = targets.iter().zip(tls).zip(&known.entries);
+                    let targets = all
+                        .map(|((target, tls), entry)| {
+                            prepare(supplier, target, tls.as_ref(), entry)
+                        })
+                        .collect::<Result<_, _>>()?;
+                    let (name, crew) = (supplier.name.as_str().into(), Arc::clone(&known.crew));
+                    Ok(Prepared::Http(PreparedSupplier { name, crew, targets }))
+                }
             })
             .map(|prepared: Result<Prepared, SetupError>| prepared.map(Arc::new))
             .collect::<Result<_, _>>()?;
@@ -88,6 +100,18 @@ impl Setup {
         };
         let suppliers = config.suppliers.iter().zip(self.suppliers.iter()).map(kept).collect();
         Self { suppliers, timeouts: self.timeouts }
+    }
+}
+
+impl PreparedSupplier {
+    /// The waits of all suppliers, where this one has none of its own.
+    pub(super) fn timeouts(&self, usual: &Timeouts) -> Timeouts {
+        let profile = &self.crew.profile;
+        Timeouts {
+            connect: profile.connect.unwrap_or(usual.connect),
+            first_byte: profile.first_byte.unwrap_or(usual.first_byte),
+            ..usual.clone()
+        }
     }
 }
 

@@ -1,43 +1,77 @@
 //! A supplier over HTTP: which target takes a request, and when it is sent a second time.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Request, Response, header::CONTENT_LENGTH};
+use http::{Method, Request, Response, header::CONTENT_LENGTH};
+use http_body_util::{BodyExt as _, Full};
 
 use super::{
     OutboundBody, Payload, UpstreamError,
+    choose::{Choice, Set},
     counts::count,
+    crew::{Attempt, Crew, Visit},
+    download::Stay,
     exchange::{Exchange, Setback},
     link::Link,
     patience::Patience,
-    setup::PreparedTarget,
+    setup::PreparedSupplier,
     target::Target,
-    upload::Upload,
+    terms::Terms,
+    upload::{Kept, Upload},
 };
-use crate::config::model::Timeouts;
+use crate::{
+    clock,
+    config::model::{Retry, Timeouts},
+};
 
-/// Targets asked for a connection for one request, at most.
+/// Targets asked for a connection for one sending, at most.
 const MAX_TARGETS: usize = 3;
-/// Connections one request is tried on, at most, its first included.
+/// Connections one request is tried on because the one before was gone already, at most.
 const MAX_TRIES: u8 = 3;
 
 /// A supplier and its targets.
 pub(super) struct Supplier {
+    name: Arc<str>,
+    crew: Arc<Crew>,
     pub(super) targets: Vec<Rc<Target>>,
-    /// Which target is first for the next request.
-    turn: Cell<usize>,
+    /// Counts choices.
+    turn: Cell<u64>,
     first_byte: Duration,
     stall: Duration,
 }
 
+/// One request on its way through its attempts.
+struct Passage<'r> {
+    terms: Terms<'r>,
+    patience: Patience,
+    visit: Visit,
+    /// Targets that failed it.
+    tried: Set,
+    /// Sendings on connections that turned out to be gone.
+    lost: u8,
+    /// Retries so far.
+    retries: u8,
+}
+
+/// What may be sent once more.
+struct Spare {
+    head: Request<()>,
+    /// `None` if there was no body.
+    body: Option<Rc<Kept>>,
+    /// If the connection, used before, died without a word: no target's fault.
+    after_silence: bool,
+    /// Whatever happened: the route says so.
+    after_fault: bool,
+}
+
 impl Supplier {
-    pub(super) fn new(targets: &[PreparedTarget], timeouts: &Timeouts) -> Self {
+    pub(super) fn new(prepared: &PreparedSupplier, usual: &Timeouts) -> Self {
+        let timeouts = prepared.timeouts(usual);
+        let target = |target| Target::new(target, &timeouts);
         Self {
-            targets: targets.iter().map(|target| Target::new(target, timeouts)).collect(),
+            name: Arc::clone(&prepared.name),
+            crew: Arc::clone(&prepared.crew),
+            targets: prepared.targets.iter().map(target).collect(),
             turn: Cell::new(0),
             first_byte: timeouts.first_byte,
             stall: timeouts.stall,
@@ -45,64 +79,157 @@ impl Supplier {
     }
 
     /// Sends a request. It goes out again on another connection if none of it was sent on the
-    /// first, or, once, if a connection used before died without a word, the method may be repeated
-    /// and there was no body.
+    /// first; once, if a connection used before died without a word, the method may be repeated and
+    /// there was no body; and as often as its route says, within the supplier's budget.
     pub(super) async fn send(
         &self,
         request: Request<Option<OutboundBody>>,
-        deadline: Instant,
+        terms: Terms<'_>,
     ) -> Result<Response<Payload>, UpstreamError> {
-        let patience = Patience { first_byte: self.first_byte, stall: self.stall, deadline };
+        let mut passage = self.passage(terms).await?;
         let mut request = with_upload(request);
-        let mut may_repeat = true;
-        let mut tries = 0;
         loop {
-            let (target, link) = self.link(tries > 0, deadline).await?;
-            tries += 1;
-            let spare = if link.reused && may_repeat { spare(&request) } else { None };
-            let exchange = Exchange { name: &target.name, patience };
-            let setback = match exchange.run(link, request).await {
-                Ok(response) => {
-                    count(&target.counts().answered);
-                    return Ok(response);
+            let (target, attempt, link) = self.link(&mut passage).await?;
+            let spare;
+            (request, spare) = passage.spare(request, link.reused);
+            let exchange = Exchange { name: &target.name, patience: passage.patience };
+            let outcome = exchange.run(link, request).await;
+            match self.judge(&mut passage, target, attempt, outcome, spare) {
+                Judged::Done(response, attempt) => {
+                    let stay = Stay { attempt, _visit: passage.visit };
+                    return Ok(response.map(|payload| payload.holding(stay)));
                 }
-                Err(setback) => setback,
-            };
-            may_repeat &= matches!(setback, Setback::Unsent(_));
-            request =
-                again(setback, spare, tries).inspect_err(|_| count(&target.counts().failed))?;
-            count(&target.counts().retried);
+                Judged::Ended(error) => return Err(error),
+                Judged::Again(again) => {
+                    count(&target.counts().retried);
+                    request = again;
+                }
+            }
         }
     }
 
-    /// The next target that gives a connection. Those that could not be reached a moment ago are
-    /// asked only when there is no other.
+    async fn passage<'r>(&self, terms: Terms<'r>) -> Result<Passage<'r>, UpstreamError> {
+        let first_byte = terms.first_byte.unwrap_or(self.first_byte);
+        let patience = Patience { first_byte, stall: self.stall, deadline: terms.deadline };
+        let visit = self.crew.enter(&self.name, terms.deadline).await?;
+        Ok(Passage { terms, patience, visit, tried: Set::default(), lost: 0, retries: 0 })
+    }
+
+    /// The next target that gives a connection.
     async fn link(
         &self,
-        fresh: bool,
-        deadline: Instant,
-    ) -> Result<(&Rc<Target>, Link), UpstreamError> {
+        passage: &mut Passage<'_>,
+    ) -> Result<(&Rc<Target>, Attempt, Link), UpstreamError> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        let first = turn.checked_rem(self.targets.len()).unwrap_or(0);
-        let all_rest = self.targets.iter().all(|target| target.rests());
         let mut failure = UpstreamError::NoTarget;
-        let mut asked = 0;
-        for target in self.targets.iter().cycle().skip(first).take(self.targets.len()) {
-            if asked == MAX_TARGETS {
-                break;
+        let mut tried = passage.tried;
+        for asked in 0..MAX_TARGETS {
+            let mut chosen = self.choose(turn, passage.terms.key, tried);
+            if chosen.is_none() && asked == 0 {
+                // A retry without another target goes to the same.
+                chosen = self.choose(turn, passage.terms.key, Set::default());
             }
-            if target.rests() && !all_rest {
-                continue;
-            }
-            asked += 1;
-            match target.link(fresh, deadline).await {
-                Ok(link) => return Ok((target, link)),
-                Err(error) if error.is_before_sending() => failure = error,
-                Err(error) => return Err(error),
+            let Some((place, target)) = chosen else { break };
+            tried.add(place);
+            let mut attempt = passage.visit.begin(place);
+            match target.link(passage.lost > 0, passage.terms.deadline).await {
+                Ok(link) => return Ok((target, attempt, link)),
+                Err(error) => {
+                    if error.is_the_targets() {
+                        attempt.failed();
+                    }
+                    let next = error.is_before_sending();
+                    failure = error;
+                    if !next {
+                        break;
+                    }
+                }
             }
         }
         Err(failure)
+    }
+
+    fn choose(&self, turn: u64, key: Option<u64>, tried: Set) -> Option<(usize, &Rc<Target>)> {
+        let now = clock::monotonic_ns();
+        let rests = |place: usize| self.targets.get(place).is_some_and(|target| target.rests());
+        let place = Choice { turn, key, tried, now }.of(&self.crew, rests)?;
+        Some((place, self.targets.get(place)?))
+    }
+
+    /// What becomes of a request after an attempt.
+    fn judge(
+        &self,
+        passage: &mut Passage<'_>,
+        target: &Target,
+        mut attempt: Attempt,
+        outcome: Result<Response<Payload>, Setback>,
+        spare: Option<Spare>,
+    ) -> Judged {
+        match outcome {
+            Ok(response) => {
+                attempt.answered(response.status());
+                let status = response.status().as_u16();
+                if passage.is_unwanted(status)
+                    && let Some(again) = self.again(passage, attempt.place(), spare)
+                {
+                    return Judged::Again(again);
+                }
+                count(&target.counts().answered);
+                Judged::Done(response, attempt)
+            }
+            Err(Setback::Unsent(unsent)) if passage.lost + 1 < MAX_TRIES => {
+                passage.lost += 1;
+                Judged::Again(unsent.request)
+            }
+            Err(Setback::Unsent(unsent)) => Self::fail(target, &mut attempt, unsent.error),
+            Err(Setback::Failed { error, silent })
+                if silent && spare.as_ref().is_some_and(|spare| spare.after_silence) =>
+            {
+                passage.lost += 1;
+                let again = spare.and_then(Spare::request);
+                again.map_or(Judged::Ended(error), Judged::Again)
+            }
+            Err(Setback::Failed { error, .. }) => {
+                let ended = Self::fail(target, &mut attempt, error);
+                let Judged::Ended(error) = ended else { return ended };
+                let again = if error.is_the_targets() {
+                    self.again(passage, attempt.place(), spare)
+                } else {
+                    None
+                };
+                again.map_or(Judged::Ended(error), Judged::Again)
+            }
+        }
+    }
+
+    fn fail(target: &Target, attempt: &mut Attempt, error: UpstreamError) -> Judged {
+        count(&target.counts().failed);
+        if error.is_the_targets() {
+            attempt.failed();
+        }
+        Judged::Ended(error)
+    }
+
+    /// The request for a retry, if its route and the supplier's budget allow one.
+    fn again(
+        &self,
+        passage: &mut Passage<'_>,
+        place: usize,
+        spare: Option<Spare>,
+    ) -> Option<Request<Upload>> {
+        let attempts = passage.terms.retry.map_or(0, |retry| retry.attempts);
+        let spare = spare.filter(|spare| spare.after_fault)?;
+        if passage.retries >= attempts || clock::now() >= passage.terms.deadline {
+            return None;
+        }
+        let request = spare.request()?;
+        if !self.crew.may_retry() {
+            return None;
+        }
+        passage.retries += 1;
+        passage.tried.add(place);
+        Some(request)
     }
 
     /// Ends connections that nobody used for a while.
@@ -113,17 +240,55 @@ impl Supplier {
     }
 }
 
-/// The request to send once more, or the error to end with.
-fn again(
-    setback: Setback,
-    spare: Option<Request<Upload>>,
-    tries: u8,
-) -> Result<Request<Upload>, UpstreamError> {
-    match setback {
-        Setback::Unsent(unsent) if tries < MAX_TRIES => Ok(unsent.request),
-        Setback::Unsent(unsent) => Err(unsent.error),
-        Setback::Failed { error, silent } => spare.filter(|_| silent).ok_or(error),
+/// After an attempt.
+enum Judged {
+    Done(Response<Payload>, Attempt),
+    Again(Request<Upload>),
+    Ended(UpstreamError),
+}
+
+impl Passage<'_> {
+    /// Whether the route takes no such answer.
+    fn is_unwanted(&self, status: u16) -> bool {
+        self.terms.retry.is_some_and(|retry| retry.statuses.contains(&status))
     }
+
+    /// The request, and what is kept of it.
+    fn spare(&self, request: Request<Upload>, reused: bool) -> (Request<Upload>, Option<Spare>) {
+        let bodiless = request.body().progress().is_none();
+        let may_repeat = |retry: &Retry| {
+            self.retries < retry.attempts
+                && (retry.idempotent || (bodiless && is_safe(request.method())))
+        };
+        let after_fault = self.terms.retry.is_some_and(may_repeat);
+        let after_silence =
+            reused && self.lost == 0 && bodiless && request.method().is_idempotent();
+        if !after_fault && !after_silence {
+            return (request, None);
+        }
+        let head = head(&request);
+        if bodiless {
+            return (request, Some(Spare { head, body: None, after_silence, after_fault }));
+        }
+        let (parts, upload) = request.into_parts();
+        let (upload, kept) = upload.keeping();
+        let spare = Spare { head, body: Some(kept), after_silence, after_fault };
+        (Request::from_parts(parts, upload), Some(spare))
+    }
+}
+
+impl Spare {
+    /// `None` where not all of the body has passed, or too much.
+    fn request(self) -> Option<Request<Upload>> {
+        let Some(kept) = self.body else { return Some(self.head.map(|()| Upload::empty())) };
+        let body = Full::new(kept.whole()?).map_err(|never| match never {});
+        Some(self.head.map(|()| Upload::new(Some(Box::pin(body)), None)))
+    }
+}
+
+/// Asks and changes nothing (RFC 9110 9.2.1). TRACE has no route.
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
 fn with_upload(request: Request<Option<OutboundBody>>) -> Request<Upload> {
@@ -133,14 +298,10 @@ fn with_upload(request: Request<Option<OutboundBody>>) -> Request<Upload> {
     Request::from_parts(head, upload)
 }
 
-/// The same request for a second sending, if that does no harm.
-fn spare(request: &Request<Upload>) -> Option<Request<Upload>> {
-    if request.body().progress().is_some() || !request.method().is_idempotent() {
-        return None;
-    }
-    let mut spare = Request::new(Upload::empty());
-    spare.method_mut().clone_from(request.method());
-    spare.uri_mut().clone_from(request.uri());
-    spare.headers_mut().clone_from(request.headers());
-    Some(spare)
+fn head<B>(request: &Request<B>) -> Request<()> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(request.method());
+    head.uri_mut().clone_from(request.uri());
+    head.headers_mut().clone_from(request.headers());
+    head
 }

@@ -9,11 +9,14 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BoxError, OutboundBody};
 use crate::clock;
+
+/// Bytes of a body that are kept for sending it again.
+const KEPT: usize = 64 * 1024;
 
 /// A request body; without state if there is nothing to send.
 pub(super) struct Upload {
@@ -21,6 +24,50 @@ pub(super) struct Upload {
     /// Bytes to come, where the body or its Content-Length tells: past them hyper asks no more.
     remaining: Option<u64>,
     progress: Option<Rc<Progress>>,
+    /// What has passed, where the request may be sent again.
+    kept: Option<Rc<Kept>>,
+}
+
+/// A request body as far as it has passed.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    bytes: RefCell<BytesMut>,
+    state: Cell<Keeping>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Keeping {
+    #[default]
+    Partly,
+    Whole,
+    /// Over the cap, or with trailers.
+    GivenUp,
+}
+
+impl Kept {
+    /// The body, if all of it is there.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        (self.state.get() == Keeping::Whole).then(|| self.bytes.borrow().clone().freeze())
+    }
+
+    fn keep(&self, frame: &Frame<Bytes>) {
+        let mut bytes = self.bytes.borrow_mut();
+        let data = frame.data_ref().filter(|data| bytes.len() + data.len() <= KEPT);
+        match data {
+            Some(data) if self.state.get() == Keeping::Partly => bytes.extend_from_slice(data),
+            Some(_) => {}
+            None => {
+                self.state.set(Keeping::GivenUp);
+                *bytes = BytesMut::new();
+            }
+        }
+    }
+
+    fn finish(&self) {
+        if self.state.get() == Keeping::Partly {
+            self.state.set(Keeping::Whole);
+        }
+    }
 }
 
 impl Upload {
@@ -28,11 +75,18 @@ impl Upload {
         let body = body.filter(|body| !body.is_end_stream());
         let progress = body.is_some().then(|| Progress::new(clock::now()));
         let remaining = declared.or(body.as_ref().and_then(|body| body.size_hint().exact()));
-        Self { body, remaining, progress }
+        Self { body, remaining, progress, kept: None }
+    }
+
+    /// Keeps what passes, for sending it again.
+    pub(super) fn keeping(mut self) -> (Self, Rc<Kept>) {
+        let kept = Rc::new(Kept::default());
+        self.kept = self.progress.is_some().then(|| Rc::clone(&kept));
+        (self, kept)
     }
 
     pub(super) fn empty() -> Self {
-        Self { body: None, remaining: None, progress: None }
+        Self { body: None, remaining: None, progress: None, kept: None }
     }
 
     /// How the upload goes; `None` if there is nothing to send.
@@ -64,13 +118,22 @@ impl Body for Upload {
                 // hyper asks no more after trailers either.
                 let last = frame.is_trailers() || this.remaining == Some(0) || body.is_end_stream();
                 progress.enter(if last { Turn::Sent } else { Turn::Supplier });
+                if let Some(kept) = &this.kept {
+                    kept.keep(&frame);
+                    if last {
+                        kept.finish();
+                    }
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 progress.fail(error);
-                Poll::Ready(Some(Err(Box::new(Kept))))
+                Poll::Ready(Some(Err(Box::new(Withheld))))
             }
             Poll::Ready(None) => {
+                if let Some(kept) = &this.kept {
+                    kept.finish();
+                }
                 progress.enter(Turn::Sent);
                 Poll::Ready(None)
             }
@@ -89,7 +152,7 @@ impl Body for Upload {
 /// Stands for the client's error inside hyper, which would not give it back.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's body failed")]
-struct Kept;
+struct Withheld;
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

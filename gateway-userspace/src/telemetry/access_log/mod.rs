@@ -74,7 +74,7 @@ impl AccessLog {
         let (lines, waiting) = sync_channel(bound);
         let (end, ended) = sync_channel(0);
         let state = Arc::new(State { metrics, closing: AtomicBool::new(false) });
-        let writer = Writer::new(fs::File::from(file), Arc::clone(&state));
+        let writer = Writer::new(fs::File::from(file), Arc::clone(&state), bound);
         // Owned through `ended`: `close` waits for it, and it ends with the last sender.
         thread::Builder::new()
             .name("access-log".to_owned())

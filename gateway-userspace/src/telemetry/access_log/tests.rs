@@ -143,7 +143,7 @@ proptest! {
         let mut disk = FailsOnce { room, failed: false, taken: Vec::new() };
         let metrics = Metrics::new(&config());
         let state = State { metrics: Arc::clone(&metrics), closing: AtomicBool::new(false) };
-        let mut writer = Writer::new(&mut disk, Arc::new(state));
+        let mut writer = Writer::new(&mut disk, Arc::new(state), 1);
         for line in ["first line\n", "second line\n", "third line\n"] {
             writer.take(Message::Line(line.as_bytes().to_vec()));
             writer.flush();

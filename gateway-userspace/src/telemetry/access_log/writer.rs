@@ -3,6 +3,8 @@
 use std::{
     io::{self, Write},
     sync::{Arc, atomic::Ordering, mpsc::Receiver},
+    thread,
+    time::Duration,
 };
 
 use tracing::{info, warn};
@@ -13,10 +15,18 @@ use crate::telemetry::LineOutcome;
 /// Bytes written at once, at least while lines are waiting.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How long lines gather once there is one. A writer that waits for each is woken by each: on a
+/// busy processor that cost a third of a request in switches between the two threads.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// A queue from this on takes what comes meanwhile: 200,000 lines a second.
+const ROOMY: usize = 1024;
+
 pub(super) struct Writer<W> {
     file: W,
     state: Arc<State>,
     batch: Vec<u8>,
+    gather: Duration,
     /// The last line written is not whole: the next batch starts on a line of its own.
     torn: bool,
     /// The last write failed.
@@ -24,24 +34,37 @@ pub(super) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(file: W, state: Arc<State>) -> Self {
-        Self { file, state, batch: Vec::new(), torn: false, broken: false }
+    /// `queue` lines may wait.
+    pub(super) fn new(file: W, state: Arc<State>, queue: usize) -> Self {
+        let gather = if queue < ROOMY { Duration::ZERO } else { GATHER };
+        Self { file, state, batch: Vec::new(), gather, torn: false, broken: false }
     }
 
     /// Until every sender is gone, or the log closes and nothing waits.
     pub(super) fn run(mut self, waiting: &Receiver<Message>) {
         while let Ok(first) = waiting.recv() {
             self.take(first);
-            while self.batch.len() < BATCH_BYTES {
-                let Ok(next) = waiting.try_recv() else { break };
-                self.take(next);
+            if !self.state.closing.load(Ordering::Relaxed) {
+                // Nobody ends it early.
+                thread::park_timeout(self.gather);
             }
-            self.flush();
+            while self.fill(waiting) {
+                self.flush();
+            }
             if self.state.closing.load(Ordering::Relaxed) {
                 break;
             }
         }
         self.drain(waiting);
+    }
+
+    /// Takes what waits, up to a batch. Says whether there is anything to write.
+    fn fill(&mut self, waiting: &Receiver<Message>) -> bool {
+        while self.batch.len() < BATCH_BYTES {
+            let Ok(next) = waiting.try_recv() else { break };
+            self.take(next);
+        }
+        !self.batch.is_empty()
     }
 
     /// What was queued before the log closed. The queue is bounded and nothing is added to it.

@@ -6,6 +6,9 @@ use gateway_common::{Reason, reason::Plane};
 pub(super) const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
+/// Label values of `state`: what a target can be, as `gateway status` names it.
+pub const TARGET_STATES: [&str; 5] = ["available", "ejected", "unhealthy", "resting", "unresolved"];
+
 /// Label values of `status_class`; the last is for a request without an answer.
 pub(super) const STATUS_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -33,6 +36,16 @@ pub enum StrikeOutcome {
     Dropped,
 }
 
+/// What became of the copy of a request for a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorOutcome {
+    /// Answered, with whatever status.
+    Answered,
+    Failed,
+    /// Too many copies were under way, or the body was over the mirror's cap.
+    Dropped,
+}
+
 /// What became of an access log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineOutcome {
@@ -41,6 +54,19 @@ pub enum LineOutcome {
     Dropped,
     /// The file, pipe or disk refused it.
     Failed,
+}
+
+/// What became of reading certificate files again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    Taken,
+    /// For at least one file the last good one stays.
+    Refused,
+}
+
+impl RenewalOutcome {
+    /// Label values in the order of the variants.
+    pub(super) const NAMES: [&'static str; 2] = ["taken", "refused"];
 }
 
 /// Whose keys are counted.
@@ -58,7 +84,10 @@ impl SupplierOutcome {
         ["answered", "server_error", "unreachable", "timeout", "malformed", "busy", "aborted"];
 
     /// Reasons that are the supplier's doing.
-    const FAULTS: [(Reason, Self); 4] = [
+    const FAULTS: [(Reason, Self); 7] = [
+        (Reason::SupplierBody, Self::Malformed),
+        (Reason::SupplierQueue, Self::Busy),
+        (Reason::SupplierOpen, Self::Unreachable),
         (Reason::SupplierUnreachable, Self::Unreachable),
         (Reason::SupplierTimeout, Self::Timeout),
         (Reason::SupplierMalformed, Self::Malformed),

@@ -23,7 +23,10 @@ use crate::{
     },
 };
 
-pub use labels::{Limiter, LineOutcome, StrikeOutcome, SupplierOutcome};
+pub use labels::{
+    Limiter, LineOutcome, MirrorOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome,
+    TARGET_STATES,
+};
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
 
 /// `Content-Type` of [`Metrics::expose`].
@@ -41,10 +44,15 @@ pub struct Metrics {
     connections_opened: Numbers<1>,
     in_flight: Numbers<0>,
     tls_handshakes: Numbers<1>,
+    supplier_targets: Numbers<2>,
+    mirrored: Numbers<1>,
     strikes: Numbers<1>,
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
     limiter_full: Numbers<0>,
+    certificate_expiry: Numbers<1>,
+    certificate_renewals: Numbers<1>,
+    handshake_sources: Numbers<0>,
     started: Wall,
 }
 
@@ -70,6 +78,8 @@ impl Metrics {
         metrics.strikes.inherit(&self.strikes);
         metrics.access_log_lines.inherit(&self.access_log_lines);
         metrics.limiter_full.inherit(&self.limiter_full);
+        metrics.mirrored.inherit(&self.mirrored);
+        metrics.certificate_renewals.inherit(&self.certificate_renewals);
         Self::registered(Self { started: self.started, ..metrics })
     }
 
@@ -98,16 +108,25 @@ impl Metrics {
             ),
             in_flight: Numbers::gauges([]),
             tls_handshakes: counters("version", TlsVersion::ALL.map(TlsVersion::name)),
+            supplier_targets: Numbers::gauges([
+                suppliers(config),
+                Dimension::new("state", TARGET_STATES),
+            ]),
+            mirrored: counters("outcome", ["answered", "failed", "dropped"]),
             strikes: counters("outcome", ["sent", "dropped"]),
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
             limiter_full: Numbers::counters([], Zeros::Shown),
+            certificate_expiry: Numbers::gauges([certificates(config)]),
+            certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
+            handshake_sources: Numbers::gauges([]),
             started: clock::wall(),
         }
     }
 
     fn registered(mut metrics: Self) -> Arc<Self> {
         metrics.register_requests();
+        metrics.register_tls();
         metrics.register_connections();
         metrics.register_queues();
         metrics.register_process();
@@ -170,6 +189,18 @@ impl Metrics {
         self.tls_handshakes.add([version as usize], 1);
     }
 
+    /// How many targets of a supplier are in each state, in the order of their labels. Called
+    /// before a scrape.
+    pub fn supplier_targets(&self, supplier: usize, states: &[u64; TARGET_STATES.len()]) {
+        for (state, count) in states.iter().enumerate() {
+            self.supplier_targets.set([supplier, state], *count);
+        }
+    }
+
+    pub fn mirrored(&self, outcome: MirrorOutcome) {
+        self.mirrored.add([outcome as usize], 1);
+    }
+
     pub fn strike(&self, outcome: StrikeOutcome) {
         self.strikes.add([outcome as usize], 1);
     }
@@ -185,6 +216,23 @@ impl Metrics {
             Limiter::Anonymous => usize::MAX,
         };
         self.limiter_keys.set([position], keys);
+    }
+
+    /// How long each certificate holds, in the order of the configuration. Called before a scrape.
+    pub fn certificates_hold(&self, seconds_left: &[u64]) {
+        for (place, seconds) in seconds_left.iter().enumerate() {
+            self.certificate_expiry.set([place], *seconds);
+        }
+    }
+
+    /// Files of certificates were read again.
+    pub fn certificates_renewed(&self, outcome: RenewalOutcome) {
+        self.certificate_renewals.add([outcome as usize], 1);
+    }
+
+    /// How many sources the handshake limiter holds. Called before a scrape.
+    pub fn handshake_sources(&self, sources: u64) {
+        self.handshake_sources.set([], sources);
     }
 
     /// A limiter had no room for one more key.
@@ -244,6 +292,16 @@ impl Metrics {
             self.supplier_duration.clone(),
         );
         registry.register(
+            "gateway_supplier_targets",
+            "Targets of a supplier by whether they may be asked",
+            self.supplier_targets.clone(),
+        );
+        registry.register(
+            "gateway_mirrored",
+            "Copies of requests for mirrors by what became of them",
+            self.mirrored.clone(),
+        );
+        registry.register(
             "gateway_refusals",
             "Refused connections, handshakes and requests by reason",
             self.refusals.clone(),
@@ -271,6 +329,26 @@ impl Metrics {
             "gateway_tls_handshakes",
             "Completed TLS handshakes by version",
             self.tls_handshakes.clone(),
+        );
+    }
+
+    fn register_tls(&mut self) {
+        let registry = &mut self.registry;
+        registry.register_with_unit(
+            "gateway_certificate_expiry",
+            "Until a certificate, authority or list of revoked ones ends; 0 behind its end",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "gateway_certificate_renewals",
+            "How often certificate files were read again, by whether all were good",
+            self.certificate_renewals.clone(),
+        );
+        registry.register(
+            "gateway_handshake_sources",
+            "Sources that the handshake limiter holds",
+            self.handshake_sources.clone(),
         );
     }
 
@@ -331,6 +409,12 @@ fn routes(config: &Config) -> Dimension {
 
 fn suppliers(config: &Config) -> Dimension {
     Dimension::new("supplier", config.suppliers.iter().map(|supplier| supplier.name.as_str()))
+}
+
+/// In the order of the configuration; a file of several listeners is one.
+fn certificates(config: &Config) -> Dimension {
+    let files = config.listeners.iter().flat_map(|listener| listener.tls.dated_files());
+    Dimension::new("source", files)
 }
 
 /// The routes in their order, then the anonymous limiter; prefixed, so that no route's name is it.

@@ -42,7 +42,7 @@ const WATCHED: usize = 50_000;
 pub(crate) const ROOM: &str = "attach = \"native\"\n\
     packets = { rate = \"1000000/s\", burst = 1000000 }\n\
     packets_neighbourhood = { rate = \"1000000/s\", burst = 1000000 }\n\
-    capacity = { hosts = 1100000, dynamic = 1200000, prefixes = 200000, allow = 100, limits = 100000 }";
+    capacity = { hosts = 1000000, prefixes = 200000, allow = 100, limits = 100000 }";
 
 /// Times of one operation, shortest first.
 #[derive(Debug, Clone)]
@@ -140,10 +140,10 @@ pub(crate) fn write_list(nets: &[IpNet], file: &Path) -> Result<()> {
     fs::write(file, text).context("writing a list")
 }
 
-/// Bans what a file lists.
+/// Bans what a file lists, as a list with a name.
 pub(crate) fn import(gateway: &Gateway<'_>, file: &Path) -> Result<()> {
     let file = file.to_str().context("naming a list")?;
-    gateway.must(&["block", "import", file, "--ttl", "1d"]).map(drop)
+    gateway.must(&["block", "import", file, "--name", "bench", "--ttl", "1d"]).map(drop)
 }
 
 fn watch_bans(lab: &Lab, gateway: &Gateway<'_>, subnet: u8) -> Result<Vec<Duration>> {

@@ -73,16 +73,17 @@ fn covers_mapped(net: IpNet) -> bool {
     matches!(net, IpNet::V6(_)) && MAPPED.parse().is_ok_and(|mapped: IpNet| overlap(net, mapped))
 }
 
-/// A list that covers too much is a mistake of whoever made it, or an attack on its readers.
+/// What covers too much is a mistake of whoever made it, or an attack on its readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooMuch {
-    pub(super) family: &'static str,
+pub(crate) struct TooMuch {
+    pub(crate) family: &'static str,
     /// Rounded up.
-    pub(super) percent: u128,
-    pub(super) most: u32,
+    pub(crate) percent: u128,
+    pub(crate) most: u32,
 }
 
-pub(super) fn coverage(nets: &NetSet, most: Coverage) -> Result<(), TooMuch> {
+/// Refuses what covers more than a share of the Internet, however many pieces it is in.
+pub(crate) fn coverage(nets: &NetSet, most: Coverage) -> Result<(), TooMuch> {
     let rows = [
         ("IPv4", u128::from(nets.addresses4()), 1 << 32, most.ipv4),
         ("IPv6", nets.networks6(), ROUTED6, most.ipv6),

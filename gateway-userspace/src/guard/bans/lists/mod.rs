@@ -23,7 +23,10 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use self::worker::{Job, Worker};
-pub(crate) use self::{check::Unfit, nets::NetSet};
+pub(crate) use self::{
+    check::{TooMuch, Unfit, coverage},
+    nets::NetSet,
+};
 use crate::{
     clock::Wall,
     config::model::{Capacity, Coverage},

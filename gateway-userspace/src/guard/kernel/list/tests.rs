@@ -63,16 +63,16 @@ impl World {
             let (word, shift) = cover::detail4(BanSet::Dynamic, bucket);
             let detail = Detail4(u16::try_from(self.word(DETAIL, word) >> shift & 0xffff).unwrap());
             let is_sent = match key.length {
-                32 => detail.has_hosts(),
+                32 => detail.has_host(key.address),
                 25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
                 _ => detail.cover() >= u32::from(key.length),
             };
-            self.word(SUMMARY, group * 4) & bit != 0 && is_sent
+            self.word(SUMMARY, group * cover::GROUP4_WORDS) & bit != 0 && is_sent
         })
     }
 
     fn is_met6(&self, address: [u8; 16], length: u8) -> bool {
-        let (table, bucket, kind) = match cover::place6(length) {
+        let (table, bucket, kind) = match cover::place6(address, length) {
             Place6::Fine(kind) => (FINE, cover::fine6(address), kind),
             Place6::Coarse(kind) => (COARSE, cover::coarse6(address), kind),
             Place6::Wide(_) => (COARSE, cover::coarse6(address), cover::Kinds6::OTHER),

@@ -14,12 +14,15 @@ use crate::guard::kernel::{filter::KernelError, list::Marks};
 /// The narrowest prefix that covers whole /24s.
 const COVER: u8 = 24;
 
+/// Bits of a [`Detail4`].
+const BITS: usize = u16::BITS as usize;
+
 /// Those of IPv4.
 #[derive(Debug)]
 pub(in crate::guard::kernel) struct Counted4<C> {
     sheet: Sheet4<C>,
-    /// Bans inside a /24, by length from 25 on.
-    inside: HashMap<u32, [u16; 8]>,
+    /// Bans inside a /24, by the bit of [`Detail4::inside`] that stands for them.
+    inside: HashMap<u32, [u16; BITS]>,
     /// Prefixes of /24s and more.
     covers: HashSet<([u8; 4], u8)>,
 }
@@ -42,21 +45,19 @@ impl<C: Cells> Counted4<C> {
     fn expected(&self, bucket: u32, lengths: &BTreeSet<u8>) -> Detail4 {
         let address = (bucket << 8).to_be_bytes();
         let inside = self.inside.get(&bucket).copied().unwrap_or_default();
-        let present = (COVER + 1..=32).zip(inside).filter(|(_, count)| *count > 0);
-        let bits = present.fold(0, |bits, (length, _)| bits | Detail4::inside(length));
+        let present = (0..).zip(inside).filter(|(_, count)| *count > 0);
+        let bits = present.fold(0, |bits, (number, _): (u32, _)| bits | 1 << number);
         Detail4(bits).covered_by(self.around(address, lengths.iter().copied()))
     }
 
     fn count(&mut self, key: BanKey<4>, step: impl Fn(u16) -> u16) {
         let bucket = cover::bucket4(key.address);
         let counts = self.inside.entry(bucket).or_default();
-        let Some(count) = counts.get_mut(usize::from(key.length.saturating_sub(COVER + 1))) else {
-            return;
-        };
+        let bit = Detail4::inside(key.address, key.length);
+        let Some(count) = counts.get_mut(bit.trailing_zeros() as usize) else { return };
         *count = step(*count);
         let (is_left, is_empty) = (*count > 0, counts.iter().all(|count| *count == 0));
         let old = self.sheet.detail(BanSet::Dynamic, bucket);
-        let bit = Detail4::inside(key.length);
         let new = Detail4(if is_left { old.0 | bit } else { old.0 & !bit });
         if is_empty {
             self.inside.remove(&bucket);
@@ -99,7 +100,7 @@ impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
         let (first, count) = cover::range4(key.address, key.length);
         for bucket in first..first + count {
             let old = self.sheet.detail(BanSet::Dynamic, bucket);
-            self.sheet.write(BanSet::Dynamic, bucket, with(old, key.length));
+            self.sheet.write(BanSet::Dynamic, bucket, with(old, key.address, key.length));
         }
     }
 

@@ -19,8 +19,6 @@ pub(super) trait Cells {
     fn change(&self, word: u32, mask: u64, bits: u64);
 }
 
-/// Words of a group of the IPv4 summary.
-const GROUP: u32 = 4;
 /// /24s of a group.
 const BUCKETS: u32 = 64;
 
@@ -49,7 +47,7 @@ impl<C: Cells> Sheet4<C> {
     pub(super) fn write(&self, set: BanSet, bucket: u32, detail: Detail4) {
         let (word, shift) = cover::detail4(set, bucket);
         let (group, bit) = cover::summary4(bucket);
-        let summary = group * GROUP + u32::from(set.number());
+        let summary = group * cover::GROUP4_WORDS + cover::touched4(set);
         let (mask, bits) = (u64::from(u16::MAX) << shift, u64::from(detail.0) << shift);
         if detail.0 == 0 {
             self.summary.change(summary, bit, 0);
@@ -65,7 +63,20 @@ impl<C: Cells> Sheet4<C> {
         let (first, count) = cover::range4(address, length);
         for bucket in first..first + count {
             let old = self.detail(set, bucket);
-            self.write(set, bucket, with(old, length));
+            self.write(set, bucket, with(old, address, length));
+            self.point(set, bucket, address, length, true);
+        }
+    }
+
+    /// What the group of a generation's /24 says beyond its being touched.
+    fn point(&self, set: BanSet, bucket: u32, address: [u8; 4], length: u8, on: bool) {
+        let (group, bucket) = cover::summary4(bucket);
+        let (word, bit) = match length {
+            32 => (cover::hosts4(set), cover::host4(address)),
+            _ => (cover::wider4(set), bucket),
+        };
+        if let Some(word) = word {
+            self.summary.change(group * cover::GROUP4_WORDS + word, bit, if on { bit } else { 0 });
         }
     }
 
@@ -74,7 +85,7 @@ impl<C: Cells> Sheet4<C> {
         for group in 0..cover::SUMMARY4_GROUPS {
             let (first, _) = cover::detail4(set, group * BUCKETS);
             let details = (first..first + BUCKETS / 4).any(|word| self.detail.get(word) != 0);
-            let summary = self.summary.get(group * GROUP + u32::from(set.number()));
+            let summary = self.summary.get(group * cover::GROUP4_WORDS + cover::touched4(set));
             if details || summary != 0 {
                 let all = group * BUCKETS..(group + 1) * BUCKETS;
                 all.filter(|bucket| {
@@ -88,13 +99,20 @@ impl<C: Cells> Sheet4<C> {
     /// Takes back [`Self::mark`], in a set that no packet reads.
     pub(super) fn unmark(&self, set: BanSet, address: [u8; 4], length: u8) {
         let (first, count) = cover::range4(address, length);
-        (first..first + count).for_each(|bucket| self.write(set, bucket, Detail4::default()));
+        for bucket in first..first + count {
+            self.write(set, bucket, Detail4::default());
+            self.point(set, bucket, address, length, false);
+        }
     }
 
     /// Clears all of a set that no packet reads.
     pub(super) fn clear(&self, set: BanSet) {
         for group in 0..cover::SUMMARY4_GROUPS {
-            self.summary.change(group * GROUP + u32::from(set.number()), u64::MAX, 0);
+            let first = group * cover::GROUP4_WORDS;
+            let words = [Some(cover::touched4(set)), cover::wider4(set), cover::hosts4(set)];
+            for word in words.into_iter().flatten() {
+                self.summary.change(first + word, u64::MAX, 0);
+            }
         }
         let (first, _) = cover::detail4(set, 0);
         let words = cover::DETAIL4_WORDS / u32::try_from(BanSet::COUNT).unwrap_or(1);
@@ -107,9 +125,9 @@ impl<C: Cells> Sheet4<C> {
 }
 
 /// The same with a prefix of this length more.
-pub(super) fn with(detail: Detail4, length: u8) -> Detail4 {
+pub(super) fn with(detail: Detail4, address: [u8; 4], length: u8) -> Detail4 {
     if length > 24 {
-        return Detail4(detail.0 | Detail4::inside(length));
+        return Detail4(detail.0 | Detail4::inside(address, length));
     }
     if u32::from(length) > detail.cover() { detail.covered_by(length) } else { detail }
 }
@@ -186,7 +204,7 @@ impl<C: Cells> Sheet6<C> {
 /// Every bit that stands for a prefix.
 pub(super) fn each_mark6(address: [u8; 16], length: u8, mut each: impl FnMut(Mark6)) {
     let mark = |fine, bucket, kind| Mark6 { fine, bucket, kind };
-    match cover::place6(length) {
+    match cover::place6(address, length) {
         Place6::Fine(kind) => each(mark(true, cover::fine6(address), kind)),
         Place6::Coarse(kind) => each(mark(false, cover::coarse6(address), kind)),
         Place6::Wide(count) => {

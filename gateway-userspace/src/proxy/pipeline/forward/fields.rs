@@ -13,18 +13,17 @@ use http::{
 use crate::proxy::{
     hop_by_hop,
     identity::keys,
-    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+    pipeline::{context::RequestContext, identifiers::REQUEST_ID, respond},
 };
 
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// What only a gateway may say; a stranger's are removed. `Proxy` is httpoxy (CVE-2016-5385).
-static OURS: [HeaderName; 11] = [
+static OURS: [HeaderName; 17] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
@@ -36,6 +35,13 @@ static OURS: [HeaderName; 11] = [
     HeaderName::from_static("proxy"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
+    // Of a client's certificate (RFC 9440), and as Envoy, nginx, Traefik and clouds call it.
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("ssl-client-cert"),
+    HeaderName::from_static("x-ssl-client-cert"),
+    HeaderName::from_static("x-forwarded-tls-client-cert"),
 ];
 
 /// Takes the fields out of the context and makes them the supplier's. `credentials` are the fields
@@ -56,7 +62,9 @@ pub(super) fn request(
     strip_claims(&mut headers);
     strip_credentials(&mut headers, credential, credentials);
     identify(&mut headers, context);
-    if trailers {
+    if context.websocket {
+        respond::with_websocket(&mut headers);
+    } else if trailers {
         // We take them too; gRPC servers refuse who does not say so.
         headers.insert(TE, TRAILERS.clone());
     }
@@ -76,9 +84,9 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 fn path(context: &RequestContext) -> Option<PathAndQuery> {
-    let rewritten = context.target.as_ref().and_then(|target| target.rewritten.as_deref());
+    let normalized = context.target.as_ref().and_then(|target| target.rewritten.as_deref());
     let sent = context.head.uri.path_and_query();
-    let Some(path) = rewritten else { return sent.cloned() };
+    let Some(path) = context.onward.as_deref().or(normalized) else { return sent.cloned() };
     let whole = match sent.and_then(PathAndQuery::query) {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
@@ -126,9 +134,15 @@ fn strip_credentials(headers: &mut HeaderMap, used: Option<&HeaderName>, all: &[
 fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     headers.insert(&REQUEST_ID, context.id.header());
     context.trace.write(headers);
-    headers.insert(&PROTO, HTTPS.clone());
-    if let Some(target) = &context.target {
-        headers.insert(&FORWARDED_HOST, target.sent_host.clone());
+    let scheme = context.claims.scheme.unwrap_or("https");
+    headers.insert(&PROTO, HeaderValue::from_static(scheme));
+    let certificate = context.peer.certificate.as_deref();
+    if let Some((name, value)) = certificate.and_then(|shown| shown.forwarded.as_ref()) {
+        headers.insert(name, value.clone());
+    }
+    let sent_host = context.target.as_ref().map(|target| &target.sent_host);
+    if let Some(host) = context.claims.host.as_ref().or(sent_host) {
+        headers.insert(&FORWARDED_HOST, host.clone());
     }
     let source = context.peer.source;
     let mut text = String::with_capacity(64);
@@ -139,9 +153,9 @@ fn identify(headers: &mut HeaderMap, context: &RequestContext) {
     }
     text.clear();
     let written = match source {
-        IpAddr::V4(v4) => write!(text, "for={v4};proto=https"),
+        IpAddr::V4(v4) => write!(text, "for={v4};proto={scheme}"),
         // RFC 7239 section 6: an IPv6 node is bracketed and quoted.
-        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto=https"),
+        IpAddr::V6(v6) => write!(text, "for=\"[{v6}]\";proto={scheme}"),
     };
     if written.is_ok()
         && let Ok(value) = HeaderValue::from_str(&text)

@@ -2,13 +2,16 @@
 //! its failures are to the client.
 
 mod fields;
+mod mirror;
+mod split;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, rc::Rc};
 
 use gateway_common::Reason;
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
 
+use self::{mirror::Mirrors, split::Turns};
 use super::{
     body::{self, Payload, RequestBody},
     decision::Refusal,
@@ -16,20 +19,24 @@ use super::{
 };
 use crate::{
     clock,
-    config::model::{Config, Identity, IdentityMethod},
+    config::model::{Balance, Config, HashKey, Identity, IdentityMethod, Supplier},
     proxy::{
-        router::Route,
-        upstream::{BoxError, OutboundBody, Setup, UpstreamError, Upstreams},
+        router::{Forward, Route},
+        upstream::{BoxError, OutboundBody, Setup, Terms, UpstreamError, Upstreams},
     },
 };
 
 /// One worker's suppliers, and which fields they must not see.
 #[derive(Debug)]
 pub(crate) struct Suppliers {
-    upstreams: Upstreams,
+    upstreams: Rc<Upstreams>,
+    mirrors: Mirrors,
     /// By identity name: the field that carries its credential.
     credentials: Vec<(String, HeaderName)>,
     credential_fields: Vec<HeaderName>,
+    turns: Turns,
+    /// By supplier: what its targets are chosen by.
+    hashing: Vec<Option<HashKey>>,
 }
 
 impl Suppliers {
@@ -45,7 +52,17 @@ impl Suppliers {
     fn with(config: &Config, upstreams: Upstreams) -> Self {
         let credentials: Vec<_> = config.identities.iter().filter_map(credential).collect();
         let credential_fields = credentials.iter().map(|(_, field)| field.clone()).collect();
-        Self { upstreams, credentials, credential_fields }
+        let hashing = config.suppliers.iter().map(hashing).collect();
+        let upstreams = Rc::new(upstreams);
+        let mirrors = Mirrors::new(&upstreams);
+        Self {
+            upstreams,
+            mirrors,
+            credentials,
+            credential_fields,
+            turns: Turns::default(),
+            hashing,
+        }
     }
 
     /// Sends a request to its route's supplier and returns its response, or why there is none.
@@ -53,14 +70,23 @@ impl Suppliers {
         &self,
         exchange: &mut Exchange,
         route: &Route,
+        forward: &Forward,
         body: RequestBody,
     ) -> Result<Response<Payload>, Refusal> {
-        let request = self.request(exchange, route, body)?;
-        let deadline = exchange.deadline();
+        let supplier = self.turns.supplier(forward, &exchange.context);
+        // Before the fields go: they may hold what a target is chosen by.
+        let by = self.hashing.get(supplier).and_then(Option::as_ref);
+        let terms = Terms {
+            deadline: exchange.deadline(),
+            first_byte: route.first_byte,
+            key: by.and_then(|by| split::key(by, &exchange.context)),
+            retry: Some(&route.retry),
+        };
+        let request = self.request(exchange, route, forward, body)?;
         let started = clock::now();
-        let outcome = self.upstreams.send(route.supplier, request, deadline).await;
+        let outcome = self.upstreams.send(supplier, request, terms).await;
         let waited = clock::now().saturating_duration_since(started);
-        exchange.supplier = Some((route.supplier, waited));
+        exchange.supplier = Some((supplier, waited));
         outcome.map_err(|error| refusal(&error))
     }
 
@@ -73,20 +99,37 @@ impl Suppliers {
         &self,
         exchange: &mut Exchange,
         route: &Route,
+        forward: &Forward,
         body: RequestBody,
     ) -> Result<Request<Option<OutboundBody>>, Refusal> {
         let of_route = |(name, _): &&(String, HeaderName)| Some(name) == route.identity.as_ref();
         let used = self.credentials.iter().find(of_route).map(|(_, field)| field);
-        let request = fields::request(&mut exchange.context, used, &self.credential_fields)
+        let mut request = fields::request(&mut exchange.context, used, &self.credential_fields)
             .ok_or_else(|| Refusal::new(Reason::PathInvalid, "the path cannot be forwarded"))?;
+        let stages = &exchange.worker().shared.stages;
+        stages.transform.request(route, request.headers_mut());
         let boxed = |body: RequestBody| -> OutboundBody { Box::pin(body.map_err(BoxError::from)) };
-        Ok(request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed)))
+        let request = request.map(|()| Some(body).filter(|body| !body.is_empty()).map(boxed));
+        Ok(match &forward.mirror {
+            // A copy would open a tunnel to nobody.
+            Some(mirror) if !exchange.context.websocket && self.turns.is_among(mirror.percent) => {
+                self.mirrors.copy(*mirror, exchange, request)
+            }
+            Some(_) | None => request,
+        })
     }
 }
 
 fn credential(identity: &Identity) -> Option<(String, HeaderName)> {
     let IdentityMethod::ApiKey { header } = &identity.method;
     Some((identity.name.clone(), HeaderName::from_bytes(header.as_bytes()).ok()?))
+}
+
+fn hashing(supplier: &Supplier) -> Option<HashKey> {
+    match &supplier.profile.balance {
+        Balance::Hash(key) => Some(key.clone()),
+        Balance::LeastRequest | Balance::RoundRobin => None,
+    }
 }
 
 /// The detail names hosts: it is for the log.
@@ -100,5 +143,9 @@ fn refusal(error: &UpstreamError) -> Refusal {
         }
         source = cause.source();
     }
-    Refusal::new(body::reason(error), detail)
+    let refusal = Refusal::new(body::reason(error), detail);
+    match error.retry_after() {
+        Some(wait) => refusal.retry_after(wait),
+        None => refusal,
+    }
 }

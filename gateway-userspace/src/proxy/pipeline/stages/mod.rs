@@ -3,7 +3,11 @@
 pub(crate) mod admission;
 pub(crate) mod anonymous_limit;
 pub(crate) mod authenticate;
+pub(crate) mod client_address;
 pub(crate) mod client_limit;
+pub(crate) mod cors;
 pub(crate) mod harden;
 pub(crate) mod method_and_size;
 pub(crate) mod normalize;
+pub(crate) mod shed;
+pub(crate) mod transform;

@@ -167,11 +167,18 @@ fn supplier(targets: Vec<Target>) -> Supplier {
         connections: 8,
         ca: None,
         local: true,
+        profile: crate::config::defaults::profile(),
     }
 }
 
 pub(super) fn target(address: SocketAddr, protocol: Protocol) -> Target {
-    Target { tls: false, host: Host::Address(address.ip()), port: address.port(), protocol }
+    Target {
+        tls: false,
+        host: Host::Address(address.ip()),
+        port: address.port(),
+        protocol,
+        weight: 1,
+    }
 }
 
 fn request(method: Method, path: &str, body: AnyBody) -> Request<Option<OutboundBody>> {

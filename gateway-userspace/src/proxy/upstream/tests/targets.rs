@@ -66,7 +66,7 @@ fn refuses_local_addresses_unless_they_are_meant() {
         let origin = Origin::http1().await;
         for host in [Host::Address(origin.address.ip()), Host::Name("localhost".to_owned())] {
             let port = origin.address.port();
-            let here = Target { tls: false, host, port, protocol: Protocol::Http1 };
+            let here = Target { tls: false, host, port, protocol: Protocol::Http1, weight: 1 };
             let mut supplier = supplier(vec![here]);
             assert_eq!(Lab::new(&[supplier.clone()]).await.text("/hello").await, "hello");
             supplier.local = false;
@@ -101,7 +101,9 @@ fn reports_every_target_also_to_a_guard_that_comes_later() {
 fn a_name_without_an_address_is_unreachable() {
     on_worker(async {
         let host = Host::Name("no-such-host.invalid".to_owned());
-        let lab = Lab::of(Target { tls: false, host, port: 80, protocol: Protocol::Http1 }).await;
+        let lab =
+            Lab::of(Target { tls: false, host, port: 80, protocol: Protocol::Http1, weight: 1 })
+                .await;
         assert_eq!(lab.refusal("/").await.reason(), Reason::SupplierUnreachable);
     });
 }

@@ -13,6 +13,7 @@ use crate::{
     proxy::pipeline::{
         context::RequestContext,
         decision::{Decision, Refusal},
+        ticket::Ticket,
     },
 };
 
@@ -22,10 +23,6 @@ pub(crate) struct Admission {
     in_flight: Arc<AtomicU32>,
     most: u32,
 }
-
-/// One request's place; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<AtomicU32>);
 
 impl Admission {
     pub(crate) fn from_config(proxy: &model::Proxy) -> Self {
@@ -52,18 +49,7 @@ impl Admission {
     }
 
     fn admit(&self) -> Option<Ticket> {
-        // Counted first: two racing requests may both be refused, never both admitted.
-        if self.in_flight.fetch_add(1, Relaxed) >= self.most {
-            self.in_flight.fetch_sub(1, Relaxed);
-            return None;
-        }
-        Some(Ticket(Arc::clone(&self.in_flight)))
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        Ticket::take(&self.in_flight, self.most)
     }
 }
 

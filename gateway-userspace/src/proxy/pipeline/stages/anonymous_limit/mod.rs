@@ -43,7 +43,7 @@ impl AnonymousLimit {
 
     pub(crate) fn check(&self, context: &mut RequestContext) -> Decision {
         // A trusted proxy is many clients behind one address that is the operator's own.
-        if context.peer.behind_proxy {
+        if context.peer.behind_proxy && !context.claims.client {
             return Decision::Continue;
         }
         match self.limiter.check(&source::counted(context.peer.source)) {

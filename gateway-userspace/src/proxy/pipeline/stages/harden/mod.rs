@@ -7,9 +7,12 @@ use http::{
     header::{SERVER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
 };
 
-use crate::proxy::{
-    hop_by_hop,
-    pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+use crate::{
+    config::model::Listener,
+    proxy::{
+        hop_by_hop,
+        pipeline::{context::RequestContext, identifiers::REQUEST_ID},
+    },
 };
 
 static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -23,20 +26,34 @@ static REVEALING: [HeaderName; 4] = [
     HeaderName::from_static("x-aspnetmvc-version"),
 ];
 
-/// A year, as the preload lists ask.
-static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-pub(crate) fn apply(context: &mut RequestContext, headers: &mut HeaderMap) {
-    hop_by_hop::strip(headers);
-    for name in &REVEALING {
-        headers.remove(name);
+/// Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Harden {
+    /// `Strict-Transport-Security` of each listener.
+    hsts: Vec<Option<HeaderValue>>,
+}
+
+impl Harden {
+    pub(crate) fn from_config(listeners: &[Listener]) -> Self {
+        let of = |listener: &Listener| HeaderValue::from_str(listener.tls.hsts.as_ref()?).ok();
+        Self { hsts: listeners.iter().map(of).collect() }
     }
-    headers.insert(&REQUEST_ID, context.id.header());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
-    headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| HSTS.clone());
-    if let Some(quota) = context.quota.take() {
-        headers.insert(&POLICY, quota.policy);
-        headers.insert(&LIMIT, quota.limit);
+
+    pub(crate) fn apply(&self, context: &mut RequestContext, headers: &mut HeaderMap) {
+        hop_by_hop::strip(headers);
+        for name in &REVEALING {
+            headers.remove(name);
+        }
+        headers.insert(&REQUEST_ID, context.id.header());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
+        if let Some(Some(hsts)) = self.hsts.get(context.peer.listener) {
+            headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+        }
+        if let Some(quota) = context.quota.take() {
+            headers.insert(&POLICY, quota.policy);
+            headers.insert(&LIMIT, quota.limit);
+        }
     }
 }

@@ -1,11 +1,15 @@
-//! The route's methods, its body cap by the declared length, and no protocol switch: all told by
-//! the head, before a byte of the body is read. A body without a declared length is cut while it
+//! The route's methods, its body cap by the declared length, and no protocol switch but those it
+//! takes: all told by the head, before a byte of the body is read. A body without a declared length is cut while it
 //! streams, by `pipeline::body`.
 
 use gateway_common::Reason;
 use http::{
-    HeaderMap, Method,
-    header::{ALLOW, CONNECTION, CONTENT_LENGTH, UPGRADE},
+    HeaderMap, HeaderValue, Method, Version,
+    header::{
+        ALLOW, CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+    request::Parts,
 };
 
 use crate::proxy::{
@@ -25,8 +29,12 @@ pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
             .into();
     }
     if switches_protocol(&head.headers) {
-        return Refusal::new(Reason::UpgradeRefused, "Connection: upgrade").into();
+        if let Err(detail) = websocket(head, route) {
+            return Refusal::new(Reason::UpgradeRefused, detail).into();
+        }
+        context.websocket = true;
     }
+    let head = &context.head;
     match declared_length(&head.headers) {
         Ok(length) if length <= route.body_bytes => Decision::Continue,
         Ok(_) => Refusal::new(Reason::BodyTooLarge, "Content-Length over the route's cap").into(),
@@ -35,13 +43,43 @@ pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
 }
 
 fn switches_protocol(headers: &HeaderMap) -> bool {
-    let named = |value: &http::HeaderValue| {
+    let named = |value: &HeaderValue| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
     headers.contains_key(UPGRADE) && headers.get_all(CONNECTION).iter().any(named)
+}
+
+/// Whether the request opens a WebSocket where the route takes one (RFC 6455 section 4.2.1). Strict:
+/// a supplier that refuses what we took for an opening would leave us with a tunnel that it takes
+/// for requests.
+fn websocket(head: &Parts, route: &Route) -> Result<(), &'static str> {
+    if !route.websocket {
+        return Err("the route has no upgrade");
+    }
+    let one = |name| {
+        let mut values = head.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    };
+    if head.version != Version::HTTP_11 || head.method != Method::GET {
+        return Err("a WebSocket is opened by GET in HTTP/1.1");
+    }
+    if head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING) {
+        return Err("a WebSocket is opened without a body");
+    }
+    if !one(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
+        return Err("another protocol than WebSocket");
+    }
+    // Sixteen bytes in base64.
+    if one(SEC_WEBSOCKET_KEY).is_none_or(|key| key.len() != 24) {
+        return Err("no Sec-WebSocket-Key");
+    }
+    if one(SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        return Err("another version of WebSocket than 13");
+    }
+    Ok(())
 }
 
 /// The declared body length; zero where none is declared.

@@ -1,6 +1,7 @@
 //! One reading of host and path, so that no later stage, and not the supplier, sees another.
 //! Stops path and host confusion (CWE-22, CWE-436); says nothing about what a path may name.
 
+mod cookies;
 mod host;
 mod path;
 
@@ -36,6 +37,7 @@ impl Normalize {
     }
 
     pub(crate) fn check(&self, context: &mut RequestContext) -> Decision {
+        cookies::join(&mut context.head.headers);
         match self.size(&context.head).and_then(|()| target(context)) {
             Ok(target) => {
                 context.target = Some(target);

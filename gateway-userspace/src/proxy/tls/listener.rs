@@ -1,0 +1,268 @@
+//! TLS of one listener: what it serves by now, and how that is renewed while it serves. Sessions
+//! resume by tickets, whose keys outlive a renewal; early data is off, because it can be replayed.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::{ArcSwap, Guard};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs::sign::any_supported_type,
+    server::{NoServerSessionStorage, ProducesTickets},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::PrivateKeyDer;
+
+use super::{
+    TlsError,
+    facts::Facts,
+    files,
+    names::Names,
+    provider,
+    verifier::{self, Clients},
+};
+use crate::{
+    clock::Wall,
+    config::model::{self, Certificates, ForwardCertificate, Pair, Tls},
+    ipc::message::RefusedFile,
+    proxy::secrets::Secrets,
+};
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(super) address: SocketAddr,
+    settings: Tls,
+    ticketer: Arc<dyn ProducesTickets>,
+    current: ArcSwap<Current>,
+}
+
+/// What a handshake that begins now goes by.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) config: Arc<ServerConfig>,
+    names: Arc<Names>,
+    certificates: Vec<Loaded>,
+    clients: Option<Clients>,
+    /// What was not taken when the files were read last.
+    pub(super) faults: Vec<RefusedFile>,
+}
+
+/// A certificate in use.
+#[derive(Debug, Clone)]
+struct Loaded {
+    key: Arc<CertifiedKey>,
+    facts: Facts,
+}
+
+/// New contents of files; those that could not be opened, with why.
+pub(crate) struct Renewal<'a> {
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) unreadable: &'a HashMap<PathBuf, String>,
+    pub(crate) now: Wall,
+}
+
+impl Current {
+    /// Whether there is a certificate for what the client asks for.
+    pub(crate) fn knows(&self, asked: Option<&str>) -> bool {
+        self.names.knows(asked)
+    }
+
+    /// Of each file that ends one day, in the order of the configuration.
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Facts> {
+        let clients = self.clients.iter().flat_map(|clients| &clients.facts);
+        self.certificates.iter().map(|one| &one.facts).chain(clients)
+    }
+}
+
+impl Listener {
+    /// Everything has to be good; a certificate that has ended is served all the same, since there
+    /// is none better.
+    pub(super) fn start(
+        listener: &model::Listener,
+        ticketer: &Arc<dyn ProducesTickets>,
+        secrets: &Secrets,
+    ) -> Result<Self, TlsError> {
+        let certificates = match &listener.tls.certificates {
+            Certificates::Files(pairs) => {
+                pairs.iter().map(|pair| read(pair, secrets)).collect::<Result<_, _>>()?
+            }
+            Certificates::SelfSigned => vec![self_signed()?],
+        };
+        Self::with(listener, ticketer, secrets, certificates)
+    }
+
+    /// For another configuration. Everything has to be good as at a start, but what has ended takes
+    /// the place of nothing better; and a certificate that was made at the start stays.
+    pub(super) fn succeed(
+        &self,
+        listener: &model::Listener,
+        secrets: &Secrets,
+        now: Wall,
+    ) -> Result<Self, TlsError> {
+        let certificates = match &listener.tls.certificates {
+            Certificates::Files(pairs) => {
+                let one = |pair| self.fresh_or_held(pair, secrets, now);
+                pairs.iter().map(one).collect::<Result<_, _>>()?
+            }
+            Certificates::SelfSigned => match &self.settings.certificates {
+                Certificates::SelfSigned => self.current().certificates.clone(),
+                Certificates::Files(_) => vec![self_signed()?],
+            },
+        };
+        Self::with(listener, &self.ticketer, secrets, certificates)
+    }
+
+    fn fresh_or_held(&self, pair: &Pair, secrets: &Secrets, now: Wall) -> Result<Loaded, TlsError> {
+        let fresh = read(pair, secrets)?;
+        let held = match &self.settings.certificates {
+            Certificates::Files(pairs) => pairs.iter().position(|known| known == pair),
+            Certificates::SelfSigned => None,
+        };
+        let current = self.current();
+        let held = held.and_then(|place| current.certificates.get(place));
+        let ended = fresh.facts.hold(&pair.certificate, now).is_err();
+        Ok(held.filter(|_| ended).cloned().unwrap_or(fresh))
+    }
+
+    fn with(
+        listener: &model::Listener,
+        ticketer: &Arc<dyn ProducesTickets>,
+        secrets: &Secrets,
+        certificates: Vec<Loaded>,
+    ) -> Result<Self, TlsError> {
+        let settings = listener.tls.clone();
+        let clients = settings.clients.as_ref();
+        let clients = clients.map(|one| verifier::read(one, secrets, None)).transpose()?;
+        let current = compose(&settings, ticketer, certificates, clients, Vec::new())?;
+        Ok(Self {
+            address: listener.address,
+            settings,
+            ticketer: Arc::clone(ticketer),
+            current: ArcSwap::from_pointee(current),
+        })
+    }
+
+    pub(crate) fn current(&self) -> Guard<Arc<Current>> {
+        self.current.load()
+    }
+
+    /// How suppliers are told of a client's certificate.
+    pub(crate) fn forward(&self) -> ForwardCertificate {
+        self.settings.clients.as_ref().map_or(ForwardCertificate::Off, |clients| clients.forward)
+    }
+
+    pub(super) fn settings(&self) -> &Tls {
+        &self.settings
+    }
+
+    /// Takes what is good of the new files, pair by pair; for the rest the last good stays. Open
+    /// connections are not touched.
+    pub(super) fn renew(&self, renewal: &Renewal<'_>) -> Result<Vec<RefusedFile>, TlsError> {
+        let before = self.current.load_full();
+        let mut faults = Vec::new();
+        let mut certificates = before.certificates.clone();
+        if let Certificates::Files(pairs) = &self.settings.certificates {
+            for (pair, held) in pairs.iter().zip(&mut certificates) {
+                let files = [&pair.certificate, &pair.key];
+                match renewal.of(files, |secrets| read_valid(pair, secrets, renewal.now)) {
+                    Ok(fresh) => *held = fresh,
+                    Err(why) => faults.push(refused(&pair.certificate, why)),
+                }
+            }
+        }
+        let mut clients = before.clients.clone();
+        if let Some(settings) = &self.settings.clients {
+            let files = std::iter::once(&settings.authorities).chain(&settings.crls);
+            let fresh = |secrets: &Secrets| verifier::read(settings, secrets, Some(renewal.now));
+            match renewal.of(files, fresh) {
+                Ok(fresh) => clients = Some(fresh),
+                Err(why) => faults.push(refused(&settings.authorities, why)),
+            }
+        }
+        let fresh = compose(&self.settings, &self.ticketer, certificates, clients, faults.clone())?;
+        self.current.store(Arc::new(fresh));
+        Ok(faults)
+    }
+}
+
+impl Renewal<'_> {
+    /// Reads something that is made of these files.
+    fn of<'p, T>(
+        &self,
+        files: impl IntoIterator<Item = &'p PathBuf>,
+        read: impl FnOnce(&Secrets) -> Result<T, TlsError>,
+    ) -> Result<T, String> {
+        for path in files {
+            if let Some(why) = self.unreadable.get(path) {
+                return Err(why.clone());
+            }
+        }
+        read(self.secrets).map_err(|error| error.told())
+    }
+}
+
+/// Told by the certificate of a pair, or by the authorities of clients.
+fn refused(path: &Path, why: String) -> RefusedFile {
+    RefusedFile { path: path.display().to_string(), why }
+}
+
+fn compose(
+    settings: &Tls,
+    ticketer: &Arc<dyn ProducesTickets>,
+    certificates: Vec<Loaded>,
+    clients: Option<Clients>,
+    faults: Vec<RefusedFile>,
+) -> Result<Current, TlsError> {
+    let known = certificates.iter().map(|one| (&one.key, &one.facts));
+    let names = Arc::new(Names::new(known, settings.unknown_names));
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Setup { source })?;
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let resolver: Arc<Names> = Arc::clone(&names);
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    // A resumed session is not verified again: a client revoked since would come in.
+    if clients.is_none() {
+        config.ticketer = Arc::clone(ticketer);
+    } else {
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Current { config: Arc::new(config), names, certificates, clients, faults })
+}
+
+fn read_valid(pair: &Pair, secrets: &Secrets, now: Wall) -> Result<Loaded, TlsError> {
+    let loaded = read(pair, secrets)?;
+    loaded.facts.hold(&pair.certificate, now)?;
+    Ok(loaded)
+}
+
+fn read(pair: &Pair, secrets: &Secrets) -> Result<Loaded, TlsError> {
+    loaded(files::pair(pair, secrets)?, &pair.certificate)
+}
+
+fn loaded(key: CertifiedKey, path: &Path) -> Result<Loaded, TlsError> {
+    let missing = || TlsError::NoCertificate { path: path.to_owned() };
+    let facts = Facts::of(key.cert.first().ok_or_else(missing)?, path)?;
+    Ok(Loaded { key: Arc::new(key), facts })
+}
+
+fn self_signed() -> Result<Loaded, TlsError> {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|source| TlsError::SelfSigned { source })?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let signer = any_supported_type(&key).map_err(|source| TlsError::Setup { source })?;
+    let key = CertifiedKey::new(vec![made.cert.der().clone()], signer);
+    loaded(key, Path::new(model::MADE_AT_START))
+}

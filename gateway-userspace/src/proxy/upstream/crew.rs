@@ -1,0 +1,280 @@
+//! What all workers share about one supplier: its targets' standing, its breaker, its room, and
+//! what is left for retries.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
+
+use super::{
+    UpstreamError,
+    breaker::{Breaker, Entrance},
+    member::Member,
+};
+use crate::{
+    clock,
+    config::model::{Bound, Health, Profile},
+};
+
+/// Thousandths of a retry.
+const RETRY: u64 = 1000;
+/// Retries that are there before any request, and that may be saved up.
+const RESERVE: u64 = 10 * RETRY;
+
+/// A supplier's shared state.
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) profile: Profile,
+    pub(super) members: Vec<Member>,
+    breaker: Breaker,
+    room: Option<Room>,
+    retries_left: AtomicU64,
+    pub(super) retries_refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Room {
+    places: Arc<Semaphore>,
+    waiting: AtomicU32,
+    turned_away: AtomicU64,
+    bound: Bound,
+}
+
+impl Crew {
+    /// `weights` of its targets, in their order.
+    pub(super) fn new(profile: &Profile, weights: impl IntoIterator<Item = u32>) -> Arc<Self> {
+        let room = profile.bound.map(|bound| Room {
+            places: Arc::new(Semaphore::new(bound.most as usize)),
+            waiting: AtomicU32::new(0),
+            turned_away: AtomicU64::new(0),
+            bound,
+        });
+        Arc::new(Self {
+            members: weights.into_iter().map(Member::new).collect(),
+            breaker: Breaker::new(profile.breaker),
+            room,
+            retries_left: AtomicU64::new(RESERVE),
+            retries_refused: AtomicU64::new(0),
+            profile: profile.clone(),
+        })
+    }
+
+    /// Lets a request in, perhaps after a wait for room.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        supplier: &Arc<str>,
+        deadline: Instant,
+    ) -> Result<Visit, UpstreamError> {
+        let trial = match self.breaker.enter(clock::monotonic_ns()) {
+            Entrance::Free => false,
+            Entrance::Trial => true,
+            Entrance::Shut { wait } => {
+                return Err(UpstreamError::Open { supplier: Arc::clone(supplier), wait });
+            }
+        };
+        // From here on a trial is given back if the request comes to nothing.
+        let mut visit = Visit { crew: Arc::clone(self), trial, room: None };
+        if let Some(room) = &self.room {
+            let full = || UpstreamError::Full { supplier: Arc::clone(supplier) };
+            visit.room = Some(room.take(deadline).await.ok_or_else(full)?);
+        }
+        self.save();
+        Ok(visit)
+    }
+
+    /// A part of a retry is earned.
+    fn save(&self) {
+        let part = u64::from(self.profile.retry_budget) * RETRY / 100;
+        let grow = |left: u64| (left < RESERVE).then(|| (left + part).min(RESERVE));
+        // Full: nothing to save.
+        self.retries_left.fetch_update(Relaxed, Relaxed, grow).unwrap_or_default();
+    }
+
+    /// Whether one more retry is within the budget.
+    pub(super) fn may_retry(&self) -> bool {
+        let spend = |left: u64| left.checked_sub(RETRY);
+        let within = self.profile.retry_budget > 0
+            && self.retries_left.fetch_update(Relaxed, Relaxed, spend).is_ok();
+        if !within {
+            self.retries_refused.fetch_add(1, Relaxed);
+        }
+        within
+    }
+
+    /// One more fault of a target, which may have to be left alone.
+    fn blame(&self, place: usize, now: u64) {
+        let (Some(member), Some(settings)) = (self.members.get(place), &self.profile.ejection)
+        else {
+            return;
+        };
+        if member.failed(settings) && self.may_eject(settings.share, now) {
+            member.eject(settings, now);
+            tracing::warn!(place, "a target fails requests and is left alone for a while");
+        }
+    }
+
+    /// What a health check of a target came to.
+    pub(super) fn questioned(&self, place: usize, well: bool, health: &Health) {
+        let Some(member) = self.members.get(place) else { return };
+        let rows = (health.healthy, health.unhealthy);
+        if member.questioned(well, rows, clock::monotonic_ns()) {
+            tracing::warn!(place, well, "a target's health has changed");
+        }
+    }
+
+    /// Never more at once than the share: who makes targets fail must not turn all of them off.
+    fn may_eject(&self, share: u32, now: u64) -> bool {
+        let ejected = self.members.iter().filter(|member| member.is_ejected(now)).count();
+        (ejected + 1) * 100 <= self.members.len() * share as usize
+    }
+
+    pub(super) fn breaker_is_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Requests that found the queue full or waited in vain.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.room.as_ref().map_or(0, |room| room.turned_away.load(Relaxed))
+    }
+
+    pub(super) fn waiting(&self) -> u32 {
+        self.room.as_ref().map_or(0, |room| room.waiting.load(Relaxed))
+    }
+}
+
+impl Room {
+    async fn take(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(permit);
+        }
+        let permit = match Waiting::join(self) {
+            Some(_waiting) => {
+                let until = deadline.min(clock::now() + self.bound.wait);
+                let permit = Arc::clone(&self.places).acquire_owned();
+                timeout_at(until.into(), permit).await.ok().and_then(Result::ok)
+            }
+            None => None,
+        };
+        if permit.is_none() {
+            self.turned_away.fetch_add(1, Relaxed);
+        }
+        permit
+    }
+}
+
+/// A place in the queue, also given back by a client that leaves.
+struct Waiting<'r>(&'r AtomicU32);
+
+impl<'r> Waiting<'r> {
+    fn join(room: &'r Room) -> Option<Self> {
+        let join = |waiting: u32| (waiting < room.bound.queue).then(|| waiting + 1);
+        room.waiting.fetch_update(Relaxed, Relaxed, join).ok()?;
+        Some(Self(&room.waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A request inside a supplier, from its entrance to the end of its response.
+#[derive(Debug)]
+pub(super) struct Visit {
+    crew: Arc<Crew>,
+    /// It decides whether the breaker closes.
+    trial: bool,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Visit {
+    pub(super) fn begin(&mut self, place: usize) -> Attempt {
+        let crew = Arc::clone(&self.crew);
+        if let Some(member) = crew.members.get(place) {
+            member.begin();
+        }
+        let trial = std::mem::take(&mut self.trial);
+        Attempt { crew, place, started: clock::now(), trial, blamed: false }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        drop(self.room.take());
+        if self.trial {
+            self.crew.breaker.undecided();
+        }
+    }
+}
+
+/// A request at one target.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    crew: Arc<Crew>,
+    place: usize,
+    started: Instant,
+    trial: bool,
+    /// It failed, however its response goes on.
+    blamed: bool,
+}
+
+impl Attempt {
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// A response head came.
+    pub(super) fn answered(&mut self, status: http::StatusCode) {
+        // Not 500: a request can be made that any target answers so.
+        if (502..=504).contains(&status.as_u16()) {
+            self.failed();
+            return;
+        }
+        if let Some(member) = self.crew.members.get(self.place) {
+            member.answered(clock::now().saturating_duration_since(self.started));
+        }
+        self.settle(false);
+    }
+
+    /// The response is whole. Only that ends a row of faults: one that breaks off in every body
+    /// begins each well.
+    pub(super) fn finished(&self) {
+        if !self.blamed
+            && let Some(member) = self.crew.members.get(self.place)
+        {
+            member.finished();
+        }
+    }
+
+    /// The target is to blame.
+    pub(super) fn failed(&mut self) {
+        self.blamed = true;
+        self.crew.blame(self.place, clock::monotonic_ns());
+        self.settle(true);
+    }
+
+    fn settle(&mut self, failed: bool) {
+        let trial = std::mem::take(&mut self.trial);
+        self.crew.breaker.observe(failed, trial, clock::monotonic_ns());
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(member) = self.crew.members.get(self.place) {
+            member.end();
+        }
+        if self.trial {
+            self.crew.breaker.undecided();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Questions to targets, on the support thread: a target that does not answer as it should gets no
+//! requests before one does. Its answer is read no further than to its end or a bound.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use http::{HeaderValue, Request, header::USER_AGENT};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout_at;
+
+use super::{
+    Payload, Setup,
+    crew::Crew,
+    exchange::{Exchange, Setback},
+    patience::Patience,
+    setup::{Prepared, PreparedSupplier},
+    target::Target,
+    upload::Upload,
+};
+use crate::{
+    clock,
+    config::model::{Health, Timeouts},
+};
+
+/// Bytes of an answer that are read.
+const READ: usize = 64 * 1024;
+
+static ASKER: HeaderValue = HeaderValue::from_static("gateway-health");
+
+/// Asks all targets whose supplier says so, for ever. To be used inside a `LocalSet`.
+pub(crate) async fn watch(setup: Setup) {
+    let asked = setup.suppliers.iter().filter_map(|prepared| match &**prepared {
+        Prepared::Http(supplier) => Some((supplier, supplier.crew.profile.health.clone()?)),
+        Prepared::Echo(_) => None,
+    });
+    let all = asked.flat_map(|(supplier, health)| questions(supplier, &health, &setup.timeouts));
+    join_all(all.map(Question::keep)).await;
+}
+
+fn questions(supplier: &PreparedSupplier, health: &Health, usual: &Timeouts) -> Vec<Question> {
+    let timeouts = Timeouts { connect: health.timeout, stall: health.timeout, ..usual.clone() };
+    let count = u32::try_from(supplier.targets.len()).unwrap_or(u32::MAX).max(1);
+    let question = |(place, target)| Question {
+        health: health.clone(),
+        crew: Arc::clone(&supplier.crew),
+        place,
+        target: Target::new(target, &timeouts),
+        // Not all at once.
+        start: health.every / count * u32::try_from(place).unwrap_or(0),
+    };
+    supplier.targets.iter().enumerate().map(question).collect()
+}
+
+/// What one target is asked.
+struct Question {
+    health: Health,
+    crew: Arc<Crew>,
+    place: usize,
+    target: Rc<Target>,
+    start: Duration,
+}
+
+impl Question {
+    async fn keep(self) {
+        tokio::time::sleep(self.start).await;
+        loop {
+            let well = self.ask().await;
+            self.crew.questioned(self.place, well, &self.health);
+            tokio::time::sleep(self.health.every).await;
+        }
+    }
+
+    /// Whether it answered well and in time. A connection that died since the last question is
+    /// no answer yet.
+    async fn ask(&self) -> bool {
+        for fresh in [false, true] {
+            match self.once(fresh).await {
+                Asked::Well => return true,
+                Asked::Badly => return false,
+                Asked::Nobody => {}
+            }
+        }
+        false
+    }
+
+    async fn once(&self, fresh: bool) -> Asked {
+        let deadline = clock::now() + self.health.timeout;
+        let asked = timeout_at(deadline.into(), async {
+            let Ok(link) = self.target.link(fresh, deadline).await else { return Asked::Badly };
+            let reused = link.reused;
+            let Some(request) = self.request() else { return Asked::Badly };
+            let exchange = Exchange { name: &self.target.name, patience: self.patience(deadline) };
+            match exchange.run(link, request).await {
+                Ok(response) => {
+                    let good = self.is_good(response.status().as_u16());
+                    read(response.into_body()).await;
+                    if good { Asked::Well } else { Asked::Badly }
+                }
+                Err(Setback::Unsent(_) | Setback::Failed { silent: true, .. }) if reused => {
+                    Asked::Nobody
+                }
+                Err(Setback::Unsent(_) | Setback::Failed { .. }) => Asked::Badly,
+            }
+        });
+        asked.await.unwrap_or(Asked::Badly)
+    }
+
+    fn patience(&self, deadline: Instant) -> Patience {
+        Patience { first_byte: self.health.timeout, stall: self.health.timeout, deadline }
+    }
+
+    fn request(&self) -> Option<Request<Upload>> {
+        let mut request = Request::new(Upload::empty());
+        *request.uri_mut() = self.health.path.parse().ok()?;
+        request.headers_mut().insert(USER_AGENT, ASKER.clone());
+        Some(request)
+    }
+
+    fn is_good(&self, status: u16) -> bool {
+        match self.health.statuses.as_slice() {
+            [] => (200..300).contains(&status),
+            statuses => statuses.contains(&status),
+        }
+    }
+}
+
+/// What came of one question.
+enum Asked {
+    Well,
+    Badly,
+    /// The connection was gone before it could be asked.
+    Nobody,
+}
+
+/// To its end, so that the connection can be used again.
+async fn read(body: Payload) {
+    let mut body = Limited::new(body, READ);
+    while let Some(Ok(_)) = body.frame().await {}
+}
