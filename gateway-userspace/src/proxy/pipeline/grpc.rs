@@ -47,7 +47,10 @@ fn code(status: u16) -> u16 {
     match StatusCode::from_u16(status).unwrap_or_default() {
         StatusCode::UNAUTHORIZED => 16,
         StatusCode::FORBIDDEN => 7,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => 12,
+        StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::NOT_IMPLEMENTED
+        | StatusCode::HTTP_VERSION_NOT_SUPPORTED => 12,
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => 4,
         StatusCode::CONFLICT => 10,
         StatusCode::PAYLOAD_TOO_LARGE
