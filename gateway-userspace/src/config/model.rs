@@ -486,6 +486,20 @@ pub struct Supplier {
     pub profile: Profile,
 }
 
+impl Supplier {
+    /// Whether a target of it is at this host, as configured.
+    pub fn is_at(&self, host: &str) -> bool {
+        let targets = match &self.kind {
+            SupplierKind::Http(targets) => targets.as_slice(),
+            SupplierKind::Echo => &[],
+        };
+        targets.iter().any(|target| match &target.host {
+            Host::Name(name) => name == host,
+            Host::Address(address) => address.to_string() == host,
+        })
+    }
+}
+
 /// What stands behind a supplier's name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SupplierKind {

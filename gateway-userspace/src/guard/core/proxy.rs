@@ -108,8 +108,8 @@ impl Core {
         }
     }
 
-    fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
-        if !self.config.suppliers.iter().any(|supplier| supplier.name == name) {
+    pub(super) fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
+        if !self.config.suppliers.iter().any(|supplier| supplier.is_at(name)) {
             self.counts.messages_refused += 1;
             return;
         }
