@@ -219,7 +219,7 @@ fn damage(pins: &Pins, word: u64) -> Result<()> {
     let v4: Ipv4Net = FLOOD_V4.parse()?;
     let v6 = FLOOD_V6.parse::<Ipv6Net>()?.network().octets();
     let (group, _) = cover::summary4(cover::bucket4(v4.network().octets()));
-    overwrite::<4>(pins, maps::BAN4_SUMMARY, word, around(group))?;
+    overwrite::<{ size_of::<cover::Group4>() / 8 }>(pins, maps::BAN4_SUMMARY, word, around(group))?;
     overwrite::<1>(pins, maps::BAN6_FINE, word, around(cover::fine6(v6) >> 1))?;
     overwrite::<1>(pins, maps::BAN6_COARSE, word, around(cover::coarse6(v6) >> 1))?;
     overwrite::<{ size_of::<Settings>() / 8 }>(pins, maps::SETTINGS, word, 0..u32::MAX)?;

@@ -250,44 +250,7 @@ fn shows_the_status_with_warnings_first() {
             why: "alice is logged in from it".to_owned(),
             left: Some(590),
         }],
-        kernel: KernelStatus {
-            slot: "A".to_owned(),
-            shadow: vec!["limits".to_owned()],
-            enabled: true,
-            mode: "enforce".to_owned(),
-            layout: "v1".to_owned(),
-            pins: "/sys/fs/bpf/gateway/v1".to_owned(),
-            interfaces: vec![InterfaceStatus {
-                name: "eth0".to_owned(),
-                attached: "native".to_owned(),
-                program_id: 7,
-                egress: "seen".to_owned(),
-                counters: Vec::new(),
-            }],
-            maps: vec![MapStatus {
-                name: "BAN_HOSTS4".to_owned(),
-                used: 2,
-                capacity: 1_000_000,
-                bytes: 64 << 20,
-            }],
-            counters: vec![Counter {
-                reason: "ban_host".to_owned(),
-                packets: 9,
-                bytes: 540,
-                shadow_packets: 0,
-            }],
-            memory_bytes: 80 << 20,
-            events_lost: 0,
-            syn_cookies: CookieStatus {
-                state: "on".to_owned(),
-                sysctls: vec![SysctlStatus {
-                    name: "net.ipv4.tcp_syncookies".to_owned(),
-                    value: 2,
-                    was: Some(1),
-                }],
-                problem: None,
-            },
-        },
+        kernel: a_kernel(),
         proxy: ProxyStatus {
             state: "serving".to_owned(),
             pid: 42,
@@ -301,6 +264,47 @@ fn shows_the_status_with_warnings_first() {
     insta::assert_snapshot!("status", status::show(&status));
     let off = Status::default();
     assert!(status::show(&off).contains("no packet is dropped"));
+}
+
+fn a_kernel() -> KernelStatus {
+    KernelStatus {
+        slot: "A".to_owned(),
+        shadow: vec!["limits".to_owned()],
+        enabled: true,
+        mode: "enforce".to_owned(),
+        layout: "v1".to_owned(),
+        pins: "/sys/fs/bpf/gateway/v1".to_owned(),
+        interfaces: vec![InterfaceStatus {
+            name: "eth0".to_owned(),
+            attached: "native".to_owned(),
+            program_id: 7,
+            egress: "seen".to_owned(),
+            counters: Vec::new(),
+        }],
+        maps: vec![MapStatus {
+            name: "BAN_HOSTS4".to_owned(),
+            used: 2,
+            capacity: 1_000_000,
+            bytes: 64 << 20,
+        }],
+        counters: vec![Counter {
+            reason: "ban_host".to_owned(),
+            packets: 9,
+            bytes: 540,
+            shadow_packets: 0,
+        }],
+        memory_bytes: 80 << 20,
+        events_lost: 0,
+        syn_cookies: CookieStatus {
+            state: "on".to_owned(),
+            sysctls: vec![SysctlStatus {
+                name: "net.ipv4.tcp_syncookies".to_owned(),
+                value: 2,
+                was: Some(1),
+            }],
+            problem: None,
+        },
+    }
 }
 
 #[test]

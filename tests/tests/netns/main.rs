@@ -88,11 +88,12 @@ fn flood_goes_on(flood: &Flood) -> Result<()> {
 /// far from all of them.
 fn innocent(lab: &Lab) -> Result<Flood> {
     let wire = lab.wire();
+    let plain = FRAMINGS.first().context("no framing")?;
     let calm = Bound { frames: 500_000, per_second: 1000 };
     Ok(Flood::start(lab.injector()?, calm, move |sequence| {
-        let source = [[32, 0, 0, 2], [203, 0, 113, 9]][usize::from(sequence % 2 == 1)];
+        let source = if sequence % 2 == 1 { [203, 0, 113, 9] } else { [32, 0, 0, 2] };
         let mark = Mark { flow: INNOCENT, framing: 0, sequence };
-        frame(&wire, &FRAMINGS[0], IpAddr::from(source), mark)
+        frame(&wire, plain, IpAddr::from(source), mark)
     }))
 }
 

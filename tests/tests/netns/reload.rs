@@ -101,9 +101,8 @@ fn loads(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 3]> {
 /// One more route, another limit, another bound: a part of each kind that is live.
 fn another(settings: &Settings, number: u64) -> Settings {
     let mut next = settings.clone();
-    next.services.push_str(&format!(
-        "\n[[route]]\nname = \"extra\"\npath = \"/extra/{number}\"\nsupplier = \"plain\"\nidentity = \"none\"\n"
-    ));
+    next.services += "\n[[route]]\nname = \"extra\"\nsupplier = \"plain\"\nidentity = \"none\"\n";
+    next.services += &format!("path = \"/extra/{number}\"\n");
     next.proxy = format!("requests = {}\n{}", 4000 + number % 100, settings.proxy);
     next.bans = format!("per_second = {}\n{}", 5 + number % 7, settings.bans);
     next
@@ -159,7 +158,7 @@ fn a_changed_file_is_loaded_by_itself() -> Result<()> {
     let settings = Settings { watch: true, ..lab.settings() };
     let mut gateway = lab.gateway(&settings)?;
     gateway.start()?;
-    let reloads = || gateway.status().map(|status| status.configuration.reloads).unwrap_or(0);
+    let reloads = || gateway.status().map_or(0, |status| status.configuration.reloads);
     gateway.configure(&another(&settings, 1))?;
     until("the first change to be loaded", SOON, || (reloads() >= 1).then_some(()))?;
     // As careful editors do it.

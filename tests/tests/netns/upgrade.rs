@@ -6,15 +6,17 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use gateway_tests::{
     client::{Ask, Version},
-    gateway::{binary, binary_with_next_layout},
+    gateway::{Gateway, binary, binary_with_next_layout},
     lab::{FLOOD_V4, HONEST, HONEST_H2, Lab},
     load::{Load, Pace},
     skip,
     wait::until,
 };
+
+use serde_json::Value;
 
 use super::{
     SOON, all_served, ban_and_flood, flood_goes_on, innocent, nothing_leaked, nothing_lost,
@@ -77,24 +79,34 @@ fn another_program_and_renewed_certificates_refuse_no_request() -> Result<()> {
     fs::copy(binary()?, &upgraded)?;
     // Behind what the loader reads: the same program, and yet another.
     File::options().append(true).open(&upgraded)?.write_all(b"\n")?;
-    for renews in [false, true] {
-        let before = gateway.proxy_pid()?;
-        served_on(&loads)?;
-        gateway.kill_guard()?;
-        if renews {
-            lab.renew_certificate()?;
-        } else {
-            gateway.use_binary(upgraded.clone());
-        }
-        gateway.start()?;
-        ensure!(gateway.proxy_pid()? != before, "the earlier proxy was adopted");
-        served_on(&loads)?;
-        until("the earlier proxy to be gone", SOON, || {
-            let gone = !Path::new("/proc").join(before.to_string()).exists();
-            gone.then_some(())
-        })?;
-    }
+    let before = gateway.proxy_pid()?;
+    served_on(&loads)?;
+    gateway.kill_guard()?;
+    gateway.use_binary(upgraded);
+    gateway.start()?;
+    ensure!(gateway.proxy_pid()? != before, "the earlier proxy was adopted");
+    served_on(&loads)?;
+    until("the earlier proxy to be gone", SOON, || {
+        let gone = !Path::new("/proc").join(before.to_string()).exists();
+        gone.then_some(())
+    })?;
+    let (proxy, certificate) = (gateway.proxy_pid()?, shown_certificate(&gateway)?);
+    gateway.kill_guard()?;
+    lab.renew_certificate()?;
+    gateway.start()?;
+    until("the renewed certificate", SOON, || {
+        shown_certificate(&gateway).is_ok_and(|shown| shown != certificate).then_some(())
+    })?;
+    ensure!(gateway.proxy_pid()? == proxy, "a certificate is renewed in a proxy that serves on");
+    served_on(&loads)?;
     all_served(loads)
+}
+
+/// The fingerprint that `gateway status` shows.
+fn shown_certificate(gateway: &Gateway<'_>) -> Result<String> {
+    let status = gateway.json(&["status"])?;
+    let shown = status.pointer("/proxy/detail/certificates/0/fingerprint");
+    Ok(shown.and_then(Value::as_str).context("status shows no certificate")?.to_owned())
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod path;
 mod process;
 mod profile;
 mod proxy;
+mod reserved;
 mod route;
 mod target;
 mod tls;

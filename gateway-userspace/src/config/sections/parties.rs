@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderName;
 
-use super::{profile, target};
+use super::{profile, reserved, target};
 use crate::config::{
     defaults,
     fault::quoted,
@@ -17,29 +17,9 @@ const SUPPLIERS: usize = 1000;
 const TARGETS: usize = 64;
 const NAME_BYTES: usize = 63;
 
-/// Header fields that mean something else already; a credential there would be lost or leak.
-const RESERVED: &[&str] = &[
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
-];
+/// Besides those that are the gateway's, fields that mean something else already: a credential there
+/// would be lost or leak.
+const RESERVED: [&str; 3] = ["content-type", "cookie", "proxy-authorization"];
 
 /// What a route writes in place of an identity that takes everybody.
 pub(super) const NOBODY_IN_PARTICULAR: &str = "none";
@@ -79,7 +59,7 @@ pub(super) fn field_name(entry: &Entry<'_>) -> Option<String> {
 /// A header field that may carry a key.
 fn header(entry: &Entry<'_>) -> Option<String> {
     let name = field_name(entry)?;
-    if RESERVED.contains(&name.as_str()) {
+    if reserved::is_ours(&name) || RESERVED.contains(&name.as_str()) {
         let what = format!("\"{name}\" means something else in HTTP");
         entry.refuse(what, "write \"x-api-key\" or \"authorization\"");
         return None;

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
+use super::reserved;
 use crate::config::{
     defaults,
     fault::quoted,
@@ -11,29 +12,8 @@ use crate::config::{
 
 const MOST: usize = 64;
 
-/// Fields that frame a message, belong to one connection, or are the gateway's own word.
-const OURS: [&str; 20] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-request-id",
-];
+/// Besides those that are the gateway's: what says how a body is packed, or who sent it.
+const KEPT: [&str; 3] = ["content-encoding", "x-forwarded-port", "x-real-ip"];
 
 pub(super) fn read(section: &mut Section<'_>) -> Transform {
     let default = defaults::transform();
@@ -73,7 +53,8 @@ fn named<T>(
 
 fn name(entry: &Entry<'_>, text: &str) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes()).ok();
-    let name = name.filter(|name| !OURS.contains(&name.as_str()));
+    let name =
+        name.filter(|name| !reserved::is_ours(name.as_str()) && !KEPT.contains(&name.as_str()));
     if name.is_none() {
         let what = format!("{} is no field that a route can change", quoted(text));
         entry.refuse(

@@ -112,7 +112,7 @@ impl Core {
         }
     }
 
-    fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
+    pub(super) fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
         let configured = self.config.suppliers.iter().any(|supplier| supplier.is_at(name));
         if !configured && !self.running.awaits_host(name) {
             self.counts.messages_refused += 1;

@@ -5,7 +5,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    config::KernelTable,
+    config::{
+        KernelTable,
+        model::{Host, Protocol, Supplier, SupplierKind, Target},
+    },
     control::{Request, Response},
     guard::{
         control::{Ask, Outcome},
@@ -315,6 +318,40 @@ fn whoever_bans_or_asks_why_is_told_that_bans_drop_nothing() {
         assert_eq!(message.contains("every packet passes"), told, "{message}");
         let why = core.why_address([192, 0, 2, 1].into());
         assert_eq!(why.findings[0].contains("every packet passes"), told, "{:?}", why.findings);
+    }
+}
+
+#[test]
+fn a_supplier_is_protected_by_the_host_that_the_proxy_asked_for() {
+    let (_folder, mut core) = core();
+    let target = Target {
+        tls: true,
+        host: Host::Name("ledger.example.net".to_owned()),
+        port: 443,
+        protocol: Protocol::Auto,
+        weight: 1,
+    };
+    core.config.suppliers = vec![Supplier {
+        name: "ledger".to_owned(),
+        kind: SupplierKind::Http(vec![target]),
+        connections: 1,
+        ca: None,
+        local: false,
+        profile: crate::config::defaults::profile(),
+    }];
+    for (host, address, banned) in [
+        ("ledger.example.net", [198, 18, 0, 9], false),
+        ("elsewhere.example.net", [198, 18, 0, 10], true),
+    ] {
+        core.resolved(host, &[address.into()], clock::now());
+        let net = IpNet::from(IpAddr::from(address)).to_string();
+        let (done, text) = match ask(&mut core, add(&net, None)) {
+            Outcome::Now(response) | Outcome::Stored(response, _) => message(response),
+            Outcome::WithProxy(..) | Outcome::Later(_) | Outcome::Follow(..) => {
+                panic!("a ban is not waited for")
+            }
+        };
+        assert_eq!(done, banned, "{host}: {text}");
     }
 }
 

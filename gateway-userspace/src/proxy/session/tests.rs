@@ -234,7 +234,7 @@ struct Guard {
     proxy: JoinHandle<Result<Instance, ProxyError>>,
     folder: tempfile::TempDir,
     make: Make,
-    _socket: TcpListener,
+    socket: TcpListener,
 }
 
 impl Guard {
@@ -273,7 +273,7 @@ impl Guard {
             let descriptors: Vec<_> = descriptor.into_iter().collect();
             channel.send(&message, &descriptors).await.unwrap();
         }
-        let guard = Self { channel, address, proxy, folder, make, _socket: socket };
+        let guard = Self { channel, address, proxy, folder, make, socket };
         assert_eq!(guard.channel.receive::<FromProxy>().await.unwrap().0, FromProxy::Serving);
         guard
     }
@@ -284,7 +284,7 @@ impl Guard {
     }
 
     async fn reload(&self, id: u64, text: &str, whole: bool) -> FromProxy {
-        self.offer(id, text, &self._socket, whole).await
+        self.offer(id, text, &self.socket, whole).await
     }
 
     async fn reload_on(&self, id: u64, text: &str, socket: &TcpListener) -> FromProxy {

@@ -54,12 +54,12 @@ pub struct Switched {
     pub(crate) stream: Upgraded,
     _connection: Http1,
     /// The request it was counts as under way at its target.
-    _stay: Option<Stay>,
+    stay: Option<Stay>,
 }
 
 impl Switched {
     pub(super) fn new(stream: Upgraded, connection: Http1) -> Self {
-        Self { stream, _connection: connection, _stay: None }
+        Self { stream, _connection: connection, stay: None }
     }
 }
 
@@ -229,7 +229,7 @@ impl Payload {
             }
             Self::Switched(mut switched) => {
                 stay.attempt.finished();
-                switched._stay = Some(stay);
+                switched.stay = Some(stay);
                 Self::Switched(switched)
             }
         }
