@@ -101,8 +101,9 @@ fn loads(lab: &Lab, gateway: &Gateway<'_>) -> Result<[Load; 3]> {
 /// One more route, another limit, another bound: a part of each kind that is live.
 fn another(settings: &Settings, number: u64) -> Settings {
     let mut next = settings.clone();
-    next.services += "\n[[route]]\nname = \"extra\"\nsupplier = \"plain\"\nidentity = \"none\"\n";
-    next.services += &format!("path = \"/extra/{number}\"\n");
+    let route = "name = \"extra\"\nsupplier = \"plain\"\nidentity = \"none\"";
+    next.services =
+        format!("{}\n[[route]]\npath = \"/extra/{number}\"\n{route}\n", settings.services);
     next.proxy = format!("requests = {}\n{}", 4000 + number % 100, settings.proxy);
     next.bans = format!("per_second = {}\n{}", 5 + number % 7, settings.bans);
     next

@@ -45,7 +45,7 @@ async fn serves_reports_answers_and_drains() {
 #[tokio::test]
 async fn serves_on_without_a_guard_and_hands_its_sockets_to_the_next() {
     let guard = Guard::start().await;
-    let Guard { channel, address, proxy, folder, make, _socket: kept } = guard;
+    let Guard { channel, address, proxy, folder, make, socket: kept } = guard;
     drop((channel, kept));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(plain_client::get(address, "/").await.contains("200 OK"));
