@@ -4,7 +4,7 @@ use super::{Fault, Source};
 
 const REASONS: &str = "gateway-common/src/reason.rs";
 const REASONS_DOCUMENT: &str = "docs/reasons.md";
-const MODEL: &str = "gateway-userspace/src/config/model.rs";
+const MODEL: &str = "gateway-userspace/src/config/model/";
 const REFERENCE: &str = "docs/reference.toml";
 const DECISIONS: &str = "docs/adr/";
 
@@ -42,21 +42,25 @@ fn reason_label(line: &str) -> Option<&str> {
 /// Each field of the tables of settings is a key of the reference file. The unit tests of
 /// `config` hold the exact list both ways; this finds a field nobody can set.
 fn settings(sources: &[Source], faults: &mut Vec<Fault>) {
-    let (Some(model), Some(reference)) =
-        (want(sources, MODEL, faults), want(sources, REFERENCE, faults))
-    else {
-        return;
-    };
-    let tables =
-        ["Kernel", "Capacity", "Answers", "Bans", "Guard", "Admin", "Log", "Proxy", "Timeouts"];
-    for (line, field) in tables.iter().flat_map(|table| fields(&model.text, table)) {
-        // Sizes carry their unit in the file.
-        let key = field.strip_suffix("_bytes").unwrap_or(field);
-        let known = reference.text.lines().any(|line| sets(line, key));
-        // Switched by the command line, and taken from the listeners: no keys.
-        if !known && !matches!(field, "enabled" | "listening") {
-            let what = format!("setting `{field}` is not in {REFERENCE}");
-            faults.push(Fault { file: MODEL.to_owned(), line, what });
+    let Some(reference) = want(sources, REFERENCE, faults) else { return };
+    let model = || sources.iter().filter(|source| source.path.starts_with(MODEL));
+    let tables = ["Kernel", "Capacity", "Bans", "Guard", "Admin", "Log", "Proxy", "Timeouts"];
+    for table in tables {
+        let head = format!("pub struct {table} {{");
+        let Some(file) = model().find(|source| source.text.contains(&head)) else {
+            let what = format!("no file here has the settings `{table}`");
+            faults.push(Fault { file: MODEL.to_owned(), line: 1, what });
+            continue;
+        };
+        for (line, field) in fields(&file.text, table) {
+            // Sizes carry their unit in the file.
+            let key = field.strip_suffix("_bytes").unwrap_or(field);
+            let known = reference.text.lines().any(|line| sets(line, key));
+            // Switched by the command line, and taken from the listeners: no keys.
+            if !known && !matches!(field, "enabled" | "listening") {
+                let what = format!("setting `{field}` is not in {REFERENCE}");
+                faults.push(Fault { file: file.path.clone(), line, what });
+            }
         }
     }
 }
