@@ -115,6 +115,10 @@ pub enum Request {
     Upgrade,
     /// Reads certificates, keys and lists of revoked ones again.
     Renew,
+    /// Issue the certificate of this name anew.
+    Issue {
+        name: String,
+    },
     /// All classes if none is named.
     Shadow {
         on: bool,

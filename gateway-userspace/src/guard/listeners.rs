@@ -129,7 +129,9 @@ fn wanted(config: &Config) -> Vec<(SocketAddr, ListenerRole, u16)> {
     let public =
         config.listeners.iter().map(|listener| (listener.address, ListenerRole::Public, workers));
     let metrics = config.admin.metrics.map(|address| (address, ListenerRole::Metrics, 1));
-    public.chain(metrics).collect()
+    let plain = config.acme.iter().filter_map(|acme| acme.http);
+    let plain = plain.map(|address| (address, ListenerRole::Plain, 1));
+    public.chain(metrics).chain(plain).collect()
 }
 
 fn take(handed: &mut Vec<Handed>, address: SocketAddr, role: ListenerRole) -> Vec<OwnedFd> {

@@ -48,7 +48,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Of different versions only `handover` is understood.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -79,6 +79,8 @@ pub enum FromProxy {
     Applied { id: u64 },
     /// It is not, and nothing has changed. `fresh`: a proxy that starts with it could serve.
     NotApplied { id: u64, why: String, fresh: bool },
+    /// Something for the state folder, to be read by the next proxy. Said again until it is answered.
+    Keep { id: u64, what: Kept, content: Vec<u8> },
 }
 
 /// What the guard says.
@@ -108,6 +110,10 @@ pub enum FromGuard {
     Start,
     /// What the kernel counted, and what the guard knows of its own work.
     KernelCounters { id: u64, report: KernelReport },
+    /// The answer to `Keep`: why it is not kept, if it is not.
+    KeptAs { id: u64, fault: Option<String> },
+    /// An operator wants the certificate of this name issued anew, now.
+    Issue { name: String },
     /// A question of the command line about the proxy's state.
     Query { id: u64, query: Query },
     /// Another configuration follows, for this very process.
@@ -131,6 +137,15 @@ pub struct Make {
     pub files: [u8; 32],
 }
 
+/// What the guard keeps for its proxies without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kept {
+    /// The account with the authority that issues certificates, and what was tried when.
+    Account,
+    /// The key and the chain of a name.
+    Certificate(String),
+}
+
 /// A file that is not taken, and why; the last good one stays in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedFile {
@@ -143,6 +158,8 @@ pub struct RefusedFile {
 pub enum ListenerRole {
     Public,
     Metrics,
+    /// Without TLS: HTTP-01 and the way to https.
+    Plain,
 }
 
 /// An API key as the proxy knows it: never the key itself.

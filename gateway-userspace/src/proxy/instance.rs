@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    acme::Board,
     feedback::{self, Feedback},
     guard_time::GuardTime,
     identity::keys::Keys,
@@ -128,13 +129,16 @@ impl Instance {
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let callers = (parts.keys, GuardTime::new(parts.ahead));
-        let shared = share(parts.config, edge, callers, parts.access_log, queue)?;
+        let board = Board::new(&parts.config, &parts.secrets);
+        let shared = share(parts.config, (edge, board), callers, parts.access_log, queue)?;
         shared.tls.warn(shared.time.wall());
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
         let kernel = Arc::new(KernelCounters::default());
-        let (admin, public): (Vec<_>, Vec<_>) =
-            parts.listeners.into_iter().partition(|one| one.role == ListenerRole::Metrics);
+        let (public, others): (Vec<_>, Vec<_>) =
+            parts.listeners.into_iter().partition(|one| one.role == ListenerRole::Public);
+        let (admin, plain): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|one| one.role == ListenerRole::Metrics);
         let sockets = public.into_iter().map(Arc::new).collect();
         let (first, current) = (Arc::clone(&shared), Arc::new(ArcSwap::new(Arc::clone(&shared))));
         let generation = Generation { number: 1, shared: first, setup: setup.clone(), sockets };
@@ -145,6 +149,7 @@ impl Instance {
             asks: asks.clone(),
             kernel: Arc::clone(&kernel),
             admin: admin.into_iter().map(|one| one.socket).collect(),
+            plain: plain.into_iter().map(|one| one.socket).collect(),
         };
         let support = Some(support_thread(support, stopped.clone())?);
         let mut instance = Self {
@@ -196,6 +201,7 @@ impl Instance {
         unreadable: &HashMap<PathBuf, String>,
     ) -> Vec<RefusedFile> {
         let shared = self.shared.load();
+        shared.acme.take(&shared.config, secrets);
         let faults = shared.tls.renew(secrets, unreadable, shared.time.wall());
         let outcome =
             if faults.is_empty() { RenewalOutcome::Taken } else { RenewalOutcome::Refused };
@@ -206,6 +212,17 @@ impl Instance {
     /// The guard's clock was set, or has drifted: keys expire by it.
     pub fn set_time(&self, ahead: i64) {
         self.shared.load().time.set(ahead);
+    }
+
+    /// The guard's answer to `Keep`.
+    pub fn kept(&self, id: u64, fault: Option<String>) {
+        self.shared.load().acme.kept(id, fault);
+    }
+
+    /// An operator wants a certificate issued anew.
+    pub fn issue(&self, name: String) {
+        let shared = self.shared.load();
+        shared.acme.want(name, &shared.config);
     }
 
     pub fn kernel_counters(&self, id: u64, report: KernelReport) {
@@ -239,6 +256,7 @@ impl Instance {
             "suppliers": shared.book.status(),
             "certificates": certificates,
             "more_certificates": more_certificates,
+            "acme": shared.acme.lines(shared.time.wall()),
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
             "generation": self.generations.borrow().number,
@@ -278,7 +296,7 @@ impl ListenerSocket {
 
 fn share(
     config: Config,
-    edge: Edge,
+    (edge, board): (Edge, Arc<Board>),
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     log: Option<OwnedFd>,
     queue: mpsc::Sender<FromProxy>,
@@ -299,6 +317,7 @@ fn share(
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         handshakes: Handshakes::from_config(&config),
         tls: edge,
+        acme: board,
         book: Book::new(&config.suppliers),
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },

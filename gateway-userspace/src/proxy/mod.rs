@@ -5,6 +5,7 @@
 //! engines beside it (`limits`, `identity`), `router` finds the route, `upstream` the supplier;
 //! `feedback` tells the guard; `session` speaks with it.
 
+mod acme;
 pub(crate) mod admin;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;

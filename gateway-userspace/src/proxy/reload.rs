@@ -67,6 +67,7 @@ impl Instance {
         let Next { config, listeners, secrets } = next;
         let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
         let shared = Arc::new(Self::succeed(&before, config, &secrets)?);
+        shared.acme.take(&shared.config, &secrets);
         let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
         let same = |one: &Supplier| one.files().all(|(path, _)| secrets.agree(&self.secrets, path));
         let setup = setup.keeping(&shared.config, (&self.setup, &before.config), same);
@@ -92,6 +93,8 @@ impl Instance {
         fixed(usize::from(next.proxy.workers.max(1)) != self.threads(), "proxy.workers")?;
         fixed(next.log != before.config.log, "[log]")?;
         fixed(next.admin != before.config.admin, "[admin]")?;
+        let plain = |config: &Config| config.acme.as_ref().and_then(|acme| acme.http);
+        fixed(plain(next) != plain(&before.config), "acme.http")?;
         self.living.retain(|shared| shared.strong_count() > 0);
         if self.living.len() >= GENERATIONS {
             return Err(NotApplied::Generations);
@@ -112,6 +115,7 @@ impl Instance {
             connections: before.connections.succeed(&config.proxy, metrics),
             handshakes: before.handshakes.succeed(&config),
             tls: before.tls.succeed(&config, secrets, before.time.wall())?,
+            acme: Arc::clone(&before.acme),
             book: before.book.succeed(&config.suppliers),
             feedback: before.feedback.succeed(&config.bans),
             ledger,

@@ -36,6 +36,25 @@ impl Secrets {
         self.get(path) == other.get(path)
     }
 
+    /// One file of others, if it is among them.
+    pub(crate) fn adopt(&mut self, others: &Self, path: &Path) {
+        if let (Some(name), Some(bytes)) = (path.to_str(), others.get(path))
+            && (self.0.len() < FILES || self.holds(path))
+        {
+            self.0.insert(name.to_owned(), Zeroizing::new(bytes.to_vec()));
+        }
+    }
+
+    /// These alone.
+    pub(crate) fn of(path: &Path, bytes: &[u8]) -> Self {
+        let name = path.to_string_lossy().into_owned();
+        Self(HashMap::from([(name, Zeroizing::new(bytes.to_vec()))]))
+    }
+
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        self.get(path).is_some()
+    }
+
     pub(crate) fn get(&self, path: &Path) -> Option<&[u8]> {
         self.0.get(path.to_str()?).map(|bytes| bytes.as_slice())
     }

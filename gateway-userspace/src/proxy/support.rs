@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, upstream,
+    acme, admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, upstream,
     worker::Shared,
 };
 use crate::telemetry::Limiter;
@@ -25,6 +25,8 @@ pub(crate) struct Support {
     pub(crate) asks: Asks,
     pub(crate) kernel: Arc<KernelCounters>,
     pub(crate) admin: Vec<std::net::TcpListener>,
+    /// Without TLS.
+    pub(crate) plain: Vec<std::net::TcpListener>,
 }
 
 impl Support {
@@ -44,6 +46,15 @@ impl Support {
                 Err(error) => tracing::error!(%error, "the metrics listener cannot be used"),
             }
         }
+        for listener in self.plain {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    drop(local.spawn_local(acme::serve(listener, Arc::clone(&self.shared))));
+                }
+                Err(error) => tracing::error!(%error, "the listener without TLS cannot be used"),
+            }
+        }
+        drop(local.spawn_local(acme::run(Arc::clone(&self.shared), self.asks.clone())));
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
         let mut generations = self.generations.clone();
         drop(local.spawn_local(async move {

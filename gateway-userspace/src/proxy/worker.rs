@@ -12,6 +12,7 @@ use std::{
 use gateway_common::Reason;
 
 use super::{
+    acme::Board,
     feedback::{Feedback, Trusted},
     guard_time::GuardTime,
     http1::Fault,
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) handshakes: Handshakes,
     pub(crate) tls: Edge,
+    pub(crate) acme: Arc<Board>,
     pub(crate) book: Book,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,

@@ -1,5 +1,6 @@
 //! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
 
+mod acme;
 mod kernel;
 mod tls;
 
@@ -12,6 +13,7 @@ use std::{
 use gateway_common::Reason;
 
 pub use self::{
+    acme::{Acme, Binding, Challenge, KeyKind, Managed},
     kernel::{Answer, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     tls::{
         Certificates, ClientCertificates, ForwardCertificate, MADE_AT_START, Pair, Tls, TlsBounds,
@@ -37,10 +39,22 @@ pub struct Config {
     pub log: Log,
     pub proxy: Proxy,
     pub tls: TlsBounds,
+    pub acme: Option<Acme>,
     pub listeners: Vec<Listener>,
     pub identities: Vec<Identity>,
     pub suppliers: Vec<Supplier>,
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Every name whose certificate is issued by itself, each once.
+    pub fn managed(&self) -> Vec<&Managed> {
+        let mut names: Vec<&Managed> =
+            self.listeners.iter().flat_map(|listener| &listener.tls.managed).collect();
+        names.sort_by_key(|one| &one.name);
+        names.dedup_by_key(|one| &one.name);
+        names
+    }
 }
 
 /// `[bans]`: from strikes to bans.

@@ -1,8 +1,11 @@
 //! `[tls]` and the certificates of a listener.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use super::Rate;
+use super::{Managed, Rate};
 
 /// `[tls]`: what holds for every listener.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,8 @@ pub struct TlsBounds {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
     pub certificates: Certificates,
+    /// Names whose certificates are issued by `[acme]`; they follow those of files.
+    pub managed: Vec<Managed>,
     /// What a client gets that names no host, or one without a certificate.
     pub unknown_names: UnknownNames,
     /// Who has to show a certificate too.
@@ -32,6 +37,7 @@ impl Tls {
     pub fn of(certificates: Certificates) -> Self {
         Self {
             certificates,
+            managed: Vec::new(),
             unknown_names: UnknownNames::Default,
             clients: None,
             hsts: Some(crate::config::defaults::HSTS.to_owned()),
@@ -46,6 +52,7 @@ impl Tls {
             Certificates::Files(pairs) => pairs.iter().map(|one| shown(&one.certificate)).collect(),
             Certificates::SelfSigned => vec![MADE_AT_START.to_owned()],
         };
+        files.extend(self.managed.iter().map(|one| shown(&one.file)));
         if let Some(clients) = &self.clients {
             files.push(shown(&clients.authorities));
             files.extend(clients.crls.iter().map(shown));
@@ -53,7 +60,12 @@ impl Tls {
         files
     }
 
-    /// Every file it is made of, and whether it is secret.
+    /// Whether a file of [`dated_files`](Self::dated_files) is a managed name's.
+    pub fn manages(&self, file: &str) -> bool {
+        self.managed.iter().any(|one| one.file == Path::new(file))
+    }
+
+    /// Every file that the operator provides for it, and whether it is secret.
     pub fn files(&self) -> Vec<(&PathBuf, bool)> {
         let mut files = Vec::new();
         if let Certificates::Files(pairs) = &self.certificates {
@@ -74,7 +86,7 @@ pub const MADE_AT_START: &str = "made at start";
 /// Where the certificates of a listener come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Certificates {
-    /// At least one; the first is the default.
+    /// At least one, or none beside managed names; the first is the default.
     Files(Vec<Pair>),
     /// Made at start; only a listener on loopback goes without files.
     SelfSigned,

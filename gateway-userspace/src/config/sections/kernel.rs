@@ -9,8 +9,8 @@ use crate::config::{
     defaults,
     fault::quoted,
     model::{
-        Admin, Answer, Answers, Attach, Capacity, Kernel, Listener, Mode, Policy, Rate, Service,
-        SynCookies,
+        Acme, Admin, Answer, Answers, Attach, Capacity, Kernel, Listener, Mode, Policy, Rate,
+        Service, SynCookies,
     },
     tree::{Entry, Section},
 };
@@ -267,9 +267,10 @@ fn ports(section: &mut Section<'_>, key: &'static str, default: Vec<u16>) -> Vec
 }
 
 /// The TCP ports that the gateway itself serves.
-pub(super) fn listening(listeners: &[Listener], admin: &Admin) -> Vec<u16> {
-    let metrics = admin.metrics.filter(|address| !address.ip().is_loopback());
-    let addresses = listeners.iter().map(|listener| listener.address).chain(metrics);
+pub(super) fn listening(listeners: &[Listener], admin: &Admin, acme: Option<&Acme>) -> Vec<u16> {
+    let others = admin.metrics.into_iter().chain(acme.and_then(|acme| acme.http));
+    let others = others.filter(|address| !address.ip().is_loopback());
+    let addresses = listeners.iter().map(|listener| listener.address).chain(others);
     let mut ports: Vec<u16> = addresses.map(|address| address.port()).collect();
     ports.sort_unstable();
     ports.dedup();

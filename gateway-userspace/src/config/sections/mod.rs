@@ -1,6 +1,7 @@
 //! One file a group of sections. Each reads its keys, checks them and, last, how they fit together;
 //! where something is wrong it is noted and a default stands in, which no one gets to see.
 
+mod acme;
 mod ambiguity;
 mod bans;
 mod conditions;
@@ -37,9 +38,10 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
     let tls = tls::bounds(root.section("tls"));
-    let listeners = listener::read(root);
+    let listeners = listener::read(root, &guard.state);
     let admin = process::admin(root.section("admin"), &listeners);
-    kernel.listening = kernel::listening(&listeners, &admin);
+    let acme = acme::read(root, (&listeners, &admin), &guard.state);
+    kernel.listening = kernel::listening(&listeners, &admin, acme.as_ref());
     let identities = parties::identities(root);
     let suppliers = parties::suppliers(root);
     let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));
@@ -69,6 +71,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         log,
         proxy,
         tls,
+        acme,
         listeners,
         identities: identities.complete,
         suppliers: suppliers.complete,

@@ -1,7 +1,12 @@
 //! What a listener shows and asks of clients, and `[tls]`, which holds for all of them.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use super::acme;
 use crate::config::{
     defaults,
     model::{
@@ -37,8 +42,10 @@ pub(super) fn bounds(mut section: Section<'_>) -> TlsBounds {
 }
 
 /// The keys of a `[[listener]]` that concern TLS.
-pub(super) fn read(section: &mut Section<'_>, loopback: bool) -> Option<Tls> {
-    let certificates = certificates(section, loopback);
+pub(super) fn read(section: &mut Section<'_>, loopback: bool, state: &Path) -> Option<Tls> {
+    let managed = section.get("acme").map_or(Some(Vec::new()), |entry| acme::names(&entry, state));
+    let alone = managed.as_ref().is_some_and(Vec::is_empty);
+    let certificates = certificates(section, loopback, !alone);
     let unknown_names = section.choice(
         "unknown_names",
         UnknownNames::Default,
@@ -51,10 +58,10 @@ pub(super) fn read(section: &mut Section<'_>, loopback: bool) -> Option<Tls> {
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Tls { certificates: certificates?, unknown_names, clients, hsts })
+    Some(Tls { certificates: certificates?, managed: managed?, unknown_names, clients, hsts })
 }
 
-fn certificates(section: &mut Section<'_>, loopback: bool) -> Option<Certificates> {
+fn certificates(section: &mut Section<'_>, loopback: bool, managed: bool) -> Option<Certificates> {
     let certificate = section.get("certificate").map(|entry| entry.path());
     let key = section.get("key").map(|entry| entry.path());
     let more = section.get("certificates").map(|entry| pairs(&entry));
@@ -71,7 +78,7 @@ fn certificates(section: &mut Section<'_>, loopback: bool) -> Option<Certificate
         }
     };
     let all: Vec<Pair> = first.into_iter().chain(more.unwrap_or(Some(Vec::new()))?).collect();
-    if !all.is_empty() {
+    if managed || !all.is_empty() {
         return Some(Certificates::Files(all));
     }
     if loopback {
@@ -80,7 +87,7 @@ fn certificates(section: &mut Section<'_>, loopback: bool) -> Option<Certificate
     section.refuse_here(
         "certificate",
         "is missing: only a listener on loopback makes its own",
-        "add certificate = \"/etc/gateway/tls/edge.pem\" and key = \"/etc/gateway/tls/edge.key\"",
+        "add certificate = \"/etc/gateway/tls/edge.pem\" and key = \"/etc/gateway/tls/edge.key\", or acme = [\"www.example.com\"]",
     );
     None
 }

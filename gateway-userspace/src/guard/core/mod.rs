@@ -1,6 +1,7 @@
 //! The guard's mind: everything it knows, and what it does about each thing that happens. It runs
 //! on one thread and never waits.
 
+mod acme;
 mod answers;
 mod certificates;
 mod explain;
@@ -115,6 +116,7 @@ pub(super) struct Core {
     renewal: Renewal,
     /// Commands that wait for the proxy to read certificates again.
     renewers: Vec<oneshot::Sender<Vec<PathBuf>>>,
+    keepers: acme::Keepers,
 }
 
 /// The filter; its own type has no `Debug`.
@@ -265,6 +267,7 @@ impl Core {
             resolved_logged: BTreeMap::new(),
             renewal,
             renewers: Vec::new(),
+            keepers: acme::Keepers::default(),
         }
     }
 
@@ -334,6 +337,7 @@ impl Core {
         self.watch_reload(now);
         self.settle_ports();
         self.watch_certificates();
+        self.watch_keepers();
         self.queries.retain(|_, waiting| !waiting.is_closed());
         self.keeper.tidy();
         self.watch.tick();

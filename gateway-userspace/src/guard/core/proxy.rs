@@ -78,6 +78,7 @@ impl Core {
             }
             FromProxy::Applied { id } => self.reload_applied(Some(id)),
             FromProxy::NotApplied { id, why, fresh } => self.reload_not_applied(id, &why, fresh),
+            FromProxy::Keep { id, what, content } => self.keep(id, &what, content),
             FromProxy::Hello { .. } | FromProxy::Serving => self.counts.messages_refused += 1,
         }
     }
@@ -114,6 +115,8 @@ impl Core {
 
     pub(super) fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
         let configured = self.config.suppliers.iter().any(|supplier| supplier.is_at(name));
+        let configured =
+            configured || self.config.acme.as_ref().is_some_and(|acme| acme.host == name);
         if !configured && !self.running.awaits_host(name) {
             self.counts.messages_refused += 1;
             return;

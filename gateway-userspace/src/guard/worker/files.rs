@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{launch::PROGRAM, outfit::sealed};
 use crate::{
-    config::model::{Config, Supplier},
+    config::model::{Acme, Config, Supplier},
     guard::error::GuardError,
 };
 
@@ -37,12 +37,15 @@ pub(super) struct Named {
     secret: bool,
     /// A listener's: taken by a serving proxy. What only suppliers use takes another proxy.
     pub(super) renewed: bool,
+    /// Written by this guard for its proxies, and not there before the first time.
+    pub(super) own: bool,
 }
 
 impl Files {
     /// Reads what the configuration names.
     pub(in crate::guard) fn open(config: &Config) -> Result<Self, GuardError> {
-        let read = named(config).into_iter().map(|one| Ok((one.path.clone(), one.read()?)));
+        let there = named(config).into_iter().filter(|one| !one.own || one.path.exists());
+        let read = there.map(|one| Ok((one.path.clone(), one.read()?)));
         read.collect::<Result<_, _>>().map(Self)
     }
 
@@ -120,11 +123,19 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
     let listeners = listeners.map(|(path, secret)| (path, secret, true));
     let suppliers = config.suppliers.iter().flat_map(Supplier::files);
     let suppliers = suppliers.map(|(path, secret)| (path, secret, false));
-    for (path, secret, renewed) in listeners.chain(suppliers) {
+    let acme = config.acme.iter().flat_map(Acme::files);
+    let acme = acme.map(|(path, secret)| (path, secret, true));
+    for (path, secret, renewed) in listeners.chain(suppliers).chain(acme) {
         let known = all.entry(path.clone());
-        let known = known.or_insert(Named { path: path.clone(), secret: false, renewed: false });
+        let fresh = Named { path: path.clone(), secret: false, renewed: false, own: false };
+        let known = known.or_insert(fresh);
         known.secret |= secret;
         known.renewed |= renewed;
+    }
+    let account = config.acme.iter().map(|acme| &acme.account);
+    for path in config.managed().into_iter().map(|one| &one.file).chain(account) {
+        let own = Named { path: path.clone(), secret: true, renewed: true, own: true };
+        all.insert(path.clone(), own);
     }
     all.into_values().collect()
 }

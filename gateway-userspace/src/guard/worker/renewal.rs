@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tracing::warn;
+
 use super::files::{Files, Named, named};
 use crate::{
     config::model::{Certificates, Config, Tls},
@@ -58,6 +60,10 @@ impl Renewal {
     pub(in crate::guard) fn outfit(&mut self, config: &Config) -> Result<Files, GuardError> {
         self.sent = None;
         for one in named(config) {
+            if one.own {
+                self.look_after(&one);
+                continue;
+            }
             if let Entry::Vacant(place) = self.held.entry(one.path.clone()) {
                 place.insert(one.read()?);
             }
@@ -67,9 +73,20 @@ impl Renewal {
         copied.map(Files).map_err(GuardError::system("duplicating a certificate's descriptor"))
     }
 
+    /// What this guard wrote itself is the latest, and good: a proxy had it checked before.
+    fn look_after(&mut self, one: &Named) {
+        match one.read() {
+            Ok(file) => drop(self.held.insert(one.path.clone(), file)),
+            Err(_) if !one.path.exists() => drop(self.held.remove(&one.path)),
+            Err(error) => warn!(error = %crate::guard::chain(&error), "kept as it was"),
+        }
+    }
+
     /// What a serving proxy gets with another configuration: of listeners what it took last, so that
     /// a broken file holds up nothing; all else from the disk.
     pub(in crate::guard) fn outfit_of(&self, config: &Config) -> Result<Files, GuardError> {
+        let there =
+            |one: &Named| !one.own || self.held.contains_key(&one.path) || one.path.exists();
         let one = |one: Named| {
             let file = match self.held.get(&one.path).filter(|_| one.renewed) {
                 Some(held) => held
@@ -79,7 +96,7 @@ impl Renewal {
             };
             Ok((one.path, file))
         };
-        named(config).into_iter().map(one).collect::<Result<_, _>>().map(Files)
+        named(config).into_iter().filter(there).map(one).collect::<Result<_, _>>().map(Files)
     }
 
     /// It goes by them; what it does not need any more is forgotten.
@@ -89,7 +106,7 @@ impl Renewal {
 
     /// Whether all contents are known that the proxy serves: not of one that was taken over.
     pub(in crate::guard) fn is_complete(&self, config: &Config) -> bool {
-        named(config).iter().all(|one| self.held.contains_key(&one.path))
+        named(config).iter().all(|one| one.own || self.held.contains_key(&one.path))
     }
 
     /// Looks at all files. True if they are to be read again.
@@ -117,6 +134,7 @@ impl Renewal {
         for one in named(config).into_iter().filter(|one| one.renewed) {
             match one.read() {
                 Ok(file) => files.push((one.path, file)),
+                Err(_) if one.own && !one.path.exists() => {}
                 Err(error) => unreadable.push(RefusedFile {
                     path: one.path.display().to_string(),
                     why: crate::guard::chain(&error),
@@ -166,6 +184,7 @@ fn groups(tls: &Tls) -> Vec<Vec<PathBuf>> {
     if let Certificates::Files(pairs) = &tls.certificates {
         groups.extend(pairs.iter().map(|pair| vec![pair.certificate.clone(), pair.key.clone()]));
     }
+    groups.extend(tls.managed.iter().map(|one| vec![one.file.clone()]));
     if let Some(clients) = &tls.clients {
         let files = std::iter::once(&clients.authorities).chain(&clients.crls);
         groups.push(files.cloned().collect());

@@ -5,7 +5,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use gateway_common::Reason;
-use rustls::{CertificateError, Error, server::Acceptor};
+use rustls::{CertificateError, Error, ServerConfig, server::Acceptor};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
@@ -52,6 +52,9 @@ pub(super) async fn handshake(
         Ok(Err(error)) => return fault(worker, peer, &error),
         Err(_elapsed) => return late(worker, peer),
     };
+    if let Some(config) = challenge(worker, &start) {
+        return prove(start, config, deadline).await;
+    }
     let current = listener.current();
     let known = current.knows(start.client_hello().server_name());
     let config = Arc::clone(&current.config);
@@ -64,6 +67,29 @@ pub(super) async fn handshake(
         Ok(Err(error)) => fault(worker, peer, &error),
         Err(_elapsed) => late(worker, peer),
     }
+}
+
+/// Who offers `acme-tls/1`, and nothing else, asks whether a name is ours (RFC 8737 section 3).
+fn challenge(worker: &Worker, start: &StartHandshake<TcpStream>) -> Option<Arc<ServerConfig>> {
+    let hello = start.client_hello();
+    let mut offered = hello.alpn()?;
+    let alone = offered.next() == Some(b"acme-tls/1") && offered.next().is_none();
+    hello.server_name().filter(|_| alone).and_then(|name| worker.shared.acme.answer_tls(name))
+}
+
+/// The handshake is the whole answer: nothing is said over it.
+async fn prove<T>(
+    start: StartHandshake<TcpStream>,
+    config: Arc<ServerConfig>,
+    deadline: Instant,
+) -> Option<T> {
+    let answered = async {
+        let mut stream = start.into_stream(config).await?;
+        stream.shutdown().await
+    };
+    let said = timeout_at(deadline, answered).await;
+    tracing::info!(good = matches!(said, Ok(Ok(()))), "an authority asked for a challenge");
+    None
 }
 
 /// A turn, or a reset: refusing has to be cheaper than asking.

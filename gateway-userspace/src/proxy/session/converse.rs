@@ -208,6 +208,8 @@ async fn answer(
         FromGuard::Keys { reset, more, keys } => instance.update_keys(reset, more, keys),
         FromGuard::Time { ahead } => instance.set_time(ahead),
         FromGuard::KernelCounters { id, report } => instance.kernel_counters(id, report),
+        FromGuard::KeptAs { id, fault } => instance.kept(id, fault),
+        FromGuard::Issue { name } => instance.issue(name),
         FromGuard::Query { id, query } => {
             let whole = instance.answer(&query).to_string();
             // Half a document is none.

@@ -1,7 +1,7 @@
 //! TLS towards suppliers: the built-in roots, or a supplier's own authorities instead of them; pins
 //! beside these; and a certificate of ours where the supplier has one for us.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore, client::ResolvesClientCert, sign::SingleCertAndKey};
 
@@ -39,6 +39,19 @@ fn of_supplier(
     let of_target =
         |target: &Target| target.tls.then(|| settings(&roots, pins, own.as_ref(), target.protocol));
     targets.iter().map(|target| of_target(target).transpose()).collect()
+}
+
+/// How to shake hands with whom the authorities in a file vouch for, else the built-in roots: over
+/// HTTP/1.1, and without pins.
+pub(crate) fn directory(
+    authorities: Option<&Path>,
+    secrets: &Secrets,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let roots = match authorities {
+        Some(path) => files::authorities(path, secrets)?.0,
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+    };
+    settings(&Arc::new(roots), &[], None, Protocol::Http1)
 }
 
 /// Each target has its own: ALPN is its protocol's, and a session of one is none of another.

@@ -1,11 +1,22 @@
 //! TLS of all listeners: renewed together, shown together.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
+use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Listener, TlsError, facts::Shown, listener::Renewal};
+use super::{
+    Listener, TlsError,
+    facts::{Facts, Shown},
+    listener::Renewal,
+};
 use crate::{
     clock::Wall,
     config::model::{self, Config},
@@ -16,6 +27,10 @@ use crate::{
 /// Files shown at once.
 const LINES: usize = 32;
 
+/// Of a managed name.
+const STAND_IN: &str =
+    "self-signed until a certificate is issued; `gateway acme list` says how far that is";
+
 /// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -23,6 +38,15 @@ pub(crate) struct Edge {
     listeners: Vec<Listener>,
     ticketer: Arc<dyn ProducesTickets>,
     warning: Duration,
+}
+
+/// What was issued for a managed name.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) fingerprint: String,
+    pub(crate) from: Wall,
+    pub(crate) until: Wall,
 }
 
 /// A file as `gateway status` shows it.
@@ -116,10 +140,14 @@ impl Edge {
         for listener in &self.listeners {
             let current = listener.current();
             let sources = listener.settings().dated_files();
-            for (source, facts) in sources.into_iter().zip(current.facts()) {
+            let sources = sources.into_iter().zip(current.stand_ins());
+            for ((source, stand_in), facts) in sources.zip(current.facts()) {
+                let by_itself = listener.settings().manages(&source);
                 let fault = current.faults.iter().find(|fault| fault.path == source);
                 let warning = match fault {
                     Some(fault) => Some(format!("the one before is served on: {}", fault.why)),
+                    None if stand_in => Some(STAND_IN.to_owned()),
+                    None if by_itself => late(facts, now),
                     None => self.warning(facts.seconds_left(now)),
                 };
                 let shown = facts.shown(now);
@@ -127,6 +155,20 @@ impl Edge {
             }
         }
         lines
+    }
+
+    /// What is served for a managed name, if anything was issued for it.
+    pub(crate) fn issued(&self, file: &Path) -> Option<Issued> {
+        self.listeners.iter().find_map(|listener| {
+            let current = listener.current();
+            let (key, facts) = current.issued(file, listener.settings())?;
+            Some(Issued {
+                certificate: key.cert.first()?.clone(),
+                fingerprint: facts.fingerprint.clone(),
+                from: Wall(facts.from),
+                until: Wall(facts.until),
+            })
+        })
     }
 
     /// What `gateway status` shows: those with a warning first, as many as fit an answer, and how
@@ -156,4 +198,15 @@ impl Edge {
             _ => None,
         }
     }
+}
+
+/// Of a certificate that renews by itself: when the last sixth of its life has come, that has
+/// failed for long.
+fn late(facts: &Facts, now: Wall) -> Option<String> {
+    let life = facts.until.saturating_sub(facts.from);
+    let left = facts.seconds_left(now);
+    let late = left < life / 6;
+    late.then(|| {
+        format!("ends in {} hours and is not renewed; see `gateway acme list`", left / 3600)
+    })
 }

@@ -33,6 +33,8 @@ pub enum TlsError {
         "the key {key} does not belong to the certificate {certificate}; install both of one issue"
     )]
     Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error("{path} holds a certificate that is not for {name}")]
+    AnotherName { path: PathBuf, name: String },
     #[error("{path} ended {days} days ago; have it issued anew")]
     Expired { path: PathBuf, days: u64 },
     #[error(
@@ -68,7 +70,7 @@ pub enum TlsError {
 
 impl TlsError {
     /// With what led to it, in one line.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

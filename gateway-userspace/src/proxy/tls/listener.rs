@@ -22,12 +22,11 @@ use super::{
     facts::Facts,
     files,
     names::Names,
-    provider,
     verifier::{self, Clients},
 };
 use crate::{
     clock::Wall,
-    config::model::{self, Certificates, ForwardCertificate, Pair, Tls},
+    config::model::{self, Certificates, ForwardCertificate, Managed, Pair, Tls},
     ipc::message::RefusedFile,
     proxy::secrets::Secrets,
 };
@@ -57,6 +56,8 @@ pub(crate) struct Current {
 struct Loaded {
     key: Arc<CertifiedKey>,
     facts: Facts,
+    /// Self-signed, until the name's own is issued.
+    stand_in: bool,
 }
 
 /// New contents of files; those that could not be opened, with why.
@@ -70,6 +71,20 @@ impl Current {
     /// Whether there is a certificate for what the client asks for.
     pub(crate) fn knows(&self, asked: Option<&str>) -> bool {
         self.names.knows(asked)
+    }
+
+    /// What is served for a managed name: none where a stand-in is.
+    pub(super) fn issued(&self, file: &Path, settings: &Tls) -> Option<(&CertifiedKey, &Facts)> {
+        let place = settings.managed.iter().position(|one| one.file == file)?;
+        let first = self.certificates.len().checked_sub(settings.managed.len())?;
+        let loaded = self.certificates.get(first + place)?;
+        (!loaded.stand_in).then_some((loaded.key.as_ref(), &loaded.facts))
+    }
+
+    /// For each certificate whether it is a stand-in, in the order of `facts`.
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = bool> {
+        let clients = self.clients.iter().flat_map(|clients| &clients.facts);
+        self.certificates.iter().map(|one| one.stand_in).chain(clients.map(|_| false))
     }
 
     /// Of each file that ends one day, in the order of the configuration.
@@ -93,7 +108,9 @@ impl Listener {
             }
             Certificates::SelfSigned => vec![self_signed()?],
         };
-        Self::with(listener, ticketer, secrets, certificates)
+        let managed = listener.tls.managed.iter().map(|one| managed(one, secrets, None));
+        let certificates = certificates.into_iter().map(Ok).chain(managed);
+        Self::with(listener, ticketer, secrets, certificates.collect::<Result<_, _>>()?)
     }
 
     /// For another configuration. Everything has to be good as at a start, but what has ended takes
@@ -114,7 +131,14 @@ impl Listener {
                 Certificates::Files(_) => vec![self_signed()?],
             },
         };
-        Self::with(listener, &self.ticketer, secrets, certificates)
+        let current = self.current();
+        let managed = listener.tls.managed.iter().map(|one| {
+            let place = self.settings.managed.iter().position(|known| known == one);
+            let first = current.certificates.len().saturating_sub(self.settings.managed.len());
+            managed(one, secrets, place.and_then(|place| current.certificates.get(first + place)))
+        });
+        let certificates = certificates.into_iter().map(Ok).chain(managed);
+        Self::with(listener, &self.ticketer, secrets, certificates.collect::<Result<_, _>>()?)
     }
 
     fn fresh_or_held(&self, pair: &Pair, secrets: &Secrets, now: Wall) -> Result<Loaded, TlsError> {
@@ -175,6 +199,16 @@ impl Listener {
                 }
             }
         }
+        let managed = self.settings.managed.iter().rev();
+        for (one, held) in managed.zip(certificates.iter_mut().rev()) {
+            if !renewal.secrets.holds(&one.file) {
+                continue;
+            }
+            match renewal.of([&one.file], |secrets| issued_valid(one, secrets, renewal.now)) {
+                Ok(fresh) => *held = fresh,
+                Err(why) => faults.push(refused(&one.file, why)),
+            }
+        }
         let mut clients = before.clients.clone();
         if let Some(settings) = &self.settings.clients {
             let files = std::iter::once(&settings.authorities).chain(&settings.crls);
@@ -220,9 +254,7 @@ fn compose(
 ) -> Result<Current, TlsError> {
     let known = certificates.iter().map(|one| (&one.key, &one.facts));
     let names = Arc::new(Names::new(known, settings.unknown_names));
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|source| TlsError::Setup { source })?;
+    let builder = super::server()?;
     let builder = match &clients {
         Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         None => builder.with_no_client_auth(),
@@ -247,6 +279,55 @@ fn read_valid(pair: &Pair, secrets: &Secrets, now: Wall) -> Result<Loaded, TlsEr
     Ok(loaded)
 }
 
+/// What was issued for a name, else what is served so far, else a stand-in: a start does not wait
+/// for an authority, and clients are told by the stand-in that something is missing.
+fn managed(one: &Managed, secrets: &Secrets, held: Option<&Loaded>) -> Result<Loaded, TlsError> {
+    if secrets.holds(&one.file) {
+        match issued(one, secrets) {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => {
+                tracing::error!(name = one.name, "what is kept is not used: {}", error.told());
+            }
+        }
+    }
+    if let Some(held) = held {
+        return Ok(held.clone());
+    }
+    tracing::warn!(
+        name = one.name,
+        "a self-signed stand-in is served until a certificate is issued"
+    );
+    let loaded = signed_by_itself(vec![one.name.clone()], &one.file)?;
+    Ok(Loaded { stand_in: true, ..loaded })
+}
+
+/// Whether key and chain in one text are what a managed name needs.
+pub(crate) fn check_issued(one: &Managed, bundle: &[u8], now: Wall) -> Result<(), TlsError> {
+    issued_valid(one, &Secrets::of(&one.file, bundle), now).map(drop)
+}
+
+/// Of the certificate in such a text.
+pub(crate) fn fingerprint_of(one: &Managed, bundle: &[u8]) -> Option<String> {
+    let issued = issued(one, &Secrets::of(&one.file, bundle)).ok()?;
+    Some(issued.facts.fingerprint)
+}
+
+fn issued_valid(one: &Managed, secrets: &Secrets, now: Wall) -> Result<Loaded, TlsError> {
+    let loaded = issued(one, secrets)?;
+    loaded.facts.hold(&one.file, now)?;
+    Ok(loaded)
+}
+
+/// Key and chain stand in one file, so that no key is ever beside another's chain.
+fn issued(one: &Managed, secrets: &Secrets) -> Result<Loaded, TlsError> {
+    let pair = Pair { certificate: one.file.clone(), key: one.file.clone() };
+    let loaded = read(&pair, secrets)?;
+    if loaded.facts.names.contains(&one.name) {
+        return Ok(loaded);
+    }
+    Err(TlsError::AnotherName { path: one.file.clone(), name: one.name.clone() })
+}
+
 fn read(pair: &Pair, secrets: &Secrets) -> Result<Loaded, TlsError> {
     loaded(files::pair(pair, secrets)?, &pair.certificate)
 }
@@ -254,15 +335,19 @@ fn read(pair: &Pair, secrets: &Secrets) -> Result<Loaded, TlsError> {
 fn loaded(key: CertifiedKey, path: &Path) -> Result<Loaded, TlsError> {
     let missing = || TlsError::NoCertificate { path: path.to_owned() };
     let facts = Facts::of(key.cert.first().ok_or_else(missing)?, path)?;
-    Ok(Loaded { key: Arc::new(key), facts })
+    Ok(Loaded { key: Arc::new(key), facts, stand_in: false })
 }
 
 fn self_signed() -> Result<Loaded, TlsError> {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    signed_by_itself(names, Path::new(model::MADE_AT_START))
+}
+
+fn signed_by_itself(names: Vec<String>, path: &Path) -> Result<Loaded, TlsError> {
     let made = rcgen::generate_simple_self_signed(names)
         .map_err(|source| TlsError::SelfSigned { source })?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let signer = any_supported_type(&key).map_err(|source| TlsError::Setup { source })?;
     let key = CertifiedKey::new(vec![made.cert.der().clone()], signer);
-    loaded(key, Path::new(model::MADE_AT_START))
+    loaded(key, path)
 }

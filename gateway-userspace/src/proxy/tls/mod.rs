@@ -13,13 +13,23 @@ mod verifier;
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{
+    ConfigBuilder, ServerConfig, WantsVerifier,
+    crypto::{CryptoProvider, aws_lc_rs},
+};
 
-pub(crate) use client::{SupplierTls, suppliers};
-pub(crate) use edge::Edge;
+pub(crate) use client::{SupplierTls, directory, suppliers};
+pub(crate) use edge::{Edge, Issued};
 pub use error::TlsError;
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, check_issued, fingerprint_of};
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The beginning of how to shake hands with clients.
+pub(crate) fn server() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+    ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Setup { source })
 }

@@ -69,6 +69,19 @@ impl RenewalOutcome {
     pub(super) const NAMES: [&'static str; 2] = ["taken", "refused"];
 }
 
+/// What became of an order for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderOutcome {
+    Issued,
+    /// The one before stays, and it is tried again.
+    Failed,
+}
+
+impl OrderOutcome {
+    /// Label values in the order of the variants.
+    pub(super) const NAMES: [&'static str; 2] = ["issued", "failed"];
+}
+
 /// Whose keys are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {

@@ -24,8 +24,8 @@ use crate::{
 };
 
 pub use labels::{
-    Limiter, LineOutcome, MirrorOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome,
-    TARGET_STATES,
+    Limiter, LineOutcome, MirrorOutcome, OrderOutcome, RenewalOutcome, StrikeOutcome,
+    SupplierOutcome, TARGET_STATES,
 };
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
 
@@ -52,6 +52,7 @@ pub struct Metrics {
     limiter_full: Numbers<0>,
     certificate_expiry: Numbers<1>,
     certificate_renewals: Numbers<1>,
+    certificate_orders: Numbers<1>,
     handshake_sources: Numbers<0>,
     started: Wall,
 }
@@ -80,6 +81,7 @@ impl Metrics {
         metrics.limiter_full.inherit(&self.limiter_full);
         metrics.mirrored.inherit(&self.mirrored);
         metrics.certificate_renewals.inherit(&self.certificate_renewals);
+        metrics.certificate_orders.inherit(&self.certificate_orders);
         Self::registered(Self { started: self.started, ..metrics })
     }
 
@@ -119,6 +121,7 @@ impl Metrics {
             limiter_full: Numbers::counters([], Zeros::Shown),
             certificate_expiry: Numbers::gauges([certificates(config)]),
             certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
+            certificate_orders: counters("outcome", OrderOutcome::NAMES),
             handshake_sources: Numbers::gauges([]),
             started: clock::wall(),
         }
@@ -228,6 +231,11 @@ impl Metrics {
     /// Files of certificates were read again.
     pub fn certificates_renewed(&self, outcome: RenewalOutcome) {
         self.certificate_renewals.add([outcome as usize], 1);
+    }
+
+    /// An order for a certificate is over.
+    pub fn certificate_ordered(&self, outcome: OrderOutcome) {
+        self.certificate_orders.add([outcome as usize], 1);
     }
 
     /// How many sources the handshake limiter holds. Called before a scrape.
@@ -344,6 +352,11 @@ impl Metrics {
             "gateway_certificate_renewals",
             "How often certificate files were read again, by whether all were good",
             self.certificate_renewals.clone(),
+        );
+        registry.register(
+            "gateway_certificate_orders",
+            "Orders for certificates with the authority of [acme], by what became of them",
+            self.certificate_orders.clone(),
         );
         registry.register(
             "gateway_handshake_sources",
