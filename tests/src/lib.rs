@@ -4,6 +4,7 @@
 //! - [`netns`], [`veth`]: a private network, taken down with what runs in it
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
+//! - [`authority`]: an ACME server that issues certificates
 //! - [`syns`]: SYN floods, and who is answered
 //! - [`datagrams`]: questions over UDP and pings, and their answers
 //! - [`foreign`]: a program of somebody else in the slot
@@ -13,6 +14,7 @@
 //! - [`kernel`], [`pins`]: what tests of the filter alone start from, and what they leave behind
 //! - [`wait`], [`skip`], [`digits`]: patience with an end, and honesty about what did not run
 
+pub mod authority;
 pub mod certs;
 pub mod client;
 pub mod datagrams;

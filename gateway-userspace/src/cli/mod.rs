@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file. Commands about a running gateway ask its guard over
 //! the control socket; none of them touches the kernel or the store itself.
 
+mod acme;
 mod allow;
 mod block;
 mod check;
@@ -77,6 +78,9 @@ enum Command {
     Why(why::Args),
     /// Show packets that the filter dropped, as they come or as a capture file.
     Events(events::Args),
+    /// Show and renew certificates that are issued by themselves.
+    #[command(subcommand)]
+    Acme(acme::Command),
     /// Make and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
@@ -141,6 +145,7 @@ fn dispatch(command: Command, log: &str, context: &Context) -> anyhow::Result<Ex
         Command::Allow(command) => command.run(context),
         Command::Why(args) => args.run(context),
         Command::Events(args) => args.run(context),
+        Command::Acme(command) => command.run(context),
         Command::Key(command) => command.run(context),
         Command::Panic(command) => command.run(context),
         Command::Policy(command) => command.run(context),

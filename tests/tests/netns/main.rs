@@ -1,6 +1,7 @@
 //! Real veth, real attach, the real binary; both ends observed. What leaks is counted behind XDP
 //! by a packet socket of the lab, on numbered frames, never by the gateway's own counters.
 
+mod acme;
 mod ban;
 mod closed;
 mod events;

@@ -161,14 +161,9 @@ impl Caller {
         Err(failure)
     }
 
-    /// Takes note of `Retry-After`, and bounds it: the client waits by it.
+    /// Takes note of how long the authority wants us to stay away.
     fn heed(&self, response: &mut BytesResponse) {
-        let headers = &mut response.parts.headers;
-        let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let away = seconds.map(|seconds| Duration::from_secs(seconds).min(AWAY));
-        if let Some(away) = away {
-            headers.insert(RETRY_AFTER, HeaderValue::from(away.as_secs()));
-        }
+        let away = bounded(response);
         let refused = matches!(response.parts.status.as_u16(), 429 | 503);
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away.filter(|_| refused);
     }
@@ -227,8 +222,17 @@ async fn beside<T, E>(
     }
 }
 
+/// `Retry-After`, and puts it within what can be waited: the library adds it to a time unasked.
+pub(super) fn bounded(response: &mut BytesResponse) -> Option<Duration> {
+    let headers = &mut response.parts.headers;
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let away = Duration::from_secs(seconds).min(AWAY);
+    headers.insert(RETRY_AFTER, HeaderValue::from(away.as_secs()));
+    Some(away)
+}
+
 /// A page of a proxy in between, or of a web server at a wrong address, is not read as an answer.
-fn check(host: &str, response: &BytesResponse) -> Result<(), Error> {
+pub(super) fn check(host: &str, response: &BytesResponse) -> Result<(), Error> {
     let status = response.parts.status;
     let kind = response.parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.unwrap_or("no content type").to_ascii_lowercase();

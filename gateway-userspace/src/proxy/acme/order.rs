@@ -11,7 +11,11 @@ use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256,
     PKCS_ECDSA_P384_SHA384,
 };
-use rustls::ServerConfig;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs::sign::any_supported_type,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
@@ -173,11 +177,11 @@ fn shown_in_tls(name: &str, digest: impl AsRef<[u8]>) -> Result<ServerConfig, Ac
     parameters.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = parameters.self_signed(&key).map_err(AcmeError::Request)?;
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let builder = tls::server().map_err(AcmeError::Tls)?;
-    let mut config = builder
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .map_err(AcmeError::Answer)?;
+    let signer = any_supported_type(&key).map_err(AcmeError::Answer)?;
+    // Not by `with_single_cert`, which refuses the extension that the answer consists of.
+    let shown = CertifiedKey::new(vec![certificate.der().clone()], signer);
+    let builder = tls::server().map_err(AcmeError::Tls)?.with_no_client_auth();
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok(config)
