@@ -175,7 +175,7 @@ fn how(section: &str, key: &str) -> How {
         ("guard", _) | ("bans", "coverage" | "sources") => How::Restart,
         ("kernel", fixed) if FIXED.contains(&fixed) => How::Restart,
         ("kernel", _) => How::Trial,
-        ("admin" | "log", _) | ("proxy", "workers") => How::FreshProxy,
+        ("admin" | "log", _) | ("proxy", "workers") | ("acme", "http") => How::FreshProxy,
         _ => How::Live,
     }
 }

@@ -315,7 +315,7 @@ fn reference_file_is_accepted_complete_and_shows_the_defaults() {
     assert_eq!(reference.admin, defaults::admin());
     assert_eq!(
         reference.kernel,
-        super::model::Kernel { listening: vec![443], ..defaults::kernel() }
+        super::model::Kernel { listening: vec![80, 443], ..defaults::kernel() }
     );
     let log = super::FaultLog::new(REFERENCE);
     let tree = toml::de::DeTable::parse(REFERENCE).unwrap();
