@@ -103,16 +103,14 @@ fn directory(entry: &Entry<'_>) -> Option<(String, String)> {
         let plain = uri.scheme_str() == Some("https") && !authority.as_str().contains('@');
         plain.then(|| authority.host().to_ascii_lowercase())
     };
-    match parsed.as_ref().and_then(lawful) {
-        Some(host) => Some((text.to_owned(), host)),
-        None => {
-            entry.refuse(
-                format!("{} is not a directory's URL", quoted(text)),
-                "write one such as \"https://acme-v02.api.letsencrypt.org/directory\"",
-            );
-            None
-        }
+    let host = parsed.as_ref().and_then(lawful);
+    if host.is_none() {
+        entry.refuse(
+            format!("{} is not a directory's URL", quoted(text)),
+            "write one such as \"https://acme-v02.api.letsencrypt.org/directory\"",
+        );
     }
+    host.map(|host| (text.to_owned(), host))
 }
 
 fn contacts(list: &Entry<'_>) -> Option<Vec<String>> {

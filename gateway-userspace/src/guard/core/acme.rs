@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// `gateway acme renew`.
-    pub(super) fn order_issue(&mut self, name: String) -> Response {
+    pub(super) fn order_issue(&mut self, name: &str) -> Response {
         let name = name.to_ascii_lowercase();
         let refused = |message: &str| Response::Refused { message: message.to_owned() };
         if !self.config.managed().iter().any(|one| one.name == name) {

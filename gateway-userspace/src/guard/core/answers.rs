@@ -76,7 +76,7 @@ impl Core {
             Request::Configuration => Outcome::Now(self.running_text()),
             Request::Upgrade => self.upgrade(),
             Request::Renew => self.order_renewal(),
-            Request::Issue { name } => Outcome::Now(self.order_issue(name)),
+            Request::Issue { name } => Outcome::Now(self.order_issue(&name)),
             Request::Shadow { on, classes } => Outcome::Now(self.order_shadow(on, &classes)),
             Request::ShadowReset => Outcome::Now(self.reset_shadow()),
         }

@@ -1,7 +1,7 @@
 //! The listener without TLS, for port 80: it answers HTTP-01 (RFC 8555 section 8.3) and sends
 //! everything else to https. No route is reached here and no body is read.
 
-use std::{convert::Infallible, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -38,13 +38,12 @@ const PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// Serves until its task is dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<ArcSwap<Shared>>) {
-    let shared = Rc::new(shared);
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if tasks.len() < CONNECTIONS => {
-                    let shared = Rc::clone(&shared);
+                    let shared = Arc::clone(&shared);
                     tasks.spawn_local(timeout(PATIENCE, converse(stream, shared)));
                 }
                 Ok(_too_many) => {
@@ -61,7 +60,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<ArcSwap<Shared>>) {
     }
 }
 
-async fn converse(stream: TcpStream, shared: Rc<Arc<ArcSwap<Shared>>>) {
+async fn converse(stream: TcpStream, shared: Arc<ArcSwap<Shared>>) {
     let service = service_fn(|request: Request<Incoming>| {
         let shared = shared.load_full();
         async move { Ok::<_, Infallible>(answer(&request, &shared)) }

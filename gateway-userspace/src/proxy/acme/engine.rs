@@ -38,7 +38,7 @@ const ORDER: Duration = Duration::from_mins(10);
 const ASK: Duration = Duration::from_secs(30);
 
 /// From kept to served: the guard sees the file, and lets it rest for a second.
-const TAKEN: Duration = Duration::from_secs(60);
+const TAKEN: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// An authority without renewal information is asked again after this long.
