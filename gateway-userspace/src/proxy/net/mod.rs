@@ -12,6 +12,7 @@ pub(crate) mod local;
 mod proxy_header;
 mod refuse;
 mod serve;
+mod sleeper;
 mod stream;
 mod tunnel;
 mod vigil;
