@@ -16,3 +16,6 @@ mod sleeper;
 mod stream;
 mod tunnel;
 mod vigil;
+
+#[cfg(test)]
+pub(crate) use self::vigil::WAKEFUL;

@@ -263,14 +263,19 @@ mod tests {
         let timeouts = testing::config().proxy.timeouts;
         let start = clock::now();
         let vigil = Vigil::new(&timeouts, true, start);
+        assert_eq!(vigil.next(), Some((start + WAKEFUL, Lapse::Drowsy)));
+        vigil.sleeps(true);
         assert_eq!(vigil.next(), Some((start + timeouts.idle, Lapse::Idle)));
         vigil.read();
+        assert!(!vigil.rests(), "a head has begun");
         assert!(matches!(vigil.next(), Some((_, Lapse::Head))));
         let busy = vigil.begin();
         vigil.read();
         assert_eq!(vigil.next(), None);
+        assert!(!vigil.rests(), "a request is under way");
         drop(busy);
-        assert!(matches!(vigil.next(), Some((_, Lapse::Idle))));
+        assert!(matches!(vigil.next(), Some((_, Lapse::Drowsy))));
+        assert!(vigil.rests());
     }
 
     #[test]
