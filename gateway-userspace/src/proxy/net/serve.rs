@@ -93,13 +93,14 @@ pub(super) async fn first<S>(
         (end, conversation.into_gate().map(Gate::into_rest).unwrap_or_default())
     };
     if let (End::Closed(Ok(())), Some(opened)) = (&end, opened.take()) {
-        return tunnel::run(worker, opened, &early, stream, stop).await;
+        return Box::pin(tunnel::run(worker, opened, &early, stream, stop)).await;
     }
+    // What comes seldom is boxed: its future would have a place in that of every connection.
     match end {
-        End::Refused(fault) => refuse::head(worker, peer, fault, stream).await,
+        End::Refused(fault) => Box::pin(refuse::head(worker, peer, fault, stream)).await,
         End::Lapsed(Lapse::Head) => {
             let late = Fault::new(Reason::HeadTimeout, "proxy.timeouts.head");
-            refuse::head(worker, peer, late, stream).await;
+            Box::pin(refuse::head(worker, peer, late, stream)).await;
         }
         End::Closed(_) | End::Lapsed(_) => part(worker, peer, &end, &mut stream).await,
     }

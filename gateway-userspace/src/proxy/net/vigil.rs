@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::{clock, config::model::Timeouts, proxy::http1::Fault};
 
 /// After this long without a request a connection gives back the buffers that wait for one.
-pub(crate) const WAKEFUL: Duration = Duration::from_secs(1);
+pub(crate) const WAKEFUL: Duration = Duration::from_millis(250);
 
 /// What a response that is late has to end by itself, before its connection is closed.
 const GRACE: Duration = Duration::from_secs(1);

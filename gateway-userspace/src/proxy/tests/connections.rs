@@ -140,7 +140,7 @@ async fn a_connection_without_buffers_reads_heads_and_bodies_like_any_other() {
 #[tokio::test]
 async fn a_connection_without_buffers_still_has_an_end() {
     let mut brief = config();
-    brief.proxy.timeouts.idle = WAKEFUL * 2;
+    brief.proxy.timeouts.idle = Duration::from_secs(4);
     brief.proxy.timeouts.head = Duration::from_millis(300);
     let mut lab = Lab::start(brief);
     let tls = lab.identified.trusting(&[b"http/1.1"]);
