@@ -112,7 +112,7 @@ impl Instance {
             connections: before.connections.succeed(&config.proxy, metrics),
             handshakes: before.handshakes.succeed(&config),
             tls: before.tls.succeed(&config, secrets, before.time.wall())?,
-            book: before.book.succeed(&config.suppliers),
+            book: before.book.succeed(&config),
             feedback: before.feedback.succeed(&config.bans),
             ledger,
             config,

@@ -11,12 +11,13 @@ use crate::command;
 type Program = (&'static str, &'static str);
 
 /// Only what a test, the demo or a build really runs.
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("mount", "mount"),
     ("useradd", "passwd"),
+    ("dnsmasq", "dnsmasq-base"),
 ];
 
 /// What boots other kernels and what is in their image.

@@ -1,5 +1,6 @@
 //! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
 
+mod dns;
 mod kernel;
 mod tls;
 
@@ -12,6 +13,7 @@ use std::{
 use gateway_common::Reason;
 
 pub use self::{
+    dns::Dns,
     kernel::{Answer, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     tls::{
         Certificates, ClientCertificates, ForwardCertificate, MADE_AT_START, Pair, Tls, TlsBounds,
@@ -36,6 +38,7 @@ pub struct Config {
     pub admin: Admin,
     pub log: Log,
     pub proxy: Proxy,
+    pub dns: Dns,
     pub tls: TlsBounds,
     pub listeners: Vec<Listener>,
     pub identities: Vec<Identity>,

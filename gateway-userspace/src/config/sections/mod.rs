@@ -6,6 +6,7 @@ mod bans;
 mod conditions;
 mod cors;
 mod destination;
+mod dns;
 mod kernel;
 mod listener;
 mod parties;
@@ -36,6 +37,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
+    let dns = dns::read(root.section("dns"));
     let tls = tls::bounds(root.section("tls"));
     let listeners = listener::read(root);
     let admin = process::admin(root.section("admin"), &listeners);
@@ -68,6 +70,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         admin,
         log,
         proxy,
+        dns,
         tls,
         listeners,
         identities: identities.complete,
