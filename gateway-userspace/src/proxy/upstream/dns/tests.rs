@@ -126,7 +126,7 @@ fn alias(query: &[u8]) -> Vec<Vec<u8>> {
 fn v4(findings: &Findings) -> Vec<IpAddr> {
     match &findings.v4 {
         Finding::Found { addresses, .. } => addresses.clone(),
-        other => panic!("{other:?}"),
+        other @ (Finding::Absent { .. } | Finding::Failed(_)) => panic!("{other:?}"),
     }
 }
 
