@@ -117,8 +117,8 @@ identity = "none"
 }
 
 fn dns(house: &House<'_>) -> Option<Value> {
-    let status = house.gateway.json(&["status", "--output", "json"]).ok()?;
-    status["proxy"]["suppliers"].as_array()?.first().cloned()
+    let status = house.gateway.json(&["status"]).ok()?;
+    status["proxy"]["detail"]["suppliers"].as_array()?.first().cloned()
 }
 
 fn await_addresses(house: &House<'_>, port: u16, hosts: &[&str]) -> Result<()> {
@@ -213,8 +213,8 @@ fn an_answer_too_long_for_a_datagram_comes_over_tcp() -> Result<()> {
         await_outcome(house, "found")?;
         let supplier = dns(house).context("no status")?;
         ensure!(supplier["addresses"].as_array().is_some_and(|all| all.len() == 16), "{supplier}");
-        let status = house.gateway.json(&["status", "--output", "json"])?;
-        let over_tcp = status["proxy"]["dns"]["over_tcp"].as_u64();
+        let status = house.gateway.json(&["status"])?;
+        let over_tcp = status["proxy"]["detail"]["dns"]["over_tcp"].as_u64();
         ensure!(over_tcp.is_some_and(|count| count > 0), "{status}");
         Ok(())
     })
