@@ -7,9 +7,9 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
-        Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry,
-        SynCookies, Timeouts, TlsBounds, Transform,
+        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Dns,
+        Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy,
+        Rate, Retry, SynCookies, Timeouts, TlsBounds, Transform,
     },
     places,
 };
@@ -184,6 +184,20 @@ pub(super) fn proxy() -> Proxy {
         forwarded: Forwarded::XForwardedFor,
         client_fields: CLIENT_FIELDS.map(str::to_owned).to_vec(),
         timeouts: timeouts(),
+    }
+}
+
+/// As the C library asks, with a shorter wait: a second server is asked before a start is over.
+pub(crate) fn dns() -> Dns {
+    Dns {
+        servers: Vec::new(),
+        search: Vec::new(),
+        timeout: Duration::from_secs(2),
+        attempts: 2,
+        ttl_min: SECOND,
+        ttl_max: Duration::from_hours(1),
+        negative_max: Duration::from_secs(30),
+        stale: Duration::from_hours(24),
     }
 }
 

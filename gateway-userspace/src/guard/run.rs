@@ -428,7 +428,7 @@ impl Loop {
                 }
             }
         }
-        self.stop().await;
+        Box::pin(self.stop()).await;
         Ok(())
     }
 

@@ -116,7 +116,7 @@ impl Instance {
             handshakes: before.handshakes.succeed(&config),
             tls: before.tls.succeed(&config, secrets, before.time.wall())?,
             acme: Arc::clone(&before.acme),
-            book: before.book.succeed(&config.suppliers),
+            book: before.book.succeed(&config),
             feedback: before.feedback.succeed(&config.bans),
             ledger,
             config,

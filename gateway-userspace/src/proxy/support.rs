@@ -58,16 +58,15 @@ impl Support {
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
         let mut generations = self.generations.clone();
         drop(local.spawn_local(async move {
-            let mut complete = shared.load_full().book.prepare(&asks).await;
+            shared.load_full().book.prepare(&asks).await;
             drop(ready);
             loop {
                 let now = shared.load_full();
                 tokio::select! {
-                    () = now.book.keep(&asks, complete) => {}
+                    () = now.book.keep(&asks) => {}
                     // Its names were asked for before it came.
                     changed = generations.changed() => if changed.is_err() { return },
                 }
-                complete = true;
             }
         }));
         drop(local.spawn_local(question(self.generations)));
@@ -127,6 +126,10 @@ fn renderer(
         for (supplier, states) in shared.book.states().enumerate() {
             metrics.supplier_targets(supplier, &states);
         }
+        let figures = shared.book.figures();
+        let found = figures.names.saturating_sub(figures.stale + figures.without);
+        let names = [found, figures.stale, figures.without];
+        metrics.names(names, figures.asked, figures.foreign);
         metrics.handshake_sources(shared.handshakes.sources() as u64);
         metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));
         metrics.expose(report.as_ref())

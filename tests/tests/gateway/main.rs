@@ -7,6 +7,7 @@ mod client_limit;
 mod harden;
 mod http2;
 mod method_and_size;
+mod names;
 mod normalize;
 mod seeing;
 mod suppliers;

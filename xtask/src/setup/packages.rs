@@ -11,13 +11,14 @@ use crate::command;
 type Program = (&'static str, &'static str);
 
 /// Only what a test, the demo or a build really runs.
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("mount", "mount"),
     ("useradd", "passwd"),
     ("pebble", "pebble"),
+    ("dnsmasq", "dnsmasq-base"),
 ];
 
 /// What boots other kernels and what is in their image.

@@ -1,6 +1,7 @@
 //! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
 
 mod acme;
+mod dns;
 mod kernel;
 mod tls;
 
@@ -14,6 +15,7 @@ use gateway_common::Reason;
 
 pub use self::{
     acme::{Acme, Binding, Challenge, KeyKind, Managed},
+    dns::Dns,
     kernel::{Answer, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     tls::{
         Certificates, ClientCertificates, ForwardCertificate, MADE_AT_START, Pair, Tls, TlsBounds,
@@ -38,6 +40,7 @@ pub struct Config {
     pub admin: Admin,
     pub log: Log,
     pub proxy: Proxy,
+    pub dns: Dns,
     pub tls: TlsBounds,
     pub acme: Option<Acme>,
     pub listeners: Vec<Listener>,

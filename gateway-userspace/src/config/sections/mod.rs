@@ -7,6 +7,7 @@ mod bans;
 mod conditions;
 mod cors;
 mod destination;
+mod dns;
 mod kernel;
 mod listener;
 mod parties;
@@ -37,6 +38,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let guard = process::guard(root.section("guard"));
     let log = process::log(root.section("log"));
     let proxy = proxy::read(root.section("proxy"));
+    let dns = dns::read(root.section("dns"));
     let tls = tls::bounds(root.section("tls"));
     let listeners = listener::read(root, &guard.state);
     let admin = process::admin(root.section("admin"), &listeners);
@@ -70,6 +72,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         admin,
         log,
         proxy,
+        dns,
         tls,
         acme,
         listeners,

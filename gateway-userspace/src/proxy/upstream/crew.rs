@@ -3,21 +3,24 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout_at,
 };
 
 use super::{
     UpstreamError,
     breaker::{Breaker, Entrance},
-    member::Member,
+    choose::PLACES,
+    endpoint::Endpoint,
+    entry::Entry,
 };
 use crate::{
     clock,
@@ -33,12 +36,17 @@ const RESERVE: u64 = 10 * RETRY;
 #[derive(Debug)]
 pub(super) struct Crew {
     pub(super) profile: Profile,
-    pub(super) members: Vec<Member>,
+    roster: ArcSwap<Roster>,
+    mustering: Mutex<()>,
+    mustered: Notify,
     breaker: Breaker,
     room: Option<Room>,
     retries_left: AtomicU64,
     pub(super) retries_refused: AtomicU64,
 }
+
+/// The addresses of all its targets, at this moment.
+pub(super) type Roster = Vec<Arc<Endpoint>>;
 
 #[derive(Debug)]
 struct Room {
@@ -49,8 +57,8 @@ struct Room {
 }
 
 impl Crew {
-    /// `weights` of its targets, in their order.
-    pub(super) fn new(profile: &Profile, weights: impl IntoIterator<Item = u32>) -> Arc<Self> {
+    /// Without an address yet.
+    pub(super) fn new(profile: &Profile) -> Arc<Self> {
         let room = profile.bound.map(|bound| Room {
             places: Arc::new(Semaphore::new(bound.most as usize)),
             waiting: AtomicU32::new(0),
@@ -58,13 +66,42 @@ impl Crew {
             bound,
         });
         Arc::new(Self {
-            members: weights.into_iter().map(Member::new).collect(),
+            roster: ArcSwap::default(),
+            mustering: Mutex::default(),
+            mustered: Notify::new(),
             breaker: Breaker::new(profile.breaker),
             room,
             retries_left: AtomicU64::new(RESERVE),
             retries_refused: AtomicU64::new(0),
             profile: profile.clone(),
         })
+    }
+
+    /// The addresses of now.
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.roster.load_full()
+    }
+
+    /// Whether `roster` is still that of now.
+    pub(super) fn is_current(&self, roster: &Arc<Roster>) -> bool {
+        Arc::ptr_eq(&self.roster.load(), roster)
+    }
+
+    /// Takes up what the targets' names lead to now: every target's first address before any
+    /// second, as there are no more than so many places.
+    pub(super) fn muster(&self, entries: &[Arc<Entry>]) {
+        let _in_turn = self.mustering.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = entries.iter().map(|entry| entry.endpoints()).collect();
+        let depth = all.iter().map(|endpoints| endpoints.len()).max().unwrap_or(0);
+        let row = |depth: usize| all.iter().filter_map(move |endpoints| endpoints.get(depth));
+        let roster: Roster = (0..depth).flat_map(row).take(PLACES).map(Arc::clone).collect();
+        self.roster.store(Arc::new(roster));
+        self.mustered.notify_waiters();
+    }
+
+    /// Resolves with the next change of the roster after the call.
+    pub(super) fn next_muster(&self) -> tokio::sync::futures::Notified<'_> {
+        self.mustered.notified()
     }
 
     /// Lets a request in, perhaps after a wait for room.
@@ -110,30 +147,28 @@ impl Crew {
     }
 
     /// One more fault of a target, which may have to be left alone.
-    fn blame(&self, place: usize, now: u64) {
-        let (Some(member), Some(settings)) = (self.members.get(place), &self.profile.ejection)
-        else {
-            return;
-        };
+    fn blame(&self, endpoint: &Endpoint, now: u64) {
+        let Some(settings) = &self.profile.ejection else { return };
+        let member = &endpoint.member;
         if member.failed(settings) && self.may_eject(settings.share, now) {
             member.eject(settings, now);
-            tracing::warn!(place, "a target fails requests and is left alone for a while");
+            tracing::warn!(address = %endpoint.address, "a target fails requests and is left alone for a while");
         }
     }
 
     /// What a health check of a target came to.
-    pub(super) fn questioned(&self, place: usize, well: bool, health: &Health) {
-        let Some(member) = self.members.get(place) else { return };
+    pub(super) fn questioned(endpoint: &Endpoint, well: bool, health: &Health) {
         let rows = (health.healthy, health.unhealthy);
-        if member.questioned(well, rows, clock::monotonic_ns()) {
-            tracing::warn!(place, well, "a target's health has changed");
+        if endpoint.member.questioned(well, rows, clock::monotonic_ns()) {
+            tracing::warn!(address = %endpoint.address, well, "a target's health has changed");
         }
     }
 
     /// Never more at once than the share: who makes targets fail must not turn all of them off.
     fn may_eject(&self, share: u32, now: u64) -> bool {
-        let ejected = self.members.iter().filter(|member| member.is_ejected(now)).count();
-        (ejected + 1) * 100 <= self.members.len() * share as usize
+        let roster = self.roster.load();
+        let ejected = roster.iter().filter(|known| known.member.is_ejected(now)).count();
+        (ejected + 1) * 100 <= roster.len() * share as usize
     }
 
     pub(super) fn breaker_is_open(&self) -> bool {
@@ -197,13 +232,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn begin(&mut self, place: usize) -> Attempt {
-        let crew = Arc::clone(&self.crew);
-        if let Some(member) = crew.members.get(place) {
-            member.begin();
-        }
+    pub(super) fn begin(&mut self, endpoint: &Arc<Endpoint>) -> Attempt {
+        let (crew, endpoint) = (Arc::clone(&self.crew), Arc::clone(endpoint));
+        endpoint.member.begin();
         let trial = std::mem::take(&mut self.trial);
-        Attempt { crew, place, started: clock::now(), trial, blamed: false }
+        Attempt { crew, endpoint, started: clock::now(), trial, blamed: false }
     }
 }
 
@@ -220,7 +253,7 @@ impl Drop for Visit {
 #[derive(Debug)]
 pub(super) struct Attempt {
     crew: Arc<Crew>,
-    place: usize,
+    endpoint: Arc<Endpoint>,
     started: Instant,
     trial: bool,
     /// It failed, however its response goes on.
@@ -228,10 +261,6 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn place(&self) -> usize {
-        self.place
-    }
-
     /// A response head came.
     pub(super) fn answered(&mut self, status: http::StatusCode) {
         // Not 500: a request can be made that any target answers so.
@@ -239,26 +268,22 @@ impl Attempt {
             self.failed();
             return;
         }
-        if let Some(member) = self.crew.members.get(self.place) {
-            member.answered(clock::now().saturating_duration_since(self.started));
-        }
+        self.endpoint.member.answered(clock::now().saturating_duration_since(self.started));
         self.settle(false);
     }
 
     /// The response is whole. Only that ends a row of faults: one that breaks off in every body
     /// begins each well.
     pub(super) fn finished(&self) {
-        if !self.blamed
-            && let Some(member) = self.crew.members.get(self.place)
-        {
-            member.finished();
+        if !self.blamed {
+            self.endpoint.member.finished();
         }
     }
 
     /// The target is to blame.
     pub(super) fn failed(&mut self) {
         self.blamed = true;
-        self.crew.blame(self.place, clock::monotonic_ns());
+        self.crew.blame(&self.endpoint, clock::monotonic_ns());
         self.settle(true);
     }
 
@@ -270,9 +295,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some(member) = self.crew.members.get(self.place) {
-            member.end();
-        }
+        self.endpoint.member.end();
         if self.trial {
             self.crew.breaker.undecided();
         }

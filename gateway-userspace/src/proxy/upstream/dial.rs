@@ -1,11 +1,6 @@
-//! Opens a connection to a target: addresses in turn, TCP, TLS, and HTTP by what ALPN agreed on.
+//! Opens a connection to an address of a target: TCP, TLS, and HTTP by what ALPN agreed on.
 
-use std::{
-    cell::Cell,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,15 +15,13 @@ use tokio_rustls::TlsConnector;
 use tracing::debug;
 
 use super::{
-    book::Entry,
+    endpoint::Endpoint,
     error::DialError,
     upload::Upload,
     wire::{Received, Wire},
 };
 use crate::{clock, config::model::Protocol, proxy::net::local::LocalExecutor};
 
-/// Addresses tried for one connection: a dead one must not cost the request, nor twenty of them.
-const MAX_ADDRESSES: u32 = 3;
 /// Bytes of a response head or of trailers. hyper's own bound on fields, 100, stands: it keeps the
 /// parsed fields on the stack.
 const MAX_HEAD: usize = 64 * 1024;
@@ -43,13 +36,13 @@ const PING_ANSWER: Duration = Duration::from_secs(10);
 
 /// What opening a connection needs to know of a target.
 pub(super) struct Dialer {
-    pub(super) entry: Arc<Entry>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) protocol: Protocol,
     pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     pub(super) connect: Duration,
+    /// Of how many addresses that share `connect` this one is.
+    pub(super) sharing: Cell<u32>,
     pub(super) stall: Duration,
-    /// Which address is first the next time.
-    pub(super) turn: Cell<usize>,
 }
 
 /// A connection just opened.
@@ -59,48 +52,22 @@ pub(super) enum Dialed {
 }
 
 impl Dialer {
-    /// Opens a connection within `timeouts.connect`, all included.
+    /// Opens a connection within its part of `timeouts.connect`, all included: of several addresses
+    /// a dead one must not cost the request.
     pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
-        let until = clock::now() + self.connect;
-        match timeout_at(until.into(), self.open(until)).await {
+        let until = clock::now() + self.connect / self.sharing.get().max(1);
+        match timeout_at(until.into(), self.open()).await {
             Ok(dialed) => dialed,
             Err(_elapsed) => Err(DialError::Timeout),
         }
     }
 
-    async fn open(&self, until: Instant) -> Result<Dialed, DialError> {
-        let addresses = self.entry.addresses();
-        if addresses.is_empty() {
-            return Err(DialError::NoAddress { name: self.entry.name() });
-        }
-        let (wire, version) = self.connect_any(&addresses, until).await?;
+    async fn open(&self) -> Result<Dialed, DialError> {
+        let (wire, version) = self.connect_to(self.endpoint.address).await?;
         match version {
             Protocol::Http2 => start_http2(wire).await,
             Protocol::Auto | Protocol::Http1 => start_http1(wire).await,
         }
-    }
-
-    /// The first of the addresses that connects; each has an equal part of the time left.
-    async fn connect_any(
-        &self,
-        addresses: &[SocketAddr],
-        until: Instant,
-    ) -> Result<(Wire, Protocol), DialError> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        let first = turn.checked_rem(addresses.len()).unwrap_or(0);
-        let count = u32::try_from(addresses.len()).map_or(MAX_ADDRESSES, |n| n.min(MAX_ADDRESSES));
-        let mut failure = DialError::Timeout;
-        for (left, address) in (1..=count).rev().zip(addresses.iter().cycle().skip(first)) {
-            let now = clock::now();
-            let end = now + until.saturating_duration_since(now) / left;
-            match timeout_at(end.into(), self.connect_to(*address)).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => failure = error,
-                Err(_elapsed) => failure = DialError::Timeout,
-            }
-        }
-        Err(failure)
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<(Wire, Protocol), DialError> {
@@ -164,23 +131,21 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use socket2::{Domain, Socket, Type};
-    use tokio::{net::TcpListener, task::LocalSet};
+    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::proxy::upstream::book::tests::entry;
+    use crate::proxy::upstream::member::Member;
 
     const CONNECT: Duration = Duration::from_millis(900);
 
-    fn dialer(port: u16, last_bytes: &[u8]) -> Dialer {
-        let address = |last: &u8| SocketAddr::from(([127, 0, 0, *last], port));
-        let addresses: Vec<SocketAddr> = last_bytes.iter().map(address).collect();
+    fn dialer(address: SocketAddr, sharing: u32) -> Dialer {
         Dialer {
-            entry: entry(&addresses),
+            endpoint: Endpoint::new((address, 0), Member::new(1), &Arc::default(), None),
             protocol: Protocol::Http1,
             tls: None,
             connect: CONNECT,
+            sharing: Cell::new(sharing),
             stall: CONNECT,
-            turn: Cell::new(0),
         }
     }
 
@@ -200,34 +165,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dead_addresses_cost_time_but_not_the_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
-        LocalSet::new()
-            .run_until(async {
-                let silent_first = dialer(port, &[2, 1]);
-                let start = clock::now();
-                assert!(silent_first.dial().await.is_ok());
-                assert!(clock::now() - start < CONNECT * 2 / 3);
-                // The next connection starts with the other address.
-                let start = clock::now();
-                assert!(silent_first.dial().await.is_ok());
-                assert!(clock::now() - start < CONNECT / 3);
-                // Refused, refused, and the last that is tried.
-                assert!(dialer(port, &[3, 4, 1]).dial().await.is_ok());
-                assert!(dialer(port, &[3, 4, 5, 1]).dial().await.is_err());
-            })
-            .await;
-    }
-
-    #[tokio::test]
-    async fn gives_up_at_the_connect_timeout() {
+    async fn gives_up_at_its_part_of_the_connect_timeout() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let _hole = black_hole(SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port)).await;
-        let start = clock::now();
-        assert!(matches!(dialer(port, &[2]).dial().await, Err(DialError::Timeout)));
-        let elapsed = clock::now() - start;
-        assert!(CONNECT <= elapsed && elapsed < CONNECT * 2, "{elapsed:?}");
+        let address = SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port);
+        let _hole = black_hole(address).await;
+        for sharing in [1, 3] {
+            let start = clock::now();
+            assert!(matches!(dialer(address, sharing).dial().await, Err(DialError::Timeout)));
+            let elapsed = clock::now() - start;
+            assert!(CONNECT / sharing <= elapsed, "{elapsed:?} of {sharing}");
+        }
     }
 }

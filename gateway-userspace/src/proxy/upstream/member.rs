@@ -61,6 +61,13 @@ impl Member {
         }
     }
 
+    /// One that comes to others which are there already: it gets its part by and by.
+    pub(super) fn joining(weight: u32, now: u64) -> Self {
+        let member = Self::new(weight);
+        member.back_since.store(now, Relaxed);
+        member
+    }
+
     pub(super) fn standing(&self, now: u64) -> Standing {
         let until = self.ejected_until.load(Relaxed);
         if until > now {

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{book::Entry, counts::count, link::Http1};
+use super::{counts::count, endpoint::Endpoint, link::Http1};
 
 /// Idle HTTP/1.1 connections of one target; no more than there are places.
 #[derive(Default)]
@@ -57,18 +57,18 @@ impl Pool {
 pub(super) struct Places {
     taken: Rc<Cell<usize>>,
     bound: usize,
-    entry: Arc<Entry>,
+    endpoint: Arc<Endpoint>,
 }
 
 /// One of them; dropping it frees it.
 pub(super) struct Place {
     taken: Rc<Cell<usize>>,
-    entry: Arc<Entry>,
+    endpoint: Arc<Endpoint>,
 }
 
 impl Places {
-    pub(super) fn new(bound: usize, entry: Arc<Entry>) -> Self {
-        Self { taken: Rc::default(), bound, entry }
+    pub(super) fn new(bound: usize, endpoint: Arc<Endpoint>) -> Self {
+        Self { taken: Rc::default(), bound, endpoint }
     }
 
     pub(super) fn take(&self) -> Option<Place> {
@@ -76,8 +76,8 @@ impl Places {
             return None;
         }
         self.taken.set(self.taken.get() + 1);
-        count(&self.entry.counts.taken);
-        Some(Place { taken: Rc::clone(&self.taken), entry: Arc::clone(&self.entry) })
+        count(&self.endpoint.counts.taken);
+        Some(Place { taken: Rc::clone(&self.taken), endpoint: Arc::clone(&self.endpoint) })
     }
 
     pub(super) fn have_room(&self) -> bool {
@@ -88,6 +88,6 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         self.taken.set(self.taken.get().saturating_sub(1));
-        self.entry.counts.taken.fetch_sub(1, Relaxed);
+        self.endpoint.counts.taken.fetch_sub(1, Relaxed);
     }
 }

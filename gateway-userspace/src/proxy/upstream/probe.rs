@@ -10,11 +10,12 @@ use std::{
 use futures_util::future::join_all;
 use http::{HeaderValue, Request, header::USER_AGENT};
 use http_body_util::{BodyExt as _, Limited};
-use tokio::time::timeout_at;
+use tokio::{task::JoinSet, time::timeout_at};
 
 use super::{
     Payload, Setup,
     crew::Crew,
+    endpoint::Endpoint,
     exchange::{Exchange, Setback},
     patience::Patience,
     setup::{Prepared, PreparedSupplier},
@@ -33,33 +34,48 @@ static ASKER: HeaderValue = HeaderValue::from_static("gateway-health");
 
 /// Asks all targets whose supplier says so, for ever. To be used inside a `LocalSet`.
 pub(crate) async fn watch(setup: Setup) {
-    let asked = setup.suppliers.iter().filter_map(|prepared| match &**prepared {
-        Prepared::Http(supplier) => Some((supplier, supplier.crew.profile.health.clone()?)),
+    let all = setup.suppliers.iter().filter_map(|prepared| match &**prepared {
+        Prepared::Http(supplier) => {
+            let health = supplier.crew.profile.health.clone()?;
+            Some(ask_all(supplier, health, &setup.timeouts))
+        }
         Prepared::Echo(_) => None,
     });
-    let all = asked.flat_map(|(supplier, health)| questions(supplier, &health, &setup.timeouts));
-    join_all(all.map(Question::keep)).await;
+    join_all(all).await;
 }
 
-fn questions(supplier: &PreparedSupplier, health: &Health, usual: &Timeouts) -> Vec<Question> {
+/// Each address of a supplier is asked for as long as it is one.
+async fn ask_all(supplier: &PreparedSupplier, health: Health, usual: &Timeouts) {
     let timeouts = Timeouts { connect: health.timeout, stall: health.timeout, ..usual.clone() };
-    let count = u32::try_from(supplier.targets.len()).unwrap_or(u32::MAX).max(1);
-    let question = |(place, target)| Question {
-        health: health.clone(),
-        crew: Arc::clone(&supplier.crew),
-        place,
-        target: Target::new(target, &timeouts),
-        // Not all at once.
-        start: health.every / count * u32::try_from(place).unwrap_or(0),
-    };
-    supplier.targets.iter().enumerate().map(question).collect()
+    let mut asked: Vec<(Arc<Endpoint>, JoinSet<()>)> = Vec::new();
+    loop {
+        let changed = supplier.crew.next_muster();
+        let roster = supplier.crew.roster();
+        // Dropping a set ends the questions in it.
+        asked.retain(|(known, _)| roster.iter().any(|one| Arc::ptr_eq(one, known)));
+        for (place, endpoint) in roster.iter().enumerate() {
+            let Some(prepared) = supplier.targets.get(endpoint.target) else { continue };
+            if asked.iter().any(|(known, _)| Arc::ptr_eq(known, endpoint)) {
+                continue;
+            }
+            let count = u32::try_from(roster.len()).unwrap_or(u32::MAX).max(1);
+            let question = Question {
+                target: Target::new(prepared, endpoint, &timeouts),
+                health: health.clone(),
+                // Not all at once.
+                start: health.every / count * u32::try_from(place).unwrap_or(0),
+            };
+            let mut task = JoinSet::new();
+            task.spawn_local(question.keep());
+            asked.push((Arc::clone(endpoint), task));
+        }
+        changed.await;
+    }
 }
 
 /// What one target is asked.
 struct Question {
     health: Health,
-    crew: Arc<Crew>,
-    place: usize,
     target: Rc<Target>,
     start: Duration,
 }
@@ -69,7 +85,7 @@ impl Question {
         tokio::time::sleep(self.start).await;
         loop {
             let well = self.ask().await;
-            self.crew.questioned(self.place, well, &self.health);
+            Crew::questioned(self.target.endpoint(), well, &self.health);
             tokio::time::sleep(self.health.every).await;
         }
     }

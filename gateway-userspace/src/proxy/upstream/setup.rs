@@ -9,13 +9,7 @@ use http::{
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
-use super::{
-    SetupError,
-    book::{Book, Entry},
-    crew::Crew,
-    echo::Echo,
-    exchange::Name,
-};
+use super::{SetupError, book::Book, crew::Crew, echo::Echo, exchange::Name};
 use crate::{
     config::model::{
         self, Config, Host, Identity, IdentityMethod, Protocol, SupplierKind, Timeouts,
@@ -42,14 +36,13 @@ pub(super) enum Prepared {
 pub(super) struct PreparedSupplier {
     pub(super) name: Arc<str>,
     pub(super) crew: Arc<Crew>,
-    pub(super) targets: Vec<PreparedTarget>,
+    pub(super) targets: Arc<[PreparedTarget]>,
 }
 
 /// A target of a supplier.
 #[derive(Debug)]
 pub(super) struct PreparedTarget {
     pub(super) name: Name,
-    pub(super) entry: Arc<Entry>,
     pub(super) protocol: Protocol,
     pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Connections or streams of one worker, at most.
@@ -64,11 +57,10 @@ impl Setup {
             .map(|((supplier, tls), known)| match &supplier.kind {
                 SupplierKind::Echo => Ok(Prepared::Echo(Echo::new(credentials(config)))),
                 SupplierKind::Http(targets) => {
-                    let all = targets.iter().zip(tls).zip(&known.entries);
-                    let targets = all
-                        .map(|((target, tls), entry)| {
-                            prepare(supplier, target, tls.as_ref(), entry)
-                        })
+                    let targets = targets
+                        .iter()
+                        .zip(tls)
+                        .map(|(target, tls)| prepare(supplier, target, tls.as_ref()))
                         .collect::<Result<_, _>>()?;
                     let (name, crew) = (supplier.name.as_str().into(), Arc::clone(&known.crew));
                     Ok(Prepared::Http(PreparedSupplier { name, crew, targets }))
@@ -127,7 +119,6 @@ fn prepare(
     supplier: &model::Supplier,
     target: &model::Target,
     tls: Option<&Arc<ClientConfig>>,
-    entry: &Arc<Entry>,
 ) -> Result<PreparedTarget, SetupError> {
     let name = name(supplier, target)?;
     let verified = |config: &Arc<ClientConfig>| Ok((Arc::clone(config), verified(&target.host)?));
@@ -137,7 +128,7 @@ fn prepare(
         source,
     })?;
     let bound = usize::try_from(supplier.connections).unwrap_or(usize::MAX);
-    Ok(PreparedTarget { name, entry: Arc::clone(entry), protocol: target.protocol, tls, bound })
+    Ok(PreparedTarget { name, protocol: target.protocol, tls, bound })
 }
 
 /// What the target's certificate must be for.

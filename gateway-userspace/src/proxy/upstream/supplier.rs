@@ -1,6 +1,10 @@
 //! A supplier over HTTP: which target takes a request, and when it is sent a second time.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 use http::{Method, Request, Response, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt as _, Full};
@@ -9,12 +13,14 @@ use super::{
     OutboundBody, Payload, UpstreamError,
     choose::{Choice, Set},
     counts::count,
-    crew::{Attempt, Crew, Visit},
+    crew::{Attempt, Crew, Roster, Visit},
     download::Stay,
+    endpoint::Endpoint,
+    error::DialError,
     exchange::{Exchange, Setback},
     link::Link,
     patience::Patience,
-    setup::PreparedSupplier,
+    setup::{PreparedSupplier, PreparedTarget},
     target::Target,
     terms::Terms,
     upload::{Kept, Upload},
@@ -32,12 +38,20 @@ const MAX_TRIES: u8 = 3;
 /// A supplier and its targets.
 pub(super) struct Supplier {
     name: Arc<str>,
+    prepared: Arc<[PreparedTarget]>,
     crew: Arc<Crew>,
-    pub(super) targets: Vec<Rc<Target>>,
+    front: RefCell<Rc<Front>>,
     /// Counts choices.
     turn: Cell<u64>,
-    first_byte: Duration,
-    stall: Duration,
+    timeouts: Timeouts,
+}
+
+/// This worker's connections to the addresses of a moment.
+#[derive(Default)]
+pub(super) struct Front {
+    roster: Arc<Roster>,
+    /// In the order of the roster.
+    pub(super) targets: Vec<Rc<Target>>,
 }
 
 /// One request on its way through its attempts.
@@ -45,12 +59,23 @@ struct Passage<'r> {
     terms: Terms<'r>,
     patience: Patience,
     visit: Visit,
+    /// The addresses when it came.
+    front: Rc<Front>,
     /// Targets that failed it.
     tried: Set,
     /// Sendings on connections that turned out to be gone.
     lost: u8,
     /// Retries so far.
     retries: u8,
+}
+
+/// A connection for an attempt.
+struct Way {
+    /// In the passage's front.
+    place: usize,
+    target: Rc<Target>,
+    attempt: Attempt,
+    link: Link,
 }
 
 /// What may be sent once more.
@@ -66,16 +91,43 @@ struct Spare {
 
 impl Supplier {
     pub(super) fn new(prepared: &PreparedSupplier, usual: &Timeouts) -> Self {
-        let timeouts = prepared.timeouts(usual);
-        let target = |target| Target::new(target, &timeouts);
-        Self {
+        let supplier = Self {
             name: Arc::clone(&prepared.name),
+            prepared: Arc::clone(&prepared.targets),
             crew: Arc::clone(&prepared.crew),
-            targets: prepared.targets.iter().map(target).collect(),
+            front: RefCell::default(),
             turn: Cell::new(0),
-            first_byte: timeouts.first_byte,
-            stall: timeouts.stall,
+            timeouts: prepared.timeouts(usual),
+        };
+        supplier.renew();
+        supplier
+    }
+
+    /// The addresses of now.
+    pub(super) fn front(&self) -> Rc<Front> {
+        if !self.crew.is_current(&self.front.borrow().roster) {
+            self.renew();
         }
+        Rc::clone(&self.front.borrow())
+    }
+
+    /// Addresses that stay keep their connections; those of others end with what is under way.
+    fn renew(&self) {
+        let (before, roster) = (Rc::clone(&self.front.borrow()), self.crew.roster());
+        let target = |endpoint: &Arc<Endpoint>| {
+            let known = before.targets.iter().find(|known| Arc::ptr_eq(known.endpoint(), endpoint));
+            let target = if let Some(known) = known {
+                Rc::clone(known)
+            } else {
+                let prepared = self.prepared.get(endpoint.target)?;
+                Target::new(prepared, endpoint, &self.timeouts)
+            };
+            let siblings = roster.iter().filter(|one| one.target == endpoint.target);
+            target.share(siblings.count());
+            Some(target)
+        };
+        let targets = roster.iter().filter_map(target).collect();
+        self.front.replace(Rc::new(Front { roster, targets }));
     }
 
     /// Sends a request. It goes out again on another connection if none of it was sent on the
@@ -89,12 +141,12 @@ impl Supplier {
         let mut passage = self.passage(terms).await?;
         let mut request = with_upload(request);
         loop {
-            let (target, attempt, link) = self.link(&mut passage).await?;
+            let Way { place, target, attempt, link } = self.link(&mut passage).await?;
             let spare;
             (request, spare) = passage.spare(request, link.reused);
             let exchange = Exchange { name: &target.name, patience: passage.patience };
             let outcome = exchange.run(link, request).await;
-            match self.judge(&mut passage, target, attempt, outcome, spare) {
+            match self.judge(&mut passage, (place, &target), attempt, outcome, spare) {
                 Judged::Done(response, attempt) => {
                     let stay = Stay { attempt, _visit: passage.visit };
                     return Ok(response.map(|payload| payload.holding(stay)));
@@ -109,32 +161,34 @@ impl Supplier {
     }
 
     async fn passage<'r>(&self, terms: Terms<'r>) -> Result<Passage<'r>, UpstreamError> {
-        let first_byte = terms.first_byte.unwrap_or(self.first_byte);
-        let patience = Patience { first_byte, stall: self.stall, deadline: terms.deadline };
+        let first_byte = terms.first_byte.unwrap_or(self.timeouts.first_byte);
+        let patience =
+            Patience { first_byte, stall: self.timeouts.stall, deadline: terms.deadline };
         let visit = self.crew.enter(&self.name, terms.deadline).await?;
-        Ok(Passage { terms, patience, visit, tried: Set::default(), lost: 0, retries: 0 })
+        let front = self.front();
+        Ok(Passage { terms, patience, visit, front, tried: Set::default(), lost: 0, retries: 0 })
     }
 
     /// The next target that gives a connection.
-    async fn link(
-        &self,
-        passage: &mut Passage<'_>,
-    ) -> Result<(&Rc<Target>, Attempt, Link), UpstreamError> {
+    async fn link(&self, passage: &mut Passage<'_>) -> Result<Way, UpstreamError> {
+        if !self.crew.is_current(&passage.front.roster) {
+            (passage.front, passage.tried) = (self.front(), Set::default());
+        }
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        let mut failure = UpstreamError::NoTarget;
+        let mut failure = self.without_address();
         let mut tried = passage.tried;
         for asked in 0..MAX_TARGETS {
-            let mut chosen = self.choose(turn, passage.terms.key, tried);
+            let mut chosen = self.choose(turn, passage, tried);
             if chosen.is_none() && asked == 0 {
                 // A retry without another target goes to the same.
-                chosen = self.choose(turn, passage.terms.key, Set::default());
+                chosen = self.choose(turn, passage, Set::default());
             }
             let Some((place, target)) = chosen else { break };
             tried.add(place);
-            let mut attempt = passage.visit.begin(place);
+            let mut attempt = passage.visit.begin(target.endpoint());
             match target.link(passage.lost > 0, passage.terms.deadline).await {
-                Ok(link) => return Ok((target, attempt, link)),
+                Ok(link) => return Ok(Way { place, target, attempt, link }),
                 Err(error) => {
                     if error.is_the_targets() {
                         attempt.failed();
@@ -150,18 +204,26 @@ impl Supplier {
         Err(failure)
     }
 
-    fn choose(&self, turn: u64, key: Option<u64>, tried: Set) -> Option<(usize, &Rc<Target>)> {
-        let now = clock::monotonic_ns();
-        let rests = |place: usize| self.targets.get(place).is_some_and(|target| target.rests());
-        let place = Choice { turn, key, tried, now }.of(&self.crew, rests)?;
-        Some((place, self.targets.get(place)?))
+    fn choose(&self, turn: u64, passage: &Passage<'_>, tried: Set) -> Option<(usize, Rc<Target>)> {
+        let (now, key) = (clock::monotonic_ns(), passage.terms.key);
+        let Front { roster, targets } = &*passage.front;
+        let place = Choice { turn, key, tried, now }.of(&self.crew.profile, roster)?;
+        Some((place, Rc::clone(targets.get(place)?)))
+    }
+
+    /// No name of a supplier leads anywhere.
+    fn without_address(&self) -> UpstreamError {
+        let Some(first) = self.prepared.first() else { return UpstreamError::NoTarget };
+        let target = Arc::clone(&first.name.label);
+        let source = DialError::NoAddress { name: target.to_string() };
+        UpstreamError::Unreachable { target, source: Arc::new(source) }
     }
 
     /// What becomes of a request after an attempt.
     fn judge(
         &self,
         passage: &mut Passage<'_>,
-        target: &Target,
+        (place, target): (usize, &Target),
         mut attempt: Attempt,
         outcome: Result<Response<Payload>, Setback>,
         spare: Option<Spare>,
@@ -171,7 +233,7 @@ impl Supplier {
                 attempt.answered(response.status());
                 let status = response.status().as_u16();
                 if passage.is_unwanted(status)
-                    && let Some(again) = self.again(passage, attempt.place(), spare)
+                    && let Some(again) = self.again(passage, place, spare)
                 {
                     return Judged::Again(again);
                 }
@@ -193,11 +255,8 @@ impl Supplier {
             Err(Setback::Failed { error, .. }) => {
                 let ended = Self::fail(target, &mut attempt, error);
                 let Judged::Ended(error) = ended else { return ended };
-                let again = if error.is_the_targets() {
-                    self.again(passage, attempt.place(), spare)
-                } else {
-                    None
-                };
+                let again =
+                    if error.is_the_targets() { self.again(passage, place, spare) } else { None };
                 again.map_or(Judged::Ended(error), Judged::Again)
             }
         }
@@ -234,7 +293,7 @@ impl Supplier {
 
     /// Ends connections that nobody used for a while.
     pub(super) fn sweep(&self) {
-        for target in &self.targets {
+        for target in &self.front().targets {
             target.sweep();
         }
     }

@@ -1,4 +1,4 @@
-//! One target of a supplier: its connections, and one exchange on one of them.
+//! One address of a target: its connections, and one exchange on one of them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,6 +14,7 @@ use super::{
     UpstreamError,
     counts::{Counts, count},
     dial::{Dialed, Dialer},
+    endpoint::Endpoint,
     error::{DialError, Wait},
     exchange::Name,
     flight::Flight,
@@ -24,7 +25,10 @@ use super::{
 };
 use crate::config::model::{Protocol, Timeouts};
 
-/// A target and its connections.
+/// Addresses that share the time for connecting, at most: as many are tried for a request.
+const MAX_SHARING: u32 = 3;
+
+/// An address and its connections.
 pub(super) struct Target {
     pub(super) name: Name,
     dialer: Dialer,
@@ -46,39 +50,48 @@ struct Shared {
 }
 
 impl Target {
-    pub(super) fn new(prepared: &PreparedTarget, timeouts: &Timeouts) -> Rc<Self> {
-        let PreparedTarget { name, entry, protocol, tls, bound } = prepared;
+    pub(super) fn new(
+        prepared: &PreparedTarget,
+        endpoint: &Arc<Endpoint>,
+        timeouts: &Timeouts,
+    ) -> Rc<Self> {
+        let PreparedTarget { name, protocol, tls, bound } = prepared;
         let speaks = match (*protocol, tls.is_some()) {
             (Protocol::Auto, true) => Protocol::Auto,
             (Protocol::Auto | Protocol::Http1, _) => Protocol::Http1,
             (Protocol::Http2, _) => Protocol::Http2,
         };
         let dialer = Dialer {
-            entry: Arc::clone(entry),
+            endpoint: Arc::clone(endpoint),
             protocol: *protocol,
             tls: tls.clone(),
             connect: timeouts.connect,
             stall: timeouts.stall,
-            turn: Cell::new(0),
+            sharing: Cell::new(1),
         };
         Rc::new(Self {
             name: name.clone(),
             dialer,
             pool: Rc::default(),
-            places: Places::new(*bound, Arc::clone(entry)),
+            places: Places::new(*bound, Arc::clone(endpoint)),
             shared: RefCell::new(None),
             flight: Flight::new(),
             speaks: Cell::new(speaks),
         })
     }
 
-    /// Whether connecting failed a moment ago, on any worker.
-    pub(super) fn rests(&self) -> bool {
-        self.dialer.entry.rests()
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.dialer.endpoint
+    }
+
+    /// Of how many addresses of its name this one is.
+    pub(super) fn share(&self, addresses: usize) {
+        let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
+        self.dialer.sharing.set(addresses.min(MAX_SHARING));
     }
 
     pub(super) fn counts(&self) -> &Counts {
-        &self.dialer.entry.counts
+        &self.dialer.endpoint.counts
     }
 
     /// Something to send a request on: at rest or shared, else new. `fresh` leaves those at rest
@@ -136,7 +149,7 @@ impl Target {
     /// goes to rest for the first to take.
     async fn open_shared(self: Rc<Self>) -> Result<(), DialError> {
         match self.dial().await? {
-            Dialed::Http2(sender) => self.share(sender),
+            Dialed::Http2(sender) => self.keep_shared(sender),
             Dialed::Http1 { sender, driver, received } => {
                 self.speaks.set(Protocol::Http1);
                 if let Some(place) = self.places.take() {
@@ -154,7 +167,7 @@ impl Target {
         let dialed = self.dial().await.map_err(|error| self.unreachable(Arc::new(error)))?;
         let lane = match dialed {
             Dialed::Http2(sender) => {
-                self.share(sender.clone());
+                self.keep_shared(sender.clone());
                 Lane::Http2(Http2 { sender, place })
             }
             Dialed::Http1 { sender, driver, received } => {
@@ -170,11 +183,11 @@ impl Target {
         let dialed = self.dialer.dial().await;
         let counts = self.counts();
         count(if dialed.is_ok() { &counts.dialed } else { &counts.dial_failed });
-        self.dialer.entry.reached(dialed.is_ok());
+        self.dialer.endpoint.reached(dialed.is_ok());
         dialed
     }
 
-    fn share(&self, sender: http2::SendRequest<Upload>) {
+    fn keep_shared(&self, sender: http2::SendRequest<Upload>) {
         self.speaks.set(Protocol::Http2);
         self.shared.replace(Some(Shared { sender, used: Cell::new(true) }));
     }

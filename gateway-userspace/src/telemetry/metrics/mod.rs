@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use labels::{
-    Limiter, LineOutcome, MirrorOutcome, OrderOutcome, RenewalOutcome, StrikeOutcome,
+    Limiter, LineOutcome, MirrorOutcome, NAME_STATES, OrderOutcome, RenewalOutcome, StrikeOutcome,
     SupplierOutcome, TARGET_STATES,
 };
 use labels::{METHODS, STATUS_CLASSES, class_position, method_position, refusal_reasons};
@@ -54,6 +54,9 @@ pub struct Metrics {
     certificate_renewals: Numbers<1>,
     certificate_orders: Numbers<1>,
     handshake_sources: Numbers<0>,
+    supplier_names: Numbers<1>,
+    dns_questions: Numbers<0>,
+    dns_foreign_answers: Numbers<0>,
     started: Wall,
 }
 
@@ -123,6 +126,9 @@ impl Metrics {
             certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
             certificate_orders: counters("outcome", OrderOutcome::NAMES),
             handshake_sources: Numbers::gauges([]),
+            supplier_names: Numbers::gauges([Dimension::new("state", NAME_STATES)]),
+            dns_questions: Numbers::counters([], Zeros::Shown),
+            dns_foreign_answers: Numbers::counters([], Zeros::Shown),
             started: clock::wall(),
         }
     }
@@ -243,6 +249,16 @@ impl Metrics {
         self.handshake_sources.set([], sources);
     }
 
+    /// How many names are in each of [`NAME_STATES`], and what came of asking for them so far.
+    /// Called before a scrape.
+    pub fn names(&self, states: [u64; NAME_STATES.len()], questions: u64, foreign: u64) {
+        for (state, count) in states.into_iter().enumerate() {
+            self.supplier_names.set([state], count);
+        }
+        self.dns_questions.set([], questions);
+        self.dns_foreign_answers.set([], foreign);
+    }
+
     /// A limiter had no room for one more key.
     pub fn limiter_full(&self) {
         self.limiter_full.add([], 1);
@@ -303,6 +319,21 @@ impl Metrics {
             "gateway_supplier_targets",
             "Targets of a supplier by whether they may be asked",
             self.supplier_targets.clone(),
+        );
+        registry.register(
+            "gateway_supplier_names",
+            "Names of suppliers by what is known of them",
+            self.supplier_names.clone(),
+        );
+        registry.register(
+            "gateway_dns_questions",
+            "Questions to name servers",
+            self.dns_questions.clone(),
+        );
+        registry.register(
+            "gateway_dns_foreign_answers",
+            "Datagrams that answered another question: late, or forged",
+            self.dns_foreign_answers.clone(),
         );
         registry.register(
             "gateway_mirrored",

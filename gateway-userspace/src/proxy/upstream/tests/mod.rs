@@ -14,6 +14,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     path::PathBuf,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -78,7 +79,7 @@ impl Lab {
     }
 
     async fn start(config: &Config, tls: &SupplierTls) -> Self {
-        let book = Book::new(&config.suppliers);
+        let book = Book::new(config);
         let (asks, _told) = Asks::new();
         book.prepare(&asks).await;
         let setup = Setup::new(config, tls, &book).unwrap();
@@ -124,8 +125,8 @@ impl Lab {
         self.running().state()
     }
 
-    fn running(&self) -> &running::Target {
-        self.supplier().targets.first().unwrap()
+    fn running(&self) -> Rc<running::Target> {
+        Rc::clone(self.supplier().front().targets.first().unwrap())
     }
 
     fn supplier(&self) -> &super::Supplier {

@@ -84,7 +84,9 @@ fn reports_every_target_also_to_a_guard_that_comes_later() {
         let ip = origin.address.ip();
         let literal = target(origin.address, Protocol::Http1);
         let named = Target { host: Host::Name("localhost".to_owned()), ..literal.clone() };
-        let book = Book::new(&[supplier(vec![literal, named])]);
+        let mut config = testing::config();
+        config.suppliers = vec![supplier(vec![literal, named])];
+        let book = Book::new(&config);
         let (asks, mut told) = Asks::new();
         assert!(book.prepare(&asks).await);
         let first: Vec<FromProxy> = (0..2).map(|_| told.try_recv().unwrap()).collect();

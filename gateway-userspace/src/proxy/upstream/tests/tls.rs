@@ -159,7 +159,8 @@ fn each_target_of_a_supplier_speaks_its_own_version() {
         for _ in 0..2 {
             assert_eq!(lab.text("/hello").await, "hello");
         }
-        let spoken: Vec<_> = lab.supplier().targets.iter().map(|one| one.state().0).collect();
+        let spoken: Vec<_> =
+            lab.supplier().front().targets.iter().map(|one| one.state().0).collect();
         assert_eq!(spoken, [Protocol::Http1, Protocol::Http2]);
     });
 }
@@ -183,7 +184,7 @@ fn what_cannot_be_verified_is_an_error_at_start() {
         let host = Host::Name("not a name".to_owned());
         config.suppliers = vec![super::supplier(vec![Target { tls: true, host, ..target }])];
         let tls = tls_settings(&config, &secrets(&[])).unwrap();
-        let fault = Setup::new(&config, &tls, &Book::new(&config.suppliers)).unwrap_err();
+        let fault = Setup::new(&config, &tls, &Book::new(&config)).unwrap_err();
         assert!(matches!(fault, SetupError::Name { .. }), "{fault:?}");
     });
 }
