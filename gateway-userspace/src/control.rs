@@ -404,6 +404,9 @@ pub struct InterfaceStatus {
     /// `seen`, or why what this host sends by it is not: then answers to unconnected UDP sockets
     /// and to pings are taken for unasked.
     pub egress: String,
+    /// Programs and filters of others that what this host sends meets before it is seen.
+    #[serde(default)]
+    pub before_egress: Vec<String>,
     /// Packets that came in by it, by reason.
     pub counters: Vec<Counter>,
 }

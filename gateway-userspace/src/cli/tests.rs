@@ -279,6 +279,7 @@ fn a_kernel() -> KernelStatus {
             attached: "native".to_owned(),
             program_id: 7,
             egress: "seen".to_owned(),
+            before_egress: Vec::new(),
             counters: Vec::new(),
         }],
         maps: vec![MapStatus {

@@ -126,6 +126,7 @@ pub(super) fn bans() -> Bans {
         longest: Duration::from_hours(24),
         forget: Duration::from_hours(24),
         trust: Duration::from_mins(10),
+        login: Duration::from_mins(10),
         sources: 100_000,
         per_second: 100,
         coverage: Coverage { ipv4: 5, ipv6: 1 },

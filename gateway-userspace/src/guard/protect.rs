@@ -59,9 +59,6 @@ impl std::fmt::Display for Protection {
     }
 }
 
-/// How long a login counts after it was seen last: who was cut off comes back.
-const LINGER: Duration = Duration::from_mins(10);
-
 /// How long one counts in all: a forgotten terminal is no reason for ever.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -82,6 +79,8 @@ pub(crate) struct Protected {
     /// Gateways and resolvers.
     neighbours: Vec<(IpNet, Protection)>,
     logins: BTreeMap<IpNet, Seen>,
+    /// How long a login counts after it was seen last (`bans.login`).
+    linger: Duration,
     own: Vec<(IpNet, Protection)>,
     suppliers: BTreeMap<String, Vec<IpNet>>,
 }
@@ -94,7 +93,7 @@ impl Protected {
         };
         let mut fixed = constant();
         fixed.extend(nets(&config.kernel.trusted_proxies, &Protection::TrustedProxy));
-        let mut protected = Self { fixed, ..Self::default() };
+        let mut protected = Self { fixed, linger: config.bans.login, ..Self::default() };
         protected.listeners(config);
         protected.management(&config.kernel.protect);
         protected.interfaces(own);
@@ -106,6 +105,11 @@ impl Protected {
         let listeners = config.listeners.iter().map(|listener| listener.address);
         self.fixed.retain(|(_, why)| *why != Protection::Listener);
         self.fixed.extend(listeners.chain(config.admin.metrics).filter_map(listener));
+    }
+
+    /// Logins count for this long after they were seen last.
+    pub(crate) fn remember_logins(&mut self, linger: Duration) {
+        self.linger = linger;
     }
 
     /// Replaces the addresses of this machine: they come and go.
@@ -128,7 +132,8 @@ impl Protected {
         };
         self.neighbours = neighbours(&around.gateways, Protection::Gateway);
         self.neighbours.extend(neighbours(&around.resolvers, Protection::Resolver));
-        self.logins.retain(|_, seen| now < seen.until());
+        let linger = self.linger;
+        self.logins.retain(|_, seen| now < seen.until(linger));
         for login in &around.logins {
             let fresh = Seen { user: login.user.clone(), first: now, last: now };
             let seen = self.logins.entry(single(login.from)).or_insert(fresh);
@@ -144,9 +149,9 @@ impl Protected {
         now: Instant,
     ) -> impl Iterator<Item = (IpNet, Protection, Option<Duration>)> {
         let neighbours = self.neighbours.iter().map(|(net, why)| (*net, why.clone(), None));
-        let logins = self.logins.iter().filter(move |(_, seen)| now < seen.until());
+        let logins = self.logins.iter().filter(move |(_, seen)| now < seen.until(self.linger));
         neighbours.chain(logins.map(move |(net, seen)| {
-            let left = seen.until().saturating_duration_since(now);
+            let left = seen.until(self.linger).saturating_duration_since(now);
             (*net, Protection::Login(seen.user.clone()), Some(left))
         }))
     }
@@ -174,7 +179,7 @@ impl Protected {
         nets.into_iter().filter(|net| !before.contains(net)).collect()
     }
 
-    /// One that was not seen for long is forgotten the next time we look, a minute later at most.
+    /// One that was not seen for long is forgotten the next time we look.
     fn login(&self, net: IpNet) -> Option<(IpNet, Protection)> {
         let (protected, seen) = self.logins.iter().find(|(login, _)| overlap(**login, net))?;
         Some((*protected, Protection::Login(seen.user.clone())))
@@ -189,8 +194,8 @@ impl Protected {
 }
 
 impl Seen {
-    fn until(&self) -> Instant {
-        (self.last + LINGER).min(self.first + LONGEST)
+    fn until(&self, linger: Duration) -> Instant {
+        (self.last + linger).min(self.first + LONGEST)
     }
 }
 
@@ -242,25 +247,26 @@ mod tests {
     #[test]
     fn who_is_logged_in_is_protected_and_for_a_while_afterwards() {
         let mut protected = Protected::new(&testing::config(), &[]);
-        let start = clock::now();
+        let (start, linger) = (clock::now(), testing::config().bans.login);
         assert_eq!(protected.seen(&around("192.0.2.7"), start).len(), 3);
         assert!(protected.seen(&around("192.0.2.7"), start).is_empty(), "known already");
         let why = |protected: &Protected| protected.covering(net("192.0.2.0/24"));
         assert_eq!(why(&protected).unwrap().1, Protection::Login("alice".to_owned()));
         let gone = Surroundings::default();
-        protected.seen(&gone, start + LINGER / 2);
+        protected.seen(&gone, start + linger / 2);
         assert!(why(&protected).is_some());
-        protected.seen(&gone, start + LINGER);
+        protected.seen(&gone, start + linger);
         assert_eq!(why(&protected), None);
     }
 
     #[test]
     fn a_terminal_left_open_is_no_protection_for_ever() {
         let mut protected = Protected::new(&testing::config(), &[]);
-        let (start, mut passed) = (clock::now(), Duration::ZERO);
+        let (start, linger) = (clock::now(), testing::config().bans.login);
+        let mut passed = Duration::ZERO;
         while passed < LONGEST {
             protected.seen(&around("192.0.2.7"), start + passed);
-            passed += LINGER / 2;
+            passed += linger / 2;
         }
         assert!(
             protected

@@ -7,6 +7,7 @@ mod closed;
 mod events;
 mod limit;
 mod lists;
+mod login;
 mod policy;
 mod protect;
 mod reload;

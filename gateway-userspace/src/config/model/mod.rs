@@ -74,6 +74,8 @@ pub struct Bans {
     pub forget: Duration,
     /// An authenticated success protects its address from strike bans for this long.
     pub trust: Duration,
+    /// The address of a login is protected for this long after the login was seen last.
+    pub login: Duration,
     /// Sources with a score, at most.
     pub sources: u32,
     /// Bans a second the proxy may cause, at most.

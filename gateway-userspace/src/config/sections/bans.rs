@@ -15,6 +15,9 @@ use crate::config::{
 /// Shorter is over before the ban is in the map; longer is the operator's to decide.
 const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 
+/// Shorter would forget a login between two looks at who is there; longer is a matter of `protect`.
+const LOGIN: RangeInclusive<Duration> = Duration::from_secs(15)..=Duration::from_hours(24);
+
 /// Highest score and weight: sums stay far from the end of `u32`.
 const SCORE: u32 = 1_000_000;
 
@@ -27,6 +30,7 @@ pub(super) fn read(mut section: Section<'_>) -> Bans {
         longest: section.time("longest", default.longest, TIMES),
         forget: section.time("forget", default.forget, TIMES),
         trust: section.time("trust", default.trust, Duration::ZERO..=*TIMES.end()),
+        login: section.time("login", default.login, LOGIN),
         sources: section.whole("sources", default.sources, 16..=10_000_000),
         per_second: section.whole("per_second", default.per_second, 1..=100_000),
         coverage: coverage(section.section("coverage"), default.coverage),

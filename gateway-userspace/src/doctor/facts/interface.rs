@@ -34,6 +34,8 @@ pub(in crate::doctor) struct Interface {
     pub(in crate::doctor) channels: Option<Channels>,
     /// Name of the program in its slot.
     pub(in crate::doctor) program: Option<String>,
+    /// What comes before gateway on the way out, if gateway is there.
+    pub(in crate::doctor) before_egress: Vec<String>,
     /// The stricter of the interface's and that of all.
     pub(in crate::doctor) rp_filter: Seen<u64>,
     pub(in crate::doctor) processors: u64,
@@ -80,6 +82,7 @@ impl Interface {
             gro_hw: offload("rx-gro-hw"),
             channels: ethtool.as_ref().and_then(Ethtool::channels),
             program: taken.then(|| probe::program_name(link.slot.program)),
+            before_egress: probe::before_egress(link.index),
             rp_filter: rp_filter(&link.name),
             processors: online(),
             page: page().unwrap_or(4096),

@@ -30,6 +30,7 @@ pub(in crate::doctor) fn judge(
         )];
     };
     let mut findings = vec![state(facts), slot(facts)];
+    findings.extend(way_out(facts));
     findings.extend(framing(facts));
     findings.extend(place(facts));
     findings.extend(driver::judge(facts, attach));
@@ -85,6 +86,19 @@ fn slot(facts: &Interface) -> Finding {
             link.name
         )),
     }
+}
+
+/// A program that ends the walk hides packets from those behind it.
+fn way_out(facts: &Interface) -> Option<Finding> {
+    if facts.before_egress.is_empty() {
+        return None;
+    }
+    let names = facts.before_egress.join(", ");
+    let what = format!(
+        "on the way out {names} comes before gateway, which does not see what that drops or sends elsewhere"
+    );
+    let change = "let it run behind (a tc filter: a priority over 7), or start gateway after it";
+    Some(Finding::note("way out", what).change(change))
 }
 
 /// The parser begins with an Ethernet header. Where there is none every packet is misread.
@@ -208,6 +222,7 @@ pub(super) mod tests {
             gro_hw: None,
             channels: None,
             program: None,
+            before_egress: Vec::new(),
             rp_filter: Seen::Is(1),
             processors: 4,
             page: 4096,

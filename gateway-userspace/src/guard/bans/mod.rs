@@ -337,6 +337,11 @@ impl BanList {
         self.protected.listeners(config);
     }
 
+    /// Logins are protected for this long after they were seen last.
+    pub(crate) fn remember_logins(&mut self, linger: Duration) {
+        self.protected.remember_logins(linger);
+    }
+
     /// This machine has these addresses now.
     pub(crate) fn protect_own(&mut self, own: &[IpAddr]) {
         self.protected.interfaces(own);

@@ -160,6 +160,7 @@ impl Core {
     fn warnings(&self, kernel: &KernelStatus) -> Vec<String> {
         let mut warnings = self.warnings.clone();
         warnings.extend(kernel.interfaces.iter().filter_map(unseen));
+        warnings.extend(kernel.interfaces.iter().filter_map(hidden));
         let store = self.store.reading();
         if store.pending > 0 {
             warnings.push(format!(
@@ -267,5 +268,19 @@ fn unseen(interface: &InterfaceStatus) -> Option<String> {
          sockets are taken for unasked, and dropped where the policy is closed; where it is open, \
          UDP from kernel.amplifiers passes and counts as udp_amplification in shadow mode",
         interface.name
+    ))
+}
+
+/// What others may keep from the program that sees what this host sends.
+fn hidden(interface: &InterfaceStatus) -> Option<String> {
+    if interface.before_egress.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "on the way out of {}, {} comes before gateway: what it drops or sends elsewhere is not \
+         seen, and if it ends the walk nothing is (answers to pings and to unconnected UDP sockets \
+         are then taken for unasked); let it run behind, or start gateway after it",
+        interface.name,
+        interface.before_egress.join(", ")
     ))
 }

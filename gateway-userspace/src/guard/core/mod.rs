@@ -59,6 +59,9 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// How often interfaces are looked at for one without a filter, although none was heard of.
 const TEND: Duration = Duration::from_secs(10);
 
+/// How often it is looked who is logged in: so long may a ban stand on who has just come.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Drop events taken in one go.
 const EVENTS: usize = 256;
 
@@ -107,6 +110,8 @@ pub(super) struct Core {
     minute_at: Option<Instant>,
     /// When the interfaces were last found to be filtered; none after a failure.
     tended_at: Option<Instant>,
+    /// When it was last looked who is logged in.
+    looked_at: Option<Instant>,
     counts: Counts,
     warnings: Vec<String>,
     /// When a failed ban was last logged: a full map fails with every strike.
@@ -261,6 +266,7 @@ impl Core {
             started_ns: clock::monotonic_ns(),
             minute_at: None,
             tended_at: None,
+            looked_at: None,
             counts: Counts::default(),
             warnings: state.warnings,
             failure_logged: None,
@@ -332,6 +338,9 @@ impl Core {
         if !self.tended_at.is_some_and(|at| lately(at, TEND)) {
             self.tend(now);
         }
+        if !self.looked_at.is_some_and(|at| lately(at, LOOK)) {
+            self.look_around(now);
+        }
         self.tick_lists(wall);
         self.watch_trial();
         self.watch_reload(now);
@@ -348,7 +357,6 @@ impl Core {
             // A clock that is slewed never jumps, and yet moves.
             self.tell_time(clock);
             self.look_at_own_addresses();
-            self.look_around(now);
         }
         self.store.submit(changes);
     }
@@ -397,6 +405,7 @@ impl Core {
 
     /// Who is logged in from where, and whom this machine needs: never banned, whatever they do.
     fn look_around(&mut self, now: Instant) {
+        self.looked_at = Some(now);
         let around = Surroundings::look(&self.places);
         let (lifted, standing) = self.bans.look_around(&mut *self.kernel.0, &around, now);
         for net in lifted {

@@ -389,6 +389,7 @@ impl Core {
         self.listening = listening;
         self.bans.judge_mut().set(&self.config.bans);
         self.bans.protect_listeners(&self.config);
+        self.bans.remember_logins(self.config.bans.login);
         self.keys.set_identities(self.config.identities.iter().map(|one| one.name.clone()));
         self.keeper.set_drain(self.config.proxy.timeouts.drain);
     }

@@ -20,7 +20,11 @@ use super::{
 use crate::guard::chain;
 
 /// `BPF_TCX_EGRESS`
-const TCX_EGRESS: u32 = 47;
+pub(super) const TCX_EGRESS: u32 = 47;
+
+/// `BPF_F_BEFORE` and nothing to be before: the first. Ours decides nothing, so that nobody behind it
+/// misses a packet; one that ends the walk before ours would hide the packet from it.
+pub(super) const FIRST: u32 = 1 << 3;
 
 /// Where the program sees what leaves an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +121,7 @@ fn put(folder: &Folder, name: &str, pin: &Path, program: BorrowedFd<'_>) -> io::
         sys::link_update(link.as_fd(), program)?;
         return Ok(Place::Link);
     }
-    match sys::link_create_as(program, index, TCX_EGRESS, 0) {
+    match sys::link_create_as(program, index, TCX_EGRESS, FIRST) {
         Ok(link) => {
             replace_pin(pin, link.as_fd())?;
             // Of a time when there was no link to be had.

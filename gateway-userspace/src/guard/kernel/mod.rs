@@ -4,6 +4,7 @@
 //! (the program) → [`settings`], [`family`] (the lists, in [`list`], [`marks`] and [`summary`]),
 //! [`bulk`] (whole generations of bans) → [`attach`].
 
+mod ahead;
 mod attach;
 mod bulk;
 mod cookies;

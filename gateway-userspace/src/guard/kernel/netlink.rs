@@ -17,6 +17,10 @@ use nix::{
 const GET_LINK: u16 = 18;
 const NEW_LINK: u16 = 16;
 const ANSWER: u16 = 2;
+/// The end of a list, with an outcome too.
+const DONE: u16 = 3;
+/// `NLM_F_DUMP`: all there are.
+pub(super) const ALL: u16 = 0x300;
 const REQUEST: u16 = 1;
 const ACKNOWLEDGE: u16 = 4;
 pub(super) const HEADER: usize = 16;
@@ -128,7 +132,7 @@ pub(super) fn ask(kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>
     for _ in 0..PORTION {
         let length = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
         for message in messages(buffer.get(..length).unwrap_or_default()) {
-            if self::kind(message) == Some(ANSWER) {
+            if matches!(self::kind(message), Some(ANSWER | DONE)) {
                 return done(message).map(|()| heard);
             }
             heard.push(message.to_vec());

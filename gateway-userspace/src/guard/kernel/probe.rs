@@ -15,6 +15,7 @@ use nix::{
 };
 
 use super::{
+    ahead,
     filter::KernelError,
     object::{self, Object},
     pins, sys, tc, ticks,
@@ -83,6 +84,7 @@ struct ProgramAttr {
     log: u64,
     kernel_version: u32,
     flags: u32,
+    name: [u8; 16],
 }
 
 #[repr(C)]
@@ -154,13 +156,13 @@ fn told<T>(attempt: &io::Result<T>) -> io::Result<bool> {
 }
 
 fn load(kind: u32, program: &[Instruction], flags: u32) -> io::Result<OwnedFd> {
-    load_with_log(kind, program, flags, &mut [])
+    load_with_log(kind, program, (flags, ""), &mut [])
 }
 
 fn load_with_log(
     kind: u32,
     program: &[Instruction],
-    flags: u32,
+    (flags, name): (u32, &str),
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
     let mut attributes = ProgramAttr {
@@ -174,6 +176,10 @@ fn load_with_log(
         flags,
         ..ProgramAttr::default()
     };
+    // The last byte stays zero.
+    for (place, byte) in attributes.name.iter_mut().take(15).zip(name.bytes()) {
+        *place = byte;
+    }
     sys::call_for_descriptor(PROGRAM_LOAD, &mut attributes)
 }
 
@@ -185,7 +191,8 @@ fn map(kind: u32, key: u32, value: u32, entries: u32, flags: u32) -> io::Result<
 /// that knows it as well; which of the two it was, only the verifier's log tells.
 fn helper(number: i32) -> io::Result<bool> {
     let mut log = vec![0; LOG_BYTES];
-    let Err(error) = load_with_log(PROGRAM_XDP, &[call(number), set(0, 2), EXIT], 0, &mut log)
+    let Err(error) =
+        load_with_log(PROGRAM_XDP, &[call(number), set(0, 2), EXIT], (0, ""), &mut log)
     else {
         return Ok(true);
     };
@@ -236,6 +243,12 @@ fn tcx_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// A classifier that decides nothing.
 pub(super) fn classifier() -> io::Result<OwnedFd> {
     load(PROGRAM_SCHEDULER, &[set(0, -1), EXIT], 0)
+}
+
+/// The same, by a name.
+#[cfg(test)]
+pub(super) fn classifier_of(name: &str) -> io::Result<OwnedFd> {
+    load_with_log(PROGRAM_SCHEDULER, &[set(0, -1), EXIT], (0, name), &mut [])
 }
 
 /// Attaches to the loopback of a network namespace that lives as long as the attempt.
@@ -303,6 +316,11 @@ pub(crate) fn tick_ns() -> Result<u64, KernelError> {
 /// Name of the program with this id; a dash if it has none, is gone or may not be seen.
 pub(crate) fn program_name(id: u32) -> String {
     sys::program_name(id)
+}
+
+/// What comes before our program on the way out of an interface, by name.
+pub(crate) fn before_egress(interface: u32) -> Vec<String> {
+    ahead::of(interface)
 }
 
 /// Whether maps and links can be pinned there.

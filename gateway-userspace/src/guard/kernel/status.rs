@@ -9,7 +9,7 @@ use gateway_common::{
 };
 
 use super::{
-    attach,
+    ahead, attach,
     egress::Place,
     filter::{KernelError, PacketFilter as _, Untold},
     list::Entries as _,
@@ -122,13 +122,15 @@ fn is_shadow(filter: &Filter) -> bool {
 }
 
 fn interface(filter: &Filter, name: &str) -> InterfaceStatus {
-    let slot = attach::index_of(name).ok().and_then(|index| netlink::slot(index).ok());
+    let index = attach::index_of(name).ok();
+    let slot = index.and_then(|index| netlink::slot(index).ok());
     let counts = filter.gauges.slots.of(name).unwrap_or_default();
     InterfaceStatus {
         name: name.to_owned(),
         attached: slot.map_or("unknown", |slot| slot.attached.name()).to_owned(),
         program_id: slot.map_or(0, |slot| slot.program),
         egress: egress(filter, name),
+        before_egress: index.map(ahead::of).unwrap_or_default(),
         counters: counts.iter().filter_map(counter).collect(),
     }
 }

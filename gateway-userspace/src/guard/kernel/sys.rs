@@ -25,6 +25,7 @@ const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const MAP_UPDATE_BATCH: libc::c_int = 26;
 const MAP_DELETE_BATCH: libc::c_int = 27;
+const PROG_QUERY: libc::c_int = 16;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
 
@@ -73,6 +74,18 @@ struct LinkAttr {
     second: u32,
     third: u32,
     fourth: u32,
+}
+
+#[repr(C)]
+struct QueryAttr {
+    interface: u32,
+    kind: u32,
+    flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    zero: u32,
+    rest: [u64; 4],
 }
 
 #[repr(C)]
@@ -428,6 +441,27 @@ pub(super) fn link_create_as(
 pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attributes = LinkAttr { first: raw(link), second: raw(program), third: 0, fourth: 0 };
     call(LINK_UPDATE, &mut attributes).map(drop)
+}
+
+/// Programs told of one place, at most: the kernel holds no more there.
+const PROGRAMS: u32 = 64;
+
+/// Numbers of the programs in one place of an interface, in the order they run.
+pub(super) fn attached(interface: u32, kind: u32) -> io::Result<Vec<u32>> {
+    let mut programs = vec![0_u32; PROGRAMS as usize];
+    let mut attributes = QueryAttr {
+        interface,
+        kind,
+        flags: 0,
+        attach_flags: 0,
+        programs: programs.as_mut_ptr() as u64,
+        count: PROGRAMS,
+        zero: 0,
+        rest: [0; 4],
+    };
+    call(PROG_QUERY, &mut attributes)?;
+    programs.truncate(attributes.count as usize);
+    Ok(programs)
 }
 
 /// Room for what a program may add to a frame.

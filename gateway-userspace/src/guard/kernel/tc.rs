@@ -3,6 +3,7 @@
 //! known by its priority, number and name. Nobody else's filter or queue discipline is touched.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::{AsRawFd as _, BorrowedFd},
 };
@@ -79,6 +80,37 @@ pub(super) fn find(interface: u32) -> io::Result<Option<u32>> {
         )));
     }
     Ok(attribute(options, PROGRAM_ID).and_then(word))
+}
+
+/// Names of the filters on the way out that come before ours.
+pub(super) fn before_ours(interface: u32) -> io::Result<Vec<String>> {
+    let question = message(interface, 0, WAY_OUT, 0, &[]);
+    let answers = netlink::ask(GET_FILTER, netlink::ALL, &question)?;
+    Ok(earlier(&answers, interface).into_values().collect())
+}
+
+/// By priority, of which each has one filter or several of a kind.
+fn earlier(answers: &[Vec<u8>], interface: u32) -> BTreeMap<u32, String> {
+    let mut found = BTreeMap::new();
+    for answer in answers.iter().filter(|one| netlink::kind(one) == Some(NEW_FILTER)) {
+        let field = |at: usize| answer.get(netlink::HEADER + at..).and_then(word);
+        let Some(priority) = field(16).map(|info| info >> 16) else { continue };
+        // Kernels before 4.20 tell of other interfaces too.
+        if priority < PRIORITY && field(4) == Some(interface) {
+            let attributes = answer.get(netlink::HEADER + TC_HEADER..).unwrap_or_default();
+            if let Some(name) = name_of(attributes) {
+                found.insert(priority, name);
+            }
+        }
+    }
+    found
+}
+
+/// The program's, else the kind of filter.
+fn name_of(attributes: &[u8]) -> Option<String> {
+    let named = attribute(attributes, OPTIONS).and_then(|options| attribute(options, NAME));
+    let bytes = named.or_else(|| attribute(attributes, KIND))?;
+    Some(String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned())
 }
 
 /// Takes the program off. The queue discipline stays: somebody else may use it by now, and the
@@ -217,6 +249,22 @@ mod tests {
             add_foreign("pref 7 handle 0x6777");
             assert!(put_new().is_err() && remove(LOOPBACK).is_err());
             assert!(tc("filter show dev lo egress").contains("pref 7 "));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn filters_before_ours_are_named_and_those_behind_are_not() {
+        alone(|| {
+            put_new()?;
+            assert!(before_ours(LOOPBACK)?.is_empty());
+            add_foreign("pref 8");
+            assert!(before_ours(LOOPBACK)?.is_empty());
+            add_foreign("pref 3");
+            tc("filter add dev lo egress pref 2 protocol all matchall action pass");
+            let names = before_ours(LOOPBACK)?;
+            assert_eq!(names.len(), 2);
+            assert_eq!(names[0], "matchall");
             Ok(())
         });
     }
