@@ -26,7 +26,7 @@ use serde_json::Value;
 use super::House;
 
 const SERVER: &str = "127.0.0.53";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A name server that reads its names from a file.
 struct NameServer {
