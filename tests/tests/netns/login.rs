@@ -43,11 +43,16 @@ fn with_logins(gateway: &Gateway<'_>) -> Result<(PathBuf, PathBuf)> {
 /// As login and sshd write it (utmp(5), x86-64): the session is this very process.
 fn record(user: &str, peer: [u8; 4]) -> Vec<u8> {
     const USER_PROCESS: u8 = 7;
-    let mut record = vec![0; 384];
-    record[0] = USER_PROCESS;
-    record[4..8].copy_from_slice(&std::process::id().to_ne_bytes());
-    record[44..44 + user.len()].copy_from_slice(user.as_bytes());
-    record[348..352].copy_from_slice(&peer);
+    let mut record = Vec::with_capacity(384);
+    let field = |record: &mut Vec<u8>, start: usize, value: &[u8]| {
+        record.resize(start, 0);
+        record.extend_from_slice(value);
+    };
+    field(&mut record, 0, &[USER_PROCESS]);
+    field(&mut record, 4, &std::process::id().to_ne_bytes());
+    field(&mut record, 44, user.as_bytes());
+    field(&mut record, 348, &peer);
+    record.resize(384, 0);
     record
 }
 

@@ -261,10 +261,10 @@ mod tests {
             add_foreign("pref 8");
             assert!(before_ours(LOOPBACK)?.is_empty());
             add_foreign("pref 3");
-            tc("filter add dev lo egress pref 2 protocol all matchall action pass");
+            tc("filter add dev lo egress pref 2 protocol all u32 match u32 0 0 flowid 1:1");
             let names = before_ours(LOOPBACK)?;
             assert_eq!(names.len(), 2);
-            assert_eq!(names[0], "matchall");
+            assert_eq!(names[0], "u32");
             Ok(())
         });
     }
