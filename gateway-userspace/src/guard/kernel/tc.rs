@@ -93,7 +93,10 @@ pub(super) fn before_ours(interface: u32) -> io::Result<Vec<String>> {
 fn earlier(answers: &[Vec<u8>], interface: u32) -> BTreeMap<u32, String> {
     let mut found = BTreeMap::new();
     for answer in answers.iter().filter(|one| netlink::kind(one) == Some(NEW_FILTER)) {
-        let field = |at: usize| answer.get(netlink::HEADER + at..).and_then(word);
+        let field = |at: usize| {
+            let start = netlink::HEADER + at;
+            answer.get(start..start + 4).and_then(word)
+        };
         let Some(priority) = field(16).map(|info| info >> 16) else { continue };
         // Kernels before 4.20 tell of other interfaces too.
         if priority < PRIORITY && field(4) == Some(interface) {
