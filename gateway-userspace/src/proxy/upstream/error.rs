@@ -37,7 +37,10 @@ pub enum UpstreamError {
     #[error("{target} switched protocols without being asked")]
     Switched { target: Arc<str> },
     #[error("encoding the supplier's answer")]
-    Recoding { source: io::Error },
+    Recoding {
+        #[from]
+        source: io::Error,
+    },
     /// The client's fault: the source is what its body reported.
     #[error("reading the client's request body")]
     RequestBody { source: BoxError },

@@ -13,7 +13,6 @@ use http_body::{Body, Frame};
 use crate::proxy::{
     coding::encode::Encoder,
     pipeline::{body::Payload, ticket::Ticket},
-    upstream::UpstreamError,
 };
 
 /// Bytes packed at a time, and in one turn of the task: half a millisecond or so.
@@ -32,7 +31,8 @@ pub(super) struct Compressing {
     _place: Ticket,
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, UpstreamError>>>;
+type Failure = <Payload as Body>::Error;
+type Polled = Poll<Option<Result<Frame<Bytes>, Failure>>>;
 
 impl Compressing {
     pub(super) fn new(inner: Payload, encoder: Encoder, place: Ticket) -> Self {
@@ -80,12 +80,12 @@ fn data(bytes: Bytes) -> Polled {
 }
 
 fn failed(source: io::Error) -> Polled {
-    Poll::Ready(Some(Err(UpstreamError::Recoding { source })))
+    Poll::Ready(Some(Err(Failure::from(source))))
 }
 
 impl Body for Compressing {
     type Data = Bytes;
-    type Error = UpstreamError;
+    type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = &mut *self;
