@@ -7,6 +7,7 @@
 
 mod acme;
 pub(crate) mod admin;
+pub(crate) mod coding;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;

@@ -4,6 +4,7 @@
 mod acme;
 mod ambiguity;
 mod bans;
+mod compress;
 mod conditions;
 mod cors;
 mod destination;
