@@ -32,6 +32,7 @@ const SUMMARY: u8 = 0;
 const DETAIL: u8 = 1;
 const FINE: u8 = 2;
 const COARSE: u8 = 3;
+const SUMMARY6: u8 = 4;
 
 impl World {
     fn word(&self, table: u8, word: u32) -> u64 {
@@ -80,8 +81,13 @@ impl World {
             Place6::Coarse(kind) => (COARSE, cover::coarse6(address), kind),
             Place6::Wide(_) => (COARSE, cover::coarse6(address), cover::Kinds6::OTHER),
         };
+        let (sign, bit) = match table {
+            FINE => cover::fine_summary6(bucket),
+            _ => cover::coarse_summary6(bucket),
+        };
         let (word, shift) = cover::kinds6(BanSet::Dynamic, bucket);
-        self.word(table, word) >> shift & u64::from(kind) != 0
+        let is_sent = self.word(SUMMARY6, sign) & bit != 0;
+        is_sent && self.word(table, word) >> shift & u64::from(kind) != 0
     }
 
     fn burn(&mut self) -> Result<(), KernelError> {
@@ -117,7 +123,7 @@ impl Twin {
     }
 
     fn sheet6(&self) -> Sheet6<TwinCells> {
-        Sheet6 { fine: self.cells(FINE), coarse: self.cells(COARSE) }
+        Sheet6::new(self.cells(SUMMARY6), self.cells(FINE), self.cells(COARSE))
     }
 }
 
