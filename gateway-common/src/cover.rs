@@ -382,6 +382,39 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn where_no_longer_prefix_is_near_none_covers(
+            address: [u8; 16], other: [u8; 10], length in prop_oneof![Just(56u8), Just(64)],
+        ) {
+            let mask = u128::MAX << (128 - u32::from(length));
+            let net = (u128::from_be_bytes(address) & mask).to_be_bytes();
+            let mut neighbour = net;
+            neighbour[6..].copy_from_slice(&other);
+            let covers = u128::from_be_bytes(neighbour) & mask == u128::from_be_bytes(net);
+            prop_assert!(has_near6(length) && !is_hashed6(length + 1));
+            let mut all = 0xff_ff_ff;
+            for set in [BanSet::BulkA, BanSet::BulkB] {
+                let (at, asked) = (near6(set, net).unwrap(), near6(set, neighbour).unwrap());
+                prop_assert!(!covers || at == asked);
+                prop_assert_eq!(at == asked, (net[6] ^ neighbour[6]) & 3 == 0);
+                prop_assert_eq!(at & all_near6(set), at);
+                prop_assert_eq!(all & all_near6(set), 0);
+                all |= all_near6(set);
+            }
+            prop_assert_eq!(all, u32::MAX);
+            prop_assert_eq!(near6(BanSet::Dynamic, net), None);
+        }
+
+        #[test]
+        fn each_bucket_has_a_bit_of_its_own(fine in 0u32..1 << FINE6_LOG, coarse in 0u32..1 << COARSE6_LOG) {
+            let (a, b) = (fine_summary6(fine), coarse_summary6(coarse));
+            prop_assert!(a.0 < b.0 && b.0 < SUMMARY6_WORDS);
+            prop_assert_ne!(a, fine_summary6(fine ^ 1));
+            prop_assert_ne!(b, coarse_summary6(coarse ^ 1));
+        }
+    }
+
     #[test]
     fn neighbourhoods_spread_over_the_buckets() {
         let mut seen = std::collections::HashSet::new();

@@ -9,6 +9,7 @@ use gateway_common::{
     cover::{self, Detail4, Place6},
     maps::BanSet,
 };
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
@@ -439,4 +440,31 @@ fn a_replaced_ban_keeps_what_it_met() {
     list.put(&mut marks, &key, BanValue { expires_ns: 9, ..value(&key) }).unwrap();
     let found: BanValue = list.find(&key).unwrap().unwrap();
     assert_eq!((found.hits, found.last_seen, found.expires_ns), (7, 5, 9));
+}
+
+/// The bit of the summary is one for all sets: whoever leaves last clears it.
+#[test]
+fn one_generation_less_hides_no_ban_of_the_other() {
+    let twin = Twin::default();
+    let sheet = twin.sheet6();
+    let net: Ipv6Net = "2001:db8:7:300::/56".parse().unwrap();
+    let (address, length) = (net.addr().octets(), net.prefix_len());
+    let (sign, bit) = cover::fine_summary6(cover::fine6(address));
+    let (word, shift) = cover::bucket6(cover::fine6(address));
+    let is_sent = || twin.world().word(SUMMARY6, sign) & bit != 0;
+    let known = || u32::try_from(twin.world().word(FINE, word) >> shift & 0xffff_ffff).unwrap();
+    for clear in [false, true] {
+        sheet.mark(BanSet::BulkA, address, length);
+        sheet.mark(BanSet::BulkB, address, length);
+        let near = cover::near6(BanSet::BulkB, address).unwrap();
+        sheet.unmark(BanSet::BulkA, address, length);
+        assert!(is_sent() && known() & near != 0);
+        assert_eq!(known() & (cover::all_near6(BanSet::BulkA) | 0xff00), 0);
+        if clear {
+            sheet.clear(BanSet::BulkB);
+        } else {
+            sheet.unmark(BanSet::BulkB, address, length);
+        }
+        assert!(!is_sent() && known() == 0);
+    }
 }
