@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, upstream,
+    admin, kernel_counters::KernelCounters, memory, outbox::Asks, thread::Generation, upstream,
     worker::Shared,
 };
 use crate::telemetry::Limiter;
@@ -68,6 +68,15 @@ impl Support {
                 shared.tls.warn(shared.time.wall());
             }
         }));
+        let shared = Arc::clone(&self.shared);
+        drop(local.spawn_local(async move {
+            loop {
+                let now = shared.load();
+                now.process.look(now.config.proxy.memory);
+                drop(now);
+                tokio::time::sleep(memory::EVERY).await;
+            }
+        }));
         let shared = self.shared;
         drop(local.spawn_local(async move {
             loop {
@@ -115,6 +124,10 @@ fn renderer(
         }
         for (supplier, states) in shared.book.states().enumerate() {
             metrics.supplier_targets(supplier, &states);
+        }
+        metrics.memory(shared.process.used(), shared.config.proxy.memory);
+        for (route, taken, most) in stages.shed.bounds() {
+            metrics.route_places(route, taken, most);
         }
         metrics.handshake_sources(shared.handshakes.sources() as u64);
         metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));

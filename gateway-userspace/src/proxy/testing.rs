@@ -79,6 +79,7 @@ pub(crate) fn route(path: &str) -> Route {
         cors: None,
         priority: Priority::Normal,
         concurrency: None,
+        adaptive: false,
     }
 }
 

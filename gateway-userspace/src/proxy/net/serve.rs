@@ -224,6 +224,8 @@ pub(super) async fn drive<C: Conversation>(
     let mut timer = pin!(sleep_until(clock::now().into()));
     let mut stopping = *stop.borrow();
     let mut finished = false;
+    let mut pressure = worker.pressure();
+    vigil.squeeze(*pressure.borrow_and_update());
     let mut chance = pin!(sleep_until((clock::now() + last_chance(worker)).into()));
     if stopping {
         vigil.end();
@@ -239,12 +241,16 @@ pub(super) async fn drive<C: Conversation>(
             biased;
             end = poll_fn(|cx| poll(conversation.as_mut(), timer.as_mut(), vigil, cx)) => {
                 let End::Lapsed(Lapse::Idle) = end else { return end };
+                if vigil.is_squeezed() {
+                    worker.shared.ledger.metrics.closed_for_memory();
+                }
                 conversation.as_mut().finish();
                 return match timeout(GOODBYE, conversation).await {
                     Ok(closed) => End::Closed(closed),
                     Err(_elapsed) => end,
                 };
             }
+            Ok(()) = pressure.changed() => vigil.squeeze(*pressure.borrow_and_update()),
             () = vigil.asked(), if stopping && !finished => {}
             () = &mut chance, if stopping && !finished => {}
             _ = stop.changed(), if !stopping => {
