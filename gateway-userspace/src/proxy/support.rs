@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    admin, kernel_counters::KernelCounters, memory, outbox::Asks, thread::Generation, upstream,
-    worker::Shared,
+    admin, kernel_counters::KernelCounters, memory, outbox::Asks, thread::Generation,
+    upstream::Watch, worker::Shared,
 };
 use crate::telemetry::Limiter;
 
@@ -93,16 +93,13 @@ impl Support {
 
 /// Asks the targets of now how they are.
 async fn question(mut generations: watch::Receiver<Arc<Generation>>) {
+    let mut watch = Watch::default();
     loop {
         let setup = generations.borrow_and_update().setup.clone();
-        let asking = async {
-            upstream::watch(setup).await;
-            // None of them is asked.
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = asking => {}
-            changed = generations.changed() => if changed.is_err() { return },
+        watch.follow(&setup);
+        drop(setup);
+        if generations.changed().await.is_err() {
+            return;
         }
     }
 }

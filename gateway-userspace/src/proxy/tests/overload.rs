@@ -141,7 +141,7 @@ async fn as_memory_grows_scarce_low_routes_give_way_then_normal_ones_then_all() 
         (10, "calm", [200, 200, 200]),
         (80, "tight", [503, 200, 200]),
         (90, "scarce", [503, 503, 200]),
-        (79, "calm", [200, 200, 200]),
+        (70, "calm", [200, 200, 200]),
     ] {
         uses(&lab, &mut statm, percent, level).await;
         let mut client = lab.h2().await;
@@ -164,10 +164,12 @@ async fn without_memory_nobody_new_comes_idle_connections_go_and_what_is_under_w
     uses(&lab, &mut statm, 100, "full").await;
     tokio::time::timeout(PATIENCE, lab.connected(1)).await.expect("one connection");
     drop(idle);
-    let mut refused = tokio::net::TcpStream::connect(lab.address).await.unwrap();
-    let mut byte = [0];
-    let end = tokio::io::AsyncReadExt::read(&mut refused, &mut byte);
-    let end = tokio::time::timeout(PATIENCE, end).await.expect("an end");
+    let asked = async {
+        // The reset may come before the client knows that it is connected.
+        let mut stream = tokio::net::TcpStream::connect(lab.address).await?;
+        tokio::io::AsyncReadExt::read(&mut stream, &mut [0]).await
+    };
+    let end = tokio::time::timeout(PATIENCE, asked).await.expect("an end");
     assert!(matches!(end, Err(_) | Ok(0)), "{end:?}");
     in_flight(&lab, 1).await;
     uses(&lab, &mut statm, 10, "calm").await;
