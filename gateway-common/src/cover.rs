@@ -93,14 +93,16 @@ pub const fn detail4(set: BanSet, bucket: u32) -> (u32, u32) {
 }
 
 /// Which bans of one set touch a /24: the length of the longest prefix that covers all of it, the
-/// lengths of those inside, and on which addresses there are bans, by their last two bits: three of
-/// four neighbours of a banned address need no look-up.
+/// lengths of those inside, and four bits that spare look-ups. Of single bans they say on which
+/// addresses there are any, by the last two bits: three of four neighbours of a banned address need
+/// none. Of a generation, whose summary knows its addresses ([`hosts4`]), they say in which quarters
+/// of the /24 anything is: beside a longer prefix most addresses need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Detail4(pub u16);
 
 impl Detail4 {
     const COVER: u16 = 0x1f;
-    const HOSTS: u32 = 5;
+    const FOUR: u32 = 5;
     const INSIDE: u32 = 9;
 
     /// The same with another longest cover; zero for none.
@@ -108,13 +110,21 @@ impl Detail4 {
         Self((self.0 & !Self::COVER) | (length as u16 & Self::COVER))
     }
 
-    /// The bit for bans of this length, of 25 and more, inside.
-    pub const fn inside(address: [u8; 4], length: u8) -> u16 {
-        if length >= 32 {
-            1 << Self::host(address)
-        } else {
-            1 << (Self::INSIDE + length as u32 - 25)
+    /// The bits for a ban of this length, of 25 and more, inside. One alone for single bans, which
+    /// are counted by it.
+    pub const fn inside(set: BanSet, address: [u8; 4], length: u8) -> u16 {
+        let by_length = if length < 32 { 1 << (Self::INSIDE + length as u32 - 25) } else { 0 };
+        match set {
+            BanSet::Dynamic if length < 32 => by_length,
+            BanSet::Dynamic => 1 << Self::host(address),
+            BanSet::BulkA | BanSet::BulkB => by_length | Self::quarters(address, length),
         }
+    }
+
+    /// Half of the /24 for a /25, whose address is that of its first quarter.
+    const fn quarters(address: [u8; 4], length: u8) -> u16 {
+        let width = if length == 25 { 0b11 } else { 1 };
+        width << Self::quarter(address)
     }
 
     /// Length of the longest prefix of at most 24 that covers the /24; zero for none.
@@ -123,21 +133,30 @@ impl Detail4 {
         (self.0 & Self::COVER) as u32
     }
 
-    /// True if the address may be banned by itself.
+    /// True if the address may be banned by itself, in the set of single bans.
     #[inline(always)]
     pub const fn has_host(self, address: [u8; 4]) -> bool {
         self.0 >> Self::host(address) & 1 == 1
     }
 
-    /// Bit `n` if a prefix of length 25 + `n` inside is banned.
+    /// Bit `n` if a prefix of length 25 + `n` inside is banned that may cover the address.
     #[inline(always)]
-    pub const fn lengths_inside(self) -> u32 {
-        (self.0 >> Self::INSIDE) as u32
+    pub const fn lengths_inside(self, set: BanSet, address: [u8; 4]) -> u32 {
+        let is_near = self.0 >> Self::quarter(address) & 1 == 1;
+        match set {
+            BanSet::BulkA | BanSet::BulkB if !is_near => 0,
+            BanSet::Dynamic | BanSet::BulkA | BanSet::BulkB => (self.0 >> Self::INSIDE) as u32,
+        }
     }
 
     #[inline(always)]
     const fn host(address: [u8; 4]) -> u32 {
-        Self::HOSTS + (u32::from_be_bytes(address) & 3)
+        Self::FOUR + (u32::from_be_bytes(address) & 3)
+    }
+
+    #[inline(always)]
+    const fn quarter(address: [u8; 4]) -> u32 {
+        Self::FOUR + (u32::from_be_bytes(address) >> 6 & 3)
     }
 }
 
@@ -273,7 +292,9 @@ mod tests {
         fn details_keep_what_they_are_told(
             address: [u8; 4], cover in 8u8..=24, inside in 25u8..=32,
         ) {
-            let bits = Detail4::inside(address, inside);
+            let set = BanSet::Dynamic;
+            let bits = Detail4::inside(set, address, inside);
+            prop_assert_eq!(bits.count_ones(), 1);
             let detail = Detail4(bits).covered_by(cover);
             prop_assert_eq!(detail.cover(), u32::from(cover));
             let [a, b, c, d] = address;
@@ -282,8 +303,28 @@ mod tests {
                 prop_assert!(!detail.has_host([a, b, c, d ^ other]));
             }
             let lengths = if inside == 32 { 0 } else { 1 << (inside - 25) };
-            prop_assert_eq!(detail.lengths_inside(), lengths);
+            prop_assert_eq!(detail.lengths_inside(set, address), lengths);
             prop_assert_eq!(detail.covered_by(0).0, bits);
+        }
+
+        #[test]
+        fn a_quarter_without_a_mark_holds_no_longer_prefix(
+            address: [u8; 4], other: [u8; 4], length in 25u8..=31,
+        ) {
+            let mask = u32::MAX << (32 - u32::from(length));
+            let [a, b, c, d] = (u32::from_be_bytes(address) & mask).to_be_bytes();
+            let neighbour = [a, b, c, other[3]];
+            let covers = u32::from_be_bytes(neighbour) & mask == u32::from_be_bytes([a, b, c, d]);
+            for set in [BanSet::BulkA, BanSet::BulkB] {
+                let detail = Detail4(Detail4::inside(set, [a, b, c, d], length)).covered_by(9);
+                let seen = detail.lengths_inside(set, neighbour);
+                prop_assert!(seen == 0 || seen == 1 << (length - 25));
+                prop_assert!(seen != 0 || !covers, "missed");
+                // A quarter, or half for a /25: nothing wider is sent on to a look-up.
+                let width = length.min(26) - 24;
+                let far = (other[3] ^ d) >> (8 - width) != 0;
+                prop_assert_eq!(seen == 0, far);
+            }
         }
     }
 

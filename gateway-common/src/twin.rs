@@ -161,7 +161,7 @@ impl Twin {
             let word = self.detail4.entry(word).or_default();
             let detail = Detail4(u16::try_from(*word >> shift & 0xffff).unwrap());
             let detail = if length > 24 {
-                Detail4(detail.0 | Detail4::inside(address, length))
+                Detail4(detail.0 | Detail4::inside(set, address, length))
             } else {
                 detail.covered_by(length.max(u8::try_from(detail.cover()).unwrap()))
             };

@@ -49,7 +49,8 @@ impl BanSet {
 pub struct BanValue {
     /// End on the tick clock; zero for ever.
     pub expires_ns: u64,
-    /// Packets it met, atomically counted.
+    /// Packets it met, at least: of two processors that count at one moment one may not show. What
+    /// is counted by reason is exact.
     pub hits: u64,
     /// Number of the [`Reason`](crate::Reason) it was made for.
     pub reason: u16,

@@ -31,7 +31,7 @@ pub use self::{
 use crate::{cover, limit, reason::PACKET_REASONS, summary::ALLOW};
 
 /// Version of everything in this folder; part of the pins' folder name.
-pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 2 } else { 1 };
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "layout-next") { 3 } else { 2 };
 
 /// Name of the XDP program.
 pub const PROGRAM: &str = "gateway";

@@ -123,7 +123,7 @@ impl<T: BanTables> Found4<'_, T> {
 
     #[inline(always)]
     fn prefix(&self, set: BanSet, detail: Detail4) -> Option<Reason> {
-        let inside = detail.lengths_inside();
+        let inside = detail.lengths_inside(set, self.address);
         if inside != 0 {
             for step in 0..7 {
                 if inside >> (6 - step) & 1 == 1 && self.holds(key4(set, self.address, 31 - step)) {

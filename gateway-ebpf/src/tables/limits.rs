@@ -28,7 +28,13 @@ impl Slot for KernelSlot {
     #[expect(unsafe_code, reason = "write to a per-CPU map value")]
     fn write(&self, lease: Lease) {
         // SAFETY: as above.
-        unsafe { self.0.write(lease) };
+        let owner = unsafe { &raw mut (*self.0).owner };
+        // SAFETY: as above.
+        let word = unsafe { &raw mut (*self.0).word };
+        // SAFETY: as above; volatile, or the compiler calls a loop over bytes for an empty lease.
+        unsafe { owner.write_volatile(lease.owner) };
+        // SAFETY: as above.
+        unsafe { word.write_volatile(lease.word) };
     }
 }
 

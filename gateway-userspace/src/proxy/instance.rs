@@ -15,9 +15,8 @@ use std::{
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::{
-    runtime::Runtime,
+    runtime::{LocalOptions, LocalRuntime},
     sync::{mpsc, watch},
-    task::LocalSet,
 };
 
 use super::{
@@ -266,8 +265,7 @@ impl Instance {
             let generations = self.generations.subscribe();
             let (start, stopped) =
                 (Start { index, threads, generations, reached }, stopped.clone());
-            let serve =
-                move |runtime: &Runtime| LocalSet::new().block_on(runtime, start.run(stopped));
+            let serve = move |runtime: &LocalRuntime| runtime.block_on(start.run(stopped));
             self.workers.push(spawn(&format!("worker-{index}"), serve)?);
             self.reached.push(progress);
         }
@@ -347,20 +345,33 @@ fn support_thread(
     Ok(thread)
 }
 
-/// A thread with a current-thread runtime of its own.
+/// A thread with a runtime of its own, whose tasks never leave it. A `LocalSet` on an ordinary runtime
+/// would be a second queue behind the first, and each wake would go through both.
 fn spawn(
     name: &str,
-    body: impl FnOnce(&Runtime) + Send + 'static,
+    body: impl FnOnce(&LocalRuntime) + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let (made, told) = channel::sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || match local_runtime() {
+            Ok(runtime) => {
+                drop(made.send(Ok(())));
+                body(&runtime);
+            }
+            Err(error) => drop(made.send(Err(error))),
+        })
+        .map_err(|source| thread_failed(name, source))?;
+    let told = told.recv().unwrap_or_else(|_gone| Err(io::ErrorKind::Other.into()));
+    told.map(|()| thread).map_err(|source| thread_failed(name, source))
+}
+
+/// Belongs to the thread it is made on.
+fn local_runtime() -> io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING)
-        .build()
-        .map_err(|source| thread_failed(name, source))?;
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || body(&runtime))
-        .map_err(|source| thread_failed(name, source))
+        .build_local(LocalOptions::default())
 }
 
 fn thread_failed(name: &str, source: io::Error) -> StartError {

@@ -100,6 +100,11 @@ impl Stream {
         }
     }
 
+    /// Whether no byte of a request has come that is not over.
+    pub fn is_between_requests(&self) -> bool {
+        matches!(&self.state, State::Head(reader) if !reader.has_begun())
+    }
+
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
     }

@@ -30,8 +30,11 @@ pub(super) async fn converse(
         peer = named;
     }
     let Some(listener) = worker.shared.tls.listener(peer.listener) else { return };
-    let shaken = handshake(&worker, stream, &peer, listener).await;
+    // Boxed, for what a handshake needs must not be held as long as the connection lives; nor must
+    // the stream have a place in each future that it goes through.
+    let shaken = Box::pin(handshake(&worker, stream, &peer, listener)).await;
     let Some(Secured { stream, certificate }) = shaken else { return };
+    let stream = Box::new(stream);
     let (_, session) = stream.get_ref();
     let two = session.alpn_protocol() == Some(b"h2");
     let version = session.protocol_version();

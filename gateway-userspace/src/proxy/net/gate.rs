@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -16,6 +17,9 @@ use crate::proxy::http1::{
     Bounds, Fault,
     stream::{Passage, Rest, Stream},
 };
+
+/// What a connection that rests reads at once; a usual head fits.
+const FIRST_READ: usize = 1024;
 
 /// A byte stream of HTTP/1.1 requests, each read before hyper reads it.
 #[derive(Debug)]
@@ -47,6 +51,23 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     /// What came behind a request for another protocol.
     pub(super) fn into_rest(self) -> Vec<u8> {
         self.kept
+    }
+
+    /// Waits for the next byte, or the end, where nothing is under way. A connection that waits like
+    /// this needs no buffer.
+    pub(super) fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [MaybeUninit::uninit(); FIRST_READ];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        // Whatever ended the stream, hyper finds it ended too.
+        drop(ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)));
+        self.kept.extend_from_slice(buffer.filled());
+        self.look();
+        Poll::Ready(())
+    }
+
+    /// Whether no byte of a request has come that is not over.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.kept.is_empty() && self.closed.is_none() && self.reading.is_between_requests()
     }
 
     fn note(&mut self, passage: Passage) {

@@ -2,7 +2,7 @@
 
 use hyper::rt::Executor;
 
-/// The worker's `LocalSet` owns what is spawned; tasks end with their connection.
+/// The worker's runtime owns what is spawned; tasks end with their connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalExecutor;
 

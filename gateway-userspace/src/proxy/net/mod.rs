@@ -12,6 +12,10 @@ pub(crate) mod local;
 mod proxy_header;
 mod refuse;
 mod serve;
+mod sleeper;
 mod stream;
 mod tunnel;
 mod vigil;
+
+#[cfg(test)]
+pub(crate) use self::vigil::WAKEFUL;

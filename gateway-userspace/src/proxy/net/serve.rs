@@ -19,7 +19,6 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -30,6 +29,7 @@ use super::{
     gate::Gate,
     linger::linger,
     refuse,
+    sleeper::Sleeper,
     stream::Watched,
     tunnel::{self, Opened},
     vigil::{Busy, Lapse, Vigil},
@@ -82,23 +82,25 @@ pub(super) async fn first<S>(
         .max_buf_size((proxy.head_bytes as usize).max(LEAST_BUFFER));
     let bounds = Bounds { bytes: proxy.head_bytes as usize, fields: proxy.head_fields.into() };
     let watched = Watched::new(&mut stream, Rc::clone(&vigil));
-    let io = TokioIo::new(Gate::new(watched, Rc::clone(&vigil), bounds));
+    let gate = Gate::new(watched, Rc::clone(&vigil), bounds);
     let opened = Cell::new(None);
-    let service = service_fn(|request| answer_first(worker, peer, &vigil, &opened, request));
+    // hyper has room for this future as long as the connection lives: boxed, that is a pointer.
+    let service =
+        service_fn(|request| Box::pin(answer_first(worker, peer, &vigil, &opened, request)));
     let (end, early) = {
-        let mut connection = builder.serve_connection(io, service);
-        let end = drive(Pin::new(&mut connection), worker, &vigil, stop.clone()).await;
-        let parts = connection.into_parts();
-        (end, parts.io.into_inner().into_rest())
+        let mut conversation = Sleeper::new(&builder, gate, service, Rc::clone(&vigil));
+        let end = drive(Pin::new(&mut conversation), worker, &vigil, stop.clone()).await;
+        (end, conversation.into_gate().map(Gate::into_rest).unwrap_or_default())
     };
     if let (End::Closed(Ok(())), Some(opened)) = (&end, opened.take()) {
-        return tunnel::run(worker, opened, &early, stream, stop).await;
+        return Box::pin(tunnel::run(worker, opened, &early, stream, stop)).await;
     }
+    // What comes seldom is boxed: its future would have a place in that of every connection.
     match end {
-        End::Refused(fault) => refuse::head(worker, peer, fault, stream).await,
+        End::Refused(fault) => Box::pin(refuse::head(worker, peer, fault, stream)).await,
         End::Lapsed(Lapse::Head) => {
             let late = Fault::new(Reason::HeadTimeout, "proxy.timeouts.head");
-            refuse::head(worker, peer, late, stream).await;
+            Box::pin(refuse::head(worker, peer, late, stream)).await;
         }
         End::Closed(_) | End::Lapsed(_) => part(worker, peer, &end, &mut stream).await,
     }
@@ -186,19 +188,9 @@ impl Body for Held {
 pub(super) trait Conversation: Future<Output = hyper::Result<()>> {
     /// Ends it after the requests in flight.
     fn finish(self: Pin<&mut Self>);
-}
 
-impl<I, B, S> Conversation for http1::Connection<I, S>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
+    /// Gives back what only the next request needs, if it can.
+    fn rest(self: Pin<&mut Self>) {}
 }
 
 impl<I, B, S, E> Conversation for http2::Connection<I, S, E>
@@ -240,9 +232,16 @@ pub(super) async fn drive<C: Conversation>(
             // What has arrived is read before an idle connection is ended.
             biased;
             end = poll_fn(|cx| poll(conversation.as_mut(), timer.as_mut(), vigil, cx)) => {
-                let End::Lapsed(Lapse::Idle) = end else { return end };
-                if vigil.is_squeezed() {
-                    worker.shared.ledger.metrics.closed_for_memory();
+                match end {
+                    End::Lapsed(Lapse::Drowsy) => {
+                        conversation.as_mut().rest();
+                        continue;
+                    }
+                    End::Lapsed(Lapse::Idle) if vigil.is_squeezed() => {
+                        worker.shared.ledger.metrics.closed_for_memory();
+                    }
+                    End::Lapsed(Lapse::Idle) => {}
+                    End::Closed(_) | End::Refused(_) | End::Lapsed(_) => return end,
                 }
                 conversation.as_mut().finish();
                 return match timeout(GOODBYE, conversation).await {

@@ -17,12 +17,17 @@ use crate::{
     proxy::{http1::Fault, memory::Level},
 };
 
+/// After this long without a request a connection gives back the buffers that wait for one.
+pub(crate) const WAKEFUL: Duration = Duration::from_millis(250);
+
 /// What a response that is late has to end by itself, before its connection is closed.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lapse {
+    /// No request for a while: nothing to end it for.
+    Drowsy,
     /// No request for too long.
     Idle,
     /// A head that does not end.
@@ -44,6 +49,8 @@ pub(crate) struct Vigil {
     /// Bytes between requests begin a head; in h2 they may be anything.
     first: bool,
     begun: Cell<bool>,
+    /// Its conversation has no buffers to give back.
+    asleep: Cell<bool>,
     /// What is answered from here on is the last of it.
     ending: Cell<bool>,
     first_request: Notify,
@@ -79,6 +86,7 @@ impl Vigil {
             stall: timeouts.stall,
             first,
             begun: Cell::new(false),
+            asleep: Cell::new(!first),
             ending: Cell::new(false),
             first_request: Notify::new(),
             passed: Cell::new(0),
@@ -143,6 +151,17 @@ impl Vigil {
         }
     }
 
+    /// Whether all that came is answered, and every answer written.
+    pub(crate) fn rests(&self) -> bool {
+        let nothing_came = self.head_since.get().is_none();
+        nothing_came && self.blocked_since.get().is_none() && self.is_answered()
+    }
+
+    /// Whether the conversation has given back its buffers, or found that it cannot.
+    pub(crate) fn sleeps(&self, asleep: bool) {
+        self.asleep.set(asleep);
+    }
+
     /// A write found room, or none.
     pub(crate) fn wrote(&self, blocked: bool) {
         match (blocked, self.blocked_since.get()) {
@@ -155,6 +174,7 @@ impl Vigil {
     /// A head is whole.
     pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.head_since.set(None);
+        self.asleep.set(!self.first);
         if !self.begun.replace(true) {
             self.first_request.notify_one();
         }
@@ -205,7 +225,10 @@ impl Vigil {
         let stalled = self.blocked_since.get().map(|since| (since + self.stall, Lapse::Stalled));
         let waiting = (self.in_flight.get() == 0).then(|| match self.head_since.get() {
             Some(since) => (since + self.head, Lapse::Head),
-            None => (self.idle_since.get() + self.idle.get(), Lapse::Idle),
+            None if self.asleep.get() || self.idle.get() <= WAKEFUL => {
+                (self.idle_since.get() + self.idle.get(), Lapse::Idle)
+            }
+            None => (self.idle_since.get() + WAKEFUL, Lapse::Drowsy),
         });
         let first = self.deadlines.borrow().iter().min().copied();
         let overdue = first.map(|deadline| (deadline + GRACE, Lapse::Overdue));
@@ -256,14 +279,19 @@ mod tests {
         let timeouts = testing::config().proxy.timeouts;
         let start = clock::now();
         let vigil = Vigil::new(&timeouts, true, start);
+        assert_eq!(vigil.next(), Some((start + WAKEFUL, Lapse::Drowsy)));
+        vigil.sleeps(true);
         assert_eq!(vigil.next(), Some((start + timeouts.idle, Lapse::Idle)));
         vigil.read();
+        assert!(!vigil.rests(), "a head has begun");
         assert!(matches!(vigil.next(), Some((_, Lapse::Head))));
         let busy = vigil.begin();
         vigil.read();
         assert_eq!(vigil.next(), None);
+        assert!(!vigil.rests(), "a request is under way");
         drop(busy);
-        assert!(matches!(vigil.next(), Some((_, Lapse::Idle))));
+        assert!(matches!(vigil.next(), Some((_, Lapse::Drowsy))));
+        assert!(vigil.rests());
     }
 
     #[test]

@@ -10,13 +10,13 @@ use tokio::{
 };
 
 use super::{
-    client::{full, handshake, raw},
+    client::{PATIENCE, full, handshake, raw},
     lab::{Identified, Lab, config},
     origin::{Origin, Speaks},
 };
 use crate::{
     ipc::message::{FromProxy, KernelReport, Query, ReasonCount},
-    proxy::testing,
+    proxy::{net::WAKEFUL, testing},
 };
 
 #[tokio::test]
@@ -96,6 +96,65 @@ async fn a_kept_connection_may_rest_longer_than_a_head_may_take() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     lab.no_strike();
+}
+
+/// Long enough for a connection to have given back its buffers.
+async fn slumber() {
+    tokio::time::sleep(WAKEFUL + Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
+async fn a_connection_without_buffers_reads_heads_and_bodies_like_any_other() {
+    let mut lab = Lab::start(config());
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    let mut stream = handshake(lab.address, tls).await.unwrap();
+    let asked: [&[&[u8]]; 3] = [
+        &[b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"],
+        &[b"GET", b" / HTTP/1.1\r\nhost: local", b"host\r\n\r\n"],
+        // What waits for the sleeper is a head and part of a body.
+        &[
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 31\r\n\r\nGET /smuggled",
+            b" HTTP/1.1\r\nhost: x",
+        ],
+    ];
+    for pieces in asked {
+        slumber().await;
+        for piece in pieces {
+            stream.write_all(piece).await.unwrap();
+            stream.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut answer = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    }
+    slumber().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost : localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    drop(tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap());
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(lab.strikes(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_without_buffers_still_has_an_end() {
+    let mut brief = config();
+    brief.proxy.timeouts.idle = Duration::from_secs(4);
+    brief.proxy.timeouts.head = Duration::from_millis(300);
+    let mut lab = Lab::start(brief);
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    assert_eq!(raw(lab.address, tls.clone(), b"").await, "", "idle for too long");
+    lab.no_strike();
+    let mut stream = handshake(lab.address, tls.clone()).await.unwrap();
+    slumber().await;
+    stream.write_all(b"GET /").await.unwrap();
+    let mut answer = String::new();
+    drop(tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap());
+    assert!(answer.starts_with("HTTP/1.1 408"), "a head has no longer than another: {answer}");
+    assert_eq!(lab.strikes(1).await, [Reason::HeadTimeout]);
+    drop(handshake(lab.address, tls).await.unwrap());
+    lab.connected(0).await;
 }
 
 #[tokio::test]

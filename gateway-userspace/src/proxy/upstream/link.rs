@@ -89,7 +89,7 @@ impl Http1 {
     }
 }
 
-/// The task that moves a connection's bytes. Its `LocalSet` owns it; dropped, it ends at once.
+/// The task that moves a connection's bytes. Its worker's runtime owns it; dropped, it ends at once.
 struct Driver(Option<AbortHandle>);
 
 impl Drop for Driver {

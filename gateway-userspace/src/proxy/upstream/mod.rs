@@ -48,7 +48,7 @@ use self::{echo::Echo, setup::Prepared, supplier::Supplier};
 /// A request body on its way to a supplier. It never leaves its worker's thread.
 pub(crate) type OutboundBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
-/// All suppliers, as one worker sees them. To be used inside its `LocalSet`.
+/// All suppliers, as one worker sees them. To be used on its thread.
 pub(crate) struct Upstreams {
     /// At the supplier's place in the configuration.
     all: Vec<(Arc<Prepared>, Rc<Upstream>)>,

@@ -64,7 +64,10 @@ impl World {
             let detail = Detail4(u16::try_from(self.word(DETAIL, word) >> shift & 0xffff).unwrap());
             let is_sent = match key.length {
                 32 => detail.has_host(key.address),
-                25.. => detail.lengths_inside() >> (key.length - 25) & 1 == 1,
+                25.. => {
+                    detail.lengths_inside(BanSet::Dynamic, key.address) >> (key.length - 25) & 1
+                        == 1
+                }
                 _ => detail.cover() >= u32::from(key.length),
             };
             self.word(SUMMARY, group * cover::GROUP4_WORDS) & bit != 0 && is_sent

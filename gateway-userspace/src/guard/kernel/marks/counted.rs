@@ -53,7 +53,7 @@ impl<C: Cells> Counted4<C> {
     fn count(&mut self, key: BanKey<4>, step: impl Fn(u16) -> u16) {
         let bucket = cover::bucket4(key.address);
         let counts = self.inside.entry(bucket).or_default();
-        let bit = Detail4::inside(key.address, key.length);
+        let bit = Detail4::inside(BanSet::Dynamic, key.address, key.length);
         let Some(count) = counts.get_mut(bit.trailing_zeros() as usize) else { return };
         *count = step(*count);
         let (is_left, is_empty) = (*count > 0, counts.iter().all(|count| *count == 0));
@@ -100,7 +100,11 @@ impl<C: Cells> Marks<BanKey<4>> for Counted4<C> {
         let (first, count) = cover::range4(key.address, key.length);
         for bucket in first..first + count {
             let old = self.sheet.detail(BanSet::Dynamic, bucket);
-            self.sheet.write(BanSet::Dynamic, bucket, with(old, key.address, key.length));
+            self.sheet.write(
+                BanSet::Dynamic,
+                bucket,
+                with(BanSet::Dynamic, old, key.address, key.length),
+            );
         }
     }
 

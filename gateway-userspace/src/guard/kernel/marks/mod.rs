@@ -63,7 +63,7 @@ impl<C: Cells> Sheet4<C> {
         let (first, count) = cover::range4(address, length);
         for bucket in first..first + count {
             let old = self.detail(set, bucket);
-            self.write(set, bucket, with(old, address, length));
+            self.write(set, bucket, with(set, old, address, length));
             self.point(set, bucket, address, length, true);
         }
     }
@@ -125,9 +125,9 @@ impl<C: Cells> Sheet4<C> {
 }
 
 /// The same with a prefix of this length more.
-pub(super) fn with(detail: Detail4, address: [u8; 4], length: u8) -> Detail4 {
+pub(super) fn with(set: BanSet, detail: Detail4, address: [u8; 4], length: u8) -> Detail4 {
     if length > 24 {
-        return Detail4(detail.0 | Detail4::inside(address, length));
+        return Detail4(detail.0 | Detail4::inside(set, address, length));
     }
     if u32::from(length) > detail.cover() { detail.covered_by(length) } else { detail }
 }

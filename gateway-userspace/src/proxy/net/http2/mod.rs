@@ -83,7 +83,8 @@ pub(super) async fn serve<S>(
         let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
         service_fn(move |request| {
             let (worker, peer, vigil) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&vigil));
-            async move { answer(&worker, &peer, &vigil, request).await }
+            // The library moves it about before it runs: boxed, that is a pointer.
+            Box::pin(async move { answer(&worker, &peer, &vigil, request).await })
         })
     };
     let end = {
@@ -156,7 +157,7 @@ fn judge(end: &End) -> Option<Fault> {
         }
         // Not to read is no attack by itself: the exchange was recorded as broken off. Heads are
         // refused before the library only in HTTP/1.1.
-        End::Lapsed(Lapse::Idle | Lapse::Stalled | Lapse::Overdue)
+        End::Lapsed(Lapse::Drowsy | Lapse::Idle | Lapse::Stalled | Lapse::Overdue)
         | End::Closed(Ok(()))
         | End::Refused(_) => return None,
         End::Closed(Err(error)) => error,

@@ -84,7 +84,8 @@ impl Suppliers {
         };
         let request = self.request(exchange, route, forward, body)?;
         let started = clock::now();
-        let outcome = self.upstreams.send(supplier, request, terms).await;
+        // By far the largest part of a request's future; most refusals never need it.
+        let outcome = Box::pin(self.upstreams.send(supplier, request, terms)).await;
         let waited = clock::now().saturating_duration_since(started);
         exchange.supplier = Some((supplier, waited));
         outcome.map_err(|error| refusal(&error))
