@@ -20,6 +20,7 @@ pub use self::{
 };
 pub use super::{
     answers::Answers,
+    compressing::{Coding, Compress, Encoded},
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
     origin::{Origin, Pattern},
@@ -132,6 +133,8 @@ pub struct Proxy {
     pub streams: u32,
     /// Bytes of a body where the route says nothing.
     pub body_bytes: u64,
+    /// Where a route says nothing.
+    pub compress: Option<Compress>,
     /// Limit per address before anything is known about the caller.
     pub anonymous: Rate,
     /// Keys each limiter may hold.
@@ -285,6 +288,10 @@ pub struct Route {
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
+    /// Request bodies with a content coding.
+    pub encoded: Encoded,
+    /// Answers that are packed.
+    pub compress: Option<Compress>,
     /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
     /// Until the supplier's response head; `None` is the supplier's own.

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::parties;
+use super::{compress, parties};
 use crate::config::{
     defaults,
     model::{Forwarded, Proxy, Timeouts},
@@ -42,6 +42,7 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
         head_fields: section.whole("head_fields", default.head_fields, 8..=1000),
         streams: section.whole("streams", default.streams, 1..=10_000),
         body_bytes: section.size("body", default.body_bytes, BODY),
+        compress: compress::read(&mut section, default.compress.as_ref()),
         anonymous: section.rate("anonymous", default.anonymous),
         limiter_keys: section.whole("limiter_keys", default.limiter_keys, 16..=10_000_000),
         forwarded: section.choice("forwarded", default.forwarded, &FORWARDED),
