@@ -271,6 +271,19 @@ reasons! {
     RouteBusy = 144, "route_busy", Request, 503, 0, "Temporarily unable to serve";
     /// So many requests are in flight that the rest is for routes of a higher `priority`.
     Shed = 145, "shed", Request, 503, 0, "Temporarily unable to serve";
+    /// Memory is scarce (`proxy.memory`), and what is left is for what is under way and for routes
+    /// of a higher `priority`.
+    Memory = 183, "memory", Request, 503, 0, "Temporarily unable to serve";
+
+    /// A request body in a content coding that the route does not take, or in several at once
+    /// (RFC 9110 section 15.5.16).
+    CodingUnsupported = 146, "coding_unsupported", Request, 415, 2, "Content coding not supported";
+    /// A request body that is not what its content coding says.
+    CodingInvalid = 147, "coding_invalid", Request, 400, 10, "Malformed encoded body";
+    /// A request body that is over the route's cap once it is decoded.
+    DecodedTooLarge = 148, "decoded_too_large", Request, 413, 10, "Request body too large";
+    /// A request body that grows by more than the route's `encoded_ratio` as it is decoded (CWE-409).
+    DecodedRatio = 149, "decoded_ratio", Request, 413, 20, "Request body too large";
 
     /// No connection to the supplier.
     SupplierUnreachable = 150, "supplier_unreachable", Request, 502, 0, "Supplier unreachable";

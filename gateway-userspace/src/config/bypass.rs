@@ -22,7 +22,7 @@ const LOOKUPS: usize = 1_000_000;
 const SEGMENT: &str = "x";
 
 /// A line for each guarded route and the route that lets others through to the same supplier.
-pub fn warnings(config: &Config) -> Vec<String> {
+pub(super) fn warnings(config: &Config) -> Vec<String> {
     let tables = Tables::new(&config.routes);
     let mut left = LOOKUPS;
     let mut warnings: Vec<String> = config

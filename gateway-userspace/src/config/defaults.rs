@@ -7,9 +7,9 @@ use gateway_common::Reason;
 
 use super::{
     model::{
-        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coverage, Ejection,
-        Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile, Proxy, Rate, Retry,
-        SynCookies, Timeouts, TlsBounds, Transform,
+        AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coding, Compress,
+        Coverage, Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy, Profile,
+        Proxy, Rate, Retry, SynCookies, Timeouts, TlsBounds, Transform,
     },
     places,
 };
@@ -175,10 +175,12 @@ pub(super) fn proxy() -> Proxy {
         connections: 10_000,
         connections_per_source: 256,
         requests: 10_000,
+        memory: 1 << 30,
         head_bytes: 32 << 10,
         head_fields: 100,
         streams: 128,
         body_bytes: 1 << 20,
+        compress: None,
         anonymous: Rate { count: 500, per: SECOND, burst: 1000 },
         limiter_keys: 100_000,
         forwarded: Forwarded::XForwardedFor,
@@ -237,6 +239,31 @@ pub(crate) fn retry() -> Retry {
 pub(super) const JSON_BYTES: u64 = 1 << 20;
 
 /// What a supplier says of its own faults stays inside.
+/// Decoded bytes for each encoded one: text packs to a twentieth at best, what repeats itself to less.
+pub(super) const RATIO: u32 = 100;
+
+/// What `compress = true` means. Shorter answers fit one packet either way, and types that are
+/// packed already only cost.
+pub(super) fn compress() -> Compress {
+    Compress {
+        codings: Coding::ALL.to_vec(),
+        types: COMPRESSED.map(str::to_owned).to_vec(),
+        bytes: 1024,
+        credentials: false,
+    }
+}
+
+const COMPRESSED: [&str; 8] = [
+    "text/*",
+    "application/json",
+    "*+json",
+    "application/xml",
+    "*+xml",
+    "application/javascript",
+    "application/x-ndjson",
+    "application/wasm",
+];
+
 pub(crate) fn transform() -> Transform {
     Transform {
         request: Fields::default(),

@@ -3,6 +3,7 @@
 mod answers;
 mod bypass;
 pub mod changes;
+mod compressing;
 pub mod defaults;
 mod fault;
 mod forwarding;
@@ -22,7 +23,6 @@ pub mod units;
 
 use toml::de::DeTable;
 
-pub use bypass::warnings;
 use fault::FaultLog;
 pub use fault::{Fault, Faults};
 pub use kernel_table::{KernelTable, Tables, load_kernel};
@@ -33,6 +33,13 @@ use tree::Section;
 
 /// Bytes of a configuration, at most: ten thousand routes fit.
 pub const TEXT_BYTES: usize = 4 << 20;
+
+/// What is lawful but may not be meant; told whenever a configuration is checked or started.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = bypass::warnings(config);
+    warnings.extend(compressing::warnings(config));
+    warnings
+}
 
 /// Reads and checks a whole configuration. `origin` names the text in messages.
 pub fn load(text: &str, origin: &str) -> Result<Config, Faults> {

@@ -6,6 +6,7 @@
 //! `feedback` tells the guard; `session` speaks with it.
 
 pub(crate) mod admin;
+pub(crate) mod coding;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
@@ -14,6 +15,7 @@ pub(crate) mod identity;
 pub mod instance;
 pub(crate) mod kernel_counters;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod outbox;
 pub mod pipeline;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::{
     config::{
         defaults,
-        model::{Conditions, Config, Destination, Priority, Route, Supplier, SupplierKind},
+        model::{
+            Conditions, Config, Destination, Encoded, Priority, Route, Supplier, SupplierKind,
+        },
         testing::sample,
     },
     proxy::pipeline::context::Peer,
@@ -71,6 +73,8 @@ pub(crate) fn route(path: &str) -> Route {
         identity: None,
         limit: None,
         body_bytes: 1 << 20,
+        encoded: Encoded::Pass,
+        compress: None,
         websocket: false,
         timeout: Duration::from_secs(10),
         first_byte: None,
@@ -79,6 +83,7 @@ pub(crate) fn route(path: &str) -> Route {
         cors: None,
         priority: Priority::Normal,
         concurrency: None,
+        adaptive: false,
     }
 }
 

@@ -6,6 +6,7 @@ mod closed;
 mod events;
 mod limit;
 mod lists;
+mod overload;
 mod policy;
 mod protect;
 mod reload;

@@ -20,6 +20,7 @@ pub use self::{
 };
 pub use super::{
     answers::Answers,
+    compressing::{Coding, Compress, Encoded},
     forwarding::{Destination, Forward, Mirror, Redirect, Share},
     matching::{Conditions, Found, Places, Template, Test},
     origin::{Origin, Pattern},
@@ -122,6 +123,8 @@ pub struct Proxy {
     pub connections_per_source: u32,
     /// Requests in flight, in all.
     pub requests: u32,
+    /// Bytes of memory; 0 is no bound.
+    pub memory: u64,
     /// Bytes of a request head.
     pub head_bytes: u32,
     /// Header fields of a request.
@@ -130,6 +133,8 @@ pub struct Proxy {
     pub streams: u32,
     /// Bytes of a body where the route says nothing.
     pub body_bytes: u64,
+    /// Where a route says nothing.
+    pub compress: Option<Compress>,
     /// Limit per address before anything is known about the caller.
     pub anonymous: Rate,
     /// Keys each limiter may hold.
@@ -283,6 +288,10 @@ pub struct Route {
     pub identity: Option<String>,
     pub limit: Option<RouteLimit>,
     pub body_bytes: u64,
+    /// Request bodies with a content coding.
+    pub encoded: Encoded,
+    /// Answers that are packed.
+    pub compress: Option<Compress>,
     /// Until the response begins; from there on bytes have to flow.
     pub timeout: Duration,
     /// Until the supplier's response head; `None` is the supplier's own.
@@ -297,6 +306,8 @@ pub struct Route {
     pub priority: Priority,
     /// Requests in flight at a time, at most; `None` has only the bound of all.
     pub concurrency: Option<u32>,
+    /// Whether that bound follows the time that answers take.
+    pub adaptive: bool,
 }
 
 /// `cors` of a route.

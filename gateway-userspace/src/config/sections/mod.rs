@@ -3,6 +3,7 @@
 
 mod ambiguity;
 mod bans;
+mod compress;
 mod conditions;
 mod cors;
 mod destination;

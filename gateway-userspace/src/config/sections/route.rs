@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{
     ambiguity::Taken,
-    conditions, cors,
+    compress, conditions, cors,
     destination::{self, Goals},
     parties::{self, Named},
     path, profile, proxy, target, transform,
@@ -14,7 +14,9 @@ use super::{
 use crate::config::{
     fault::{nearest, quoted},
     matching::WILDCARD,
-    model::{Conditions, Identity, LimitKey, Priority, Proxy, Route, RouteLimit, Supplier},
+    model::{
+        Compress, Conditions, Identity, LimitKey, Priority, Proxy, Route, RouteLimit, Supplier,
+    },
     tree::{Entry, Section},
 };
 
@@ -29,6 +31,7 @@ pub(super) struct Known<'k> {
     identities: Vec<&'k str>,
     goals: Goals<'k>,
     body_bytes: u64,
+    compress: Option<&'k Compress>,
     timeout: Duration,
 }
 
@@ -36,12 +39,13 @@ impl<'k> Known<'k> {
     pub(super) fn new(
         identities: &'k Named<Identity>,
         suppliers: &'k Named<Supplier>,
-        proxy: &Proxy,
+        proxy: &'k Proxy,
     ) -> Self {
         Self {
             identities: identities.names.iter().map(String::as_str).collect(),
             goals: Goals::new(&suppliers.names),
             body_bytes: proxy.body_bytes,
+            compress: proxy.compress.as_ref(),
             timeout: proxy.timeouts.request,
         }
     }
@@ -76,6 +80,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let identity = identity(section, known);
     let limit = optional(section.get("limit"), limit);
     let body_bytes = section.size("body", known.body_bytes, proxy::BODY);
+    let encoded = compress::encoded(section);
+    let compress = compress::read(section, known.compress);
     let timeout = proxy::route_timeout(section, known.timeout);
     let first_byte = section.get("first_byte").and_then(|entry| entry.time(proxy::TIMES));
     let retry = profile::retry(section);
@@ -84,6 +90,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let cors = optional(section.get("cors"), |entry| cors::read(entry, &methods));
     let priority = section.choice("priority", Priority::Normal, &PRIORITIES);
     let concurrency = optional(section.get("concurrency"), |entry| entry.whole(1..=1_000_000));
+    let adaptive = section.flag("adaptive", false);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -96,6 +103,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         identity: identity.ok()?,
         limit: limit.ok()?,
         body_bytes,
+        encoded,
+        compress,
         timeout,
         first_byte,
         retry,
@@ -104,6 +113,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         cors: cors.ok()?,
         priority,
         concurrency: concurrency.ok()?,
+        adaptive,
     })
 }
 

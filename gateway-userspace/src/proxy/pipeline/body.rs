@@ -11,12 +11,17 @@ use std::{
 
 use bytes::Bytes;
 use gateway_common::Reason;
+use http::{HeaderMap, header::CONTENT_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{exchange::Exchange, patience::Patience};
+use super::{context::Packed, exchange::Exchange, patience::Patience, ticket::Ticket};
 pub use crate::proxy::upstream::Payload;
 use crate::proxy::{
+    coding::{
+        STALE,
+        decode::{self, Decoding},
+    },
     http1::Fault,
     upstream::{Switched, UpstreamError},
 };
@@ -28,6 +33,8 @@ pub(crate) enum BodyFault {
     TooLarge,
     #[error("the request body stopped arriving")]
     Timeout,
+    #[error(transparent)]
+    Coding(decode::Fault),
     #[error("the client broke off")]
     Client(#[source] hyper::Error),
 }
@@ -37,6 +44,9 @@ impl BodyFault {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Timeout => Reason::BodyTimeout,
+            Self::Coding(decode::Fault::TooLarge) => Reason::DecodedTooLarge,
+            Self::Coding(decode::Fault::Ratio) => Reason::DecodedRatio,
+            Self::Coding(decode::Fault::Corrupt) => Reason::CodingInvalid,
             Self::Client(error) => fault(error).map_or(Reason::ClientGone, |fault| fault.reason),
         }
     }
@@ -66,13 +76,35 @@ pub(crate) struct RequestBody {
     bytes: Rc<Cell<u64>>,
     cap: u64,
     patience: Patience,
+    unpacking: Option<Unpacking>,
+}
+
+/// A body that is decoded on its way.
+#[derive(Debug)]
+struct Unpacking {
+    decoding: Decoding,
+    _place: Ticket,
 }
 
 impl RequestBody {
     /// `bytes` is where the length so far is noted.
     pub(crate) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, cap: u64, wait: Duration) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, bytes, cap, patience: Patience::new(wait) }
+        Self { incoming, bytes, cap, patience: Patience::new(wait), unpacking: None }
+    }
+
+    /// The body as its supplier is to get it: decoded, under fields that say so.
+    pub(crate) fn unpacked(mut self, packed: Packed, headers: &mut HeaderMap) -> Self {
+        if self.is_empty() {
+            return self;
+        }
+        let Packed { decoding, place } = packed;
+        headers.remove(CONTENT_ENCODING);
+        for name in &STALE {
+            headers.remove(name);
+        }
+        self.unpacking = Some(Unpacking { decoding, _place: place });
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,14 +126,10 @@ impl RequestBody {
         }
         Poll::Ready(Some(Ok(frame)))
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// As it came.
+    fn poll_arrived(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
@@ -119,11 +147,66 @@ impl Body for RequestBody {
         }
     }
 
+    /// What is in it. Each turn gives one piece at most.
+    fn poll_unpacked(
+        &mut self,
+        mut unpacking: Unpacking,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        loop {
+            match unpacking.decoding.next() {
+                Ok(Some(piece)) => {
+                    self.unpacking = Some(unpacking);
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                Ok(None) => {}
+                Err(fault) => return self.fail(BodyFault::Coding(fault)),
+            }
+            let last = match self.poll_arrived(cx) {
+                Poll::Pending => {
+                    self.unpacking = Some(unpacking);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        unpacking.decoding.feed(data);
+                        continue;
+                    }
+                    Err(trailers) => Some(Ok(trailers)),
+                },
+                Poll::Ready(Some(Err(fault))) => return Poll::Ready(Some(Err(fault))),
+                Poll::Ready(None) => None,
+            };
+            return match unpacking.decoding.finish() {
+                Ok(()) => Poll::Ready(last),
+                Err(fault) => self.fail(BodyFault::Coding(fault)),
+            };
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self.unpacking.take() {
+            Some(unpacking) => self.poll_unpacked(unpacking, cx),
+            None => self.poll_arrived(cx),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.unpacking.is_none() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.unpacking.is_some() {
+            return SizeHint::default();
+        }
         self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
@@ -144,7 +227,7 @@ impl ResponseBody {
     pub(crate) fn take_switched(&mut self) -> Option<Box<Switched>> {
         match std::mem::replace(&mut self.payload, Payload::Own(Bytes::new())) {
             Payload::Switched(switched) => Some(switched),
-            payload @ (Payload::Own(_) | Payload::Supplier(_)) => {
+            payload @ (Payload::Own(_) | Payload::Supplier(_) | Payload::Recoded(_)) => {
                 self.payload = payload;
                 None
             }

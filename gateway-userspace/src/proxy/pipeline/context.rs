@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::Wall,
+    proxy::coding::{Coding, decode::Decoding},
     proxy::identity::{certificate::ClientCertificate, keys::Key},
     telemetry::TlsVersion,
 };
@@ -55,12 +56,23 @@ pub struct RequestContext {
     pub(crate) onward: Option<String>,
     /// The request opens a WebSocket, and the route takes it. Written by `method_and_size`.
     pub(crate) websocket: bool,
+    /// The request body is to be unpacked. Written by `decompress`, taken with the body.
+    pub(crate) packed: Option<Packed>,
+    /// What the answer may be packed with. Written before the request's fields go, by `compress`.
+    pub(crate) wish: Option<Coding>,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
     /// What the origin is told that may read the answer. Written by `cors`.
     pub(crate) granted: Option<HeaderValue>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
+}
+
+/// What unpacks a request body, and its place among those that are.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub(crate) decoding: Decoding,
+    pub(crate) place: Ticket,
 }
 
 /// What a trusted proxy says of the request it took.

@@ -33,7 +33,9 @@ use self::{
         authenticate::Authenticate,
         client_address::ClientAddress,
         client_limit::ClientLimit,
+        compress::Compress,
         cors::{self, Cors},
+        decompress::Decompress,
         harden::Harden,
         method_and_size,
         normalize::Normalize,
@@ -46,6 +48,7 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::keys::Keys,
+        memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
     },
@@ -64,6 +67,7 @@ pub const ROUTED: &[Routed] = &[
     Routed::Shed,          // first: what is shed must cost nothing
     Routed::Cors,          // before authentication, for a preflight carries no credential
     Routed::MethodAndSize, // told by the head alone, without looking anything up
+    Routed::Decompress,    // by the head too; what it lets through is read while it streams
     Routed::Authenticate,  // before the limit, which counts by client
     Routed::ClientLimit,   // last: only what would reach the supplier is counted
 ];
@@ -71,6 +75,7 @@ pub const ROUTED: &[Routed] = &[
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
     Responding::Transform, // first: what it adds is hardened too
+    Responding::Compress,  // behind all that reads or changes the body
     Responding::Cors,      // replaces what the supplier says of origins
     Responding::Harden,    // last before the client: nothing after it may add a field
 ];
@@ -97,8 +102,10 @@ pub(crate) struct Stages {
     pub(crate) admission: Admission,
     client_address: ClientAddress,
     normalize: Normalize,
-    shed: Shed,
+    pub(crate) shed: Shed,
     cors: Cors,
+    decompress: Decompress,
+    compress: Compress,
     pub(crate) anonymous_limit: AnonymousLimit,
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
@@ -107,13 +114,15 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
+    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>, memory: Arc<Memory>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
             client_address: ClientAddress::from_config(config),
             normalize: Normalize::from_config(&config.proxy),
-            shed: Shed::from_config(&config.routes, config.proxy.requests),
+            shed: Shed::from_config(&config.routes, config.proxy.requests, memory),
             cors: Cors::from_config(&config.routes),
+            decompress: Decompress::default(),
+            compress: Compress::from_config(&config.routes),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
             authenticate: Authenticate::from_config(&config.identities, keys),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
@@ -124,11 +133,13 @@ impl Stages {
 
     /// For another configuration, with what these have counted.
     pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>) -> Self {
-        let fresh = Self::from_config(config, keys);
+        let fresh = Self::from_config(config, keys, self.shed.memory());
         let limits = &config.proxy;
         Self {
             admission: self.admission.succeed(limits),
             anonymous_limit: self.anonymous_limit.succeed(limits),
+            decompress: self.decompress.succeed(),
+            compress: self.compress.succeed(&config.routes),
             shed: self.shed.succeed(&config.routes, limits.requests),
             client_limit: self.client_limit.succeed(&config.routes, limits.limiter_keys),
             ..fresh
@@ -149,6 +160,7 @@ impl Stages {
             Routed::Shed => self.shed.check(context, route, self.admission.in_flight()),
             Routed::Cors => self.cors.check(context, route),
             Routed::MethodAndSize => method_and_size::check(context, route),
+            Routed::Decompress => self.decompress.check(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
         }
@@ -203,6 +215,12 @@ pub(crate) async fn serve(
     for stage in RESPONSE {
         match stage {
             Responding::Transform => response = transformed(&mut exchange, response).await,
+            Responding::Compress => {
+                if let Some(route) = exchange.supplied() {
+                    let compress = &worker.shared.stages.compress;
+                    response = compress.response(&route, &exchange.context, response);
+                }
+            }
             Responding::Cors => {
                 if let Some(route) = exchange.route.clone() {
                     let stages = &worker.shared.stages;
@@ -246,6 +264,8 @@ fn begin(
         target: None,
         onward: None,
         websocket: false,
+        packed: None,
+        wish: None,
         client: None,
         granted: None,
         quota: None,
@@ -277,8 +297,18 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
         Goal::Redirect(redirect) => return respond::redirect(&exchange.context, redirect),
     };
     let wait = shared.config.proxy.timeouts.body;
-    let body = RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
-    let response = worker.suppliers.send(exchange, &route, forward, body).await?;
+    let mut body =
+        RequestBody::new(incoming, Rc::clone(&exchange.bytes_in), route.body_bytes, wait);
+    if let Some(packed) = exchange.context.packed.take() {
+        body = body.unpacked(packed, &mut exchange.context.head.headers);
+    }
+    exchange.context.wish = shared.stages.compress.wish(&route, &exchange.context);
+    let outcome = worker.suppliers.send(exchange, &route, forward, body).await;
+    if let Some((_, took)) = exchange.supplier {
+        let answer = outcome.as_ref().map(Response::status).map_err(|refusal| refusal.reason);
+        shared.stages.shed.learn(&route, took, answer, clock::now());
+    }
+    let response = outcome?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);
     }
@@ -338,9 +368,11 @@ mod tests {
                 "routed shed",
                 "routed cors",
                 "routed method_and_size",
+                "routed decompress",
                 "routed authenticate",
                 "routed client_limit",
                 "response transform",
+                "response compress",
                 "response cors",
                 "response harden",
             ]

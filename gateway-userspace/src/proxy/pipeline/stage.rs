@@ -16,6 +16,7 @@ pub enum Routed {
     Shed,
     Cors,
     MethodAndSize,
+    Decompress,
     Authenticate,
     ClientLimit,
 }
@@ -24,6 +25,7 @@ pub enum Routed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
     Transform,
+    Compress,
     Cors,
     Harden,
 }
@@ -68,6 +70,10 @@ impl Routed {
                 "method_and_size",
                 "the route's methods and body cap, before a byte of the body is read",
             ),
+            Self::Decompress => (
+                "decompress",
+                "unpacks encoded request bodies within bounds, or refuses them, as the route says",
+            ),
             Self::Authenticate => {
                 ("authenticate", "exactly one valid credential of the route's identity")
             }
@@ -83,6 +89,10 @@ impl Responding {
             Self::Transform => (
                 "transform",
                 "the route's changes of a supplier's answer; hides what it says of its own faults",
+            ),
+            Self::Compress => (
+                "compress",
+                "packs answers for clients that take it, where no length tells a secret",
             ),
             Self::Cors => {
                 ("cors", "who else may read the answer, in place of the supplier's words")

@@ -26,6 +26,7 @@ pub(crate) struct Route {
     pub(crate) first_byte: Option<Duration>,
     pub(crate) retry: model::Retry,
     pub(crate) websocket: bool,
+    pub(crate) encoded: model::Encoded,
 }
 
 /// Where a route leads; suppliers by their place in the configuration.
@@ -210,6 +211,7 @@ fn compile(
         first_byte: route.first_byte,
         retry: route.retry.clone(),
         websocket: route.websocket,
+        encoded: route.encoded,
     })
 }
 

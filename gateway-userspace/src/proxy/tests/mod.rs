@@ -4,6 +4,7 @@
 mod bodies;
 mod client;
 mod client_address;
+mod codings;
 mod connections;
 mod cors;
 mod framing;

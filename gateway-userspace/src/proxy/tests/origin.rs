@@ -210,7 +210,7 @@ pub(super) struct Bytewise {
 }
 
 impl Bytewise {
-    pub(super) async fn start(answer: &'static str) -> Self {
+    pub(super) async fn start(answer: impl AsRef<[u8]> + Send + 'static) -> Self {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -218,8 +218,8 @@ impl Bytewise {
         task.spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut buffer = [0; 4096];
-                if stream.read(&mut buffer).await.is_ok() && !answer.is_empty() {
-                    drop(stream.write_all(answer.as_bytes()).await);
+                if stream.read(&mut buffer).await.is_ok() && !answer.as_ref().is_empty() {
+                    drop(stream.write_all(answer.as_ref()).await);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

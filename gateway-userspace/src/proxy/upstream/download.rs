@@ -40,11 +40,12 @@ pub(super) enum Hold {
 }
 
 /// A response body on its way to the client.
-#[derive(Debug)]
 pub enum Payload {
     /// Written by the gateway; empty once sent.
     Own(Bytes),
     Supplier(Box<Download>),
+    /// A supplier's body in another coding.
+    Recoded(Box<dyn Body<Data = Bytes, Error = UpstreamError> + Unpin>),
     /// No body: the connection is another protocol's from here on.
     Switched(Box<Switched>),
 }
@@ -227,12 +228,26 @@ impl Payload {
                 body.stay = Some(stay);
                 Self::Supplier(body)
             }
+            // Recoded after it left its supplier, which the body inside holds.
+            Self::Recoded(body) => Self::Recoded(body),
             Self::Switched(mut switched) => {
                 stay.attempt.finished();
                 switched.stay = Some(stay);
                 Self::Switched(switched)
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self {
+            Self::Own(_) => "Own",
+            Self::Supplier(_) => "Supplier",
+            Self::Recoded(_) => "Recoded",
+            Self::Switched(_) => "Switched",
+        };
+        f.debug_struct(kind).finish_non_exhaustive()
     }
 }
 
@@ -248,6 +263,7 @@ impl Body for Payload {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Supplier(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Recoded(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Switched(_) => Poll::Ready(None),
         }
     }
@@ -256,6 +272,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Supplier(body) => body.is_end_stream(),
+            Self::Recoded(body) => body.is_end_stream(),
             Self::Switched(_) => true,
         }
     }
@@ -264,6 +281,7 @@ impl Body for Payload {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Supplier(body) => body.size_hint(),
+            Self::Recoded(body) => body.size_hint(),
             Self::Switched(_) => SizeHint::with_exact(0),
         }
     }

@@ -36,6 +36,11 @@ pub enum UpstreamError {
     CannotSwitch { target: Arc<str> },
     #[error("{target} switched protocols without being asked")]
     Switched { target: Arc<str> },
+    #[error("encoding the supplier's answer")]
+    Recoding {
+        #[from]
+        source: io::Error,
+    },
     /// The client's fault: the source is what its body reported.
     #[error("reading the client's request body")]
     RequestBody { source: BoxError },
@@ -45,7 +50,9 @@ impl UpstreamError {
     /// The reason that is counted, logged and answered with.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Unknown { .. } | Self::NoTarget | Self::Name { .. } => Reason::Internal,
+            Self::Unknown { .. } | Self::NoTarget | Self::Name { .. } | Self::Recoding { .. } => {
+                Reason::Internal
+            }
             Self::Unreachable { .. } | Self::Lost { .. } => Reason::SupplierUnreachable,
             Self::Busy { .. } => Reason::SupplierBusy,
             Self::Full { .. } => Reason::SupplierQueue,
@@ -88,6 +95,7 @@ impl UpstreamError {
             | Self::Full { .. }
             | Self::Open { .. }
             | Self::CannotSwitch { .. }
+            | Self::Recoding { .. }
             | Self::RequestBody { .. } => false,
         }
     }

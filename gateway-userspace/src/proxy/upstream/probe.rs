@@ -7,10 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use http::{HeaderValue, Request, header::USER_AGENT};
 use http_body_util::{BodyExt as _, Limited};
-use tokio::time::timeout_at;
+use tokio::{task::JoinSet, time::timeout_at};
 
 use super::{
     Payload, Setup,
@@ -31,14 +30,32 @@ const READ: usize = 64 * 1024;
 
 static ASKER: HeaderValue = HeaderValue::from_static("gateway-health");
 
-/// Asks all targets whose supplier says so, for ever. To be used inside a `LocalSet`.
-pub(crate) async fn watch(setup: Setup) {
-    let asked = setup.suppliers.iter().filter_map(|prepared| match &**prepared {
-        Prepared::Http(supplier) => Some((supplier, supplier.crew.profile.health.clone()?)),
-        Prepared::Echo(_) => None,
-    });
-    let all = asked.flat_map(|(supplier, health)| questions(supplier, &health, &setup.timeouts));
-    join_all(all.map(Question::keep)).await;
+/// The targets that are asked, by supplier. To be used inside a `LocalSet`; dropping it ends them.
+#[derive(Default)]
+pub(crate) struct Watch {
+    asked: Vec<(Arc<Prepared>, JoinSet<()>)>,
+}
+
+impl Watch {
+    /// Asks the targets of this configuration. Those of suppliers that stay are asked on at their
+    /// own pace: begun anew with each reload, frequent reloads would leave the last ones unasked.
+    pub(crate) fn follow(&mut self, setup: &Setup) {
+        let stays =
+            |known: &Arc<Prepared>| setup.suppliers.iter().any(|one| Arc::ptr_eq(one, known));
+        self.asked.retain(|(known, _)| stays(known));
+        for prepared in setup.suppliers.iter() {
+            if self.asked.iter().any(|(known, _)| Arc::ptr_eq(known, prepared)) {
+                continue;
+            }
+            let Prepared::Http(supplier) = &**prepared else { continue };
+            let Some(health) = supplier.crew.profile.health.clone() else { continue };
+            let mut tasks = JoinSet::new();
+            for question in questions(supplier, &health, &setup.timeouts) {
+                drop(tasks.spawn_local(question.keep()));
+            }
+            self.asked.push((Arc::clone(prepared), tasks));
+        }
+    }
 }
 
 fn questions(supplier: &PreparedSupplier, health: &Health, usual: &Timeouts) -> Vec<Question> {

@@ -23,6 +23,10 @@ use self::json::Edits;
 use crate::{
     config::model::{self, Errors, Fields},
     proxy::{
+        coding::{
+            self, Coding,
+            decode::{Bounds, Decoding},
+        },
         pipeline::{
             body::{self, Payload},
             context::RequestContext,
@@ -197,52 +201,86 @@ fn has_body(context: &RequestContext, response: &Response<Payload>) -> bool {
 
 impl Json {
     async fn change(&self, response: Response<Payload>) -> Result<Response<Payload>, Refusal> {
-        if let Err(why) = self.may_be_changed(&response) {
+        if !response.headers().get(CONTENT_TYPE).is_some_and(is_json) {
+            let why = "the supplier's answer is not JSON by its type";
             return if self.pass { Ok(response) } else { Err(unchangeable(why)) };
         }
+        // From here on a member that is to stay inside may be in it: changed or refused.
+        let coding = self.may_be_changed(&response).map_err(unchangeable)?;
         let (mut head, body) = response.into_parts();
-        let whole = self.read(body).await?;
-        let changed = match self.edits.apply(&whole) {
-            Ok(changed) => Bytes::from(changed),
-            Err(_) if self.pass => whole,
-            Err(error) => return Err(unchangeable(error.to_string())),
-        };
-        for name in &STALE {
+        let whole = self.read(body, coding).await?;
+        let changed = self.edits.apply(&whole).map_err(|error| unchangeable(error.to_string()))?;
+        let changed = Bytes::from(changed);
+        for name in STALE.iter().chain([&CONTENT_ENCODING]) {
             head.headers.remove(name);
         }
         Ok(Response::from_parts(head, Payload::Own(changed)))
     }
 
-    fn may_be_changed(&self, response: &Response<Payload>) -> Result<(), &'static str> {
-        let headers = response.headers();
-        if !headers.get(CONTENT_TYPE).is_some_and(is_json) {
-            return Err("the supplier's answer is not JSON by its type");
-        }
-        let encoding = headers.get(CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| *encoding != IDENTITY) {
-            return Err("the supplier's answer is encoded, though it was not asked to be");
-        }
+    /// How the answer is packed, if it may be read at all.
+    fn may_be_changed(&self, response: &Response<Payload>) -> Result<Option<Coding>, &'static str> {
+        let coding = coding::of(response.headers())
+            .map_err(|coding::Unknown| "the supplier's answer is in a coding that is not known")?;
         if response.status() == StatusCode::PARTIAL_CONTENT {
             return Err("the supplier's answer is a part, though the whole was asked for");
         }
         if response.body().size_hint().lower() > self.bytes {
             return Err("the supplier's answer is over the route's json.size");
         }
-        Ok(())
+        Ok(coding)
     }
 
-    async fn read(&self, mut body: Payload) -> Result<Bytes, Refusal> {
-        let mut whole = BytesMut::new();
+    async fn read(&self, mut body: Payload, coding: Option<Coding>) -> Result<Bytes, Refusal> {
+        let mut whole = Whole::new(coding, self.bytes)?;
         while let Some(frame) = body.frame().await {
             let frame =
                 frame.map_err(|error| Refusal::new(body::reason(&error), error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
-            if (whole.len() as u64).saturating_add(data.len() as u64) > self.bytes {
-                return Err(unchangeable("the supplier's answer is over the route's json.size"));
-            }
-            whole.extend_from_slice(&data);
+            whole.take(data)?;
         }
-        Ok(whole.freeze())
+        whole.finish()
+    }
+}
+
+/// A supplier's answer as it is read, unpacked if it came packed though it was not asked to.
+struct Whole {
+    bytes: BytesMut,
+    most: u64,
+    decoding: Option<Decoding>,
+}
+
+impl Whole {
+    fn new(coding: Option<Coding>, most: u64) -> Result<Self, Refusal> {
+        // The supplier is not the attacker here: the size is bound enough.
+        let bounds = Bounds { bytes: most, ratio: u32::MAX };
+        let decoding = coding.map(|coding| Decoding::new(coding, bounds)).transpose();
+        let decoding = decoding.map_err(|fault| unchangeable(fault.to_string()))?;
+        Ok(Self { bytes: BytesMut::new(), most, decoding })
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), Refusal> {
+        let Some(mut decoding) = self.decoding.take() else { return self.add(&data) };
+        decoding.feed(data);
+        while let Some(piece) = decoding.next().map_err(|fault| unchangeable(fault.to_string()))? {
+            self.add(&piece)?;
+        }
+        self.decoding = Some(decoding);
+        Ok(())
+    }
+
+    fn add(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        if (self.bytes.len() as u64).saturating_add(data.len() as u64) > self.most {
+            return Err(unchangeable("the supplier's answer is over the route's json.size"));
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Bytes, Refusal> {
+        if let Some(decoding) = &self.decoding {
+            decoding.finish().map_err(|fault| unchangeable(fault.to_string()))?;
+        }
+        Ok(self.bytes.freeze())
     }
 }
 
