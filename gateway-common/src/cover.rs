@@ -32,6 +32,12 @@ pub const FINE6_LOG: u32 = 22;
 /// Buckets of hashed IPv6 /32s, as a power of two.
 pub const COARSE6_LOG: u32 = 20;
 
+/// Words that say of each bucket of either whether any set has anything there: small enough to stay
+/// in a processor's own cache, where the tables behind them are not.
+pub const SUMMARY6_WORDS: u32 = FINE6_SUMMARY_WORDS + (1 << (COARSE6_LOG - 6));
+
+const FINE6_SUMMARY_WORDS: u32 = 1 << (FINE6_LOG - 6);
+
 /// Multiplier of the IPv6 hash (2^64 divided by the golden ratio). Not secret: whoever finds a
 /// collision slows down only his own packets.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -176,6 +182,18 @@ pub const fn coarse6(address: [u8; 16]) -> u32 {
     hashed(upper_half(address) >> 32, COARSE6_LOG)
 }
 
+/// Word and bit of the summary that stand for a bucket of a /48.
+#[inline(always)]
+pub const fn fine_summary6(bucket: u32) -> (u32, u64) {
+    (bucket >> 6, 1 << (bucket & 63))
+}
+
+/// The same of a /32.
+#[inline(always)]
+pub const fn coarse_summary6(bucket: u32) -> (u32, u64) {
+    (FINE6_SUMMARY_WORDS + (bucket >> 6), 1 << (bucket & 63))
+}
+
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the upper `log` bits of 64")]
 const fn hashed(site: u64, log: u32) -> u32 {
@@ -183,10 +201,44 @@ const fn hashed(site: u64, log: u32) -> u32 {
     ((spread ^ (spread >> 32)).wrapping_mul(SPREAD) >> (64 - log)) as u32
 }
 
-/// Word and shift of a bucket's [`Kinds6`] in a set: two buckets a word, a byte a set.
+/// Word and shift of what is known of a bucket, 32 bits: [`Kinds6`], a byte a set, then four bits a
+/// generation ([`near6`]).
+#[inline(always)]
+pub const fn bucket6(bucket: u32) -> (u32, u32) {
+    (bucket >> 1, (bucket & 1) * 32)
+}
+
+/// Word and shift of a bucket's [`Kinds6`] in a set.
 #[inline(always)]
 pub const fn kinds6(set: BanSet, bucket: u32) -> (u32, u32) {
     (bucket >> 1, (bucket & 1) * 32 + set.number() as u32 * 8)
+}
+
+/// The bit, among the 32 of a /48's bucket, for bans of a generation on prefixes in the hash longer
+/// than /48 that are near an address: one of four, by the last two bits of its /56. Three of four
+/// neighbours of such a prefix need no look-up. Single bans have none.
+#[inline(always)]
+pub const fn near6(set: BanSet, address: [u8; 16]) -> Option<u32> {
+    let [_, _, _, _, _, _, site, ..] = address;
+    match set {
+        BanSet::Dynamic => None,
+        BanSet::BulkA => Some(1 << (24 + (site & 3))),
+        BanSet::BulkB => Some(1 << (28 + (site & 3))),
+    }
+}
+
+/// True for the lengths that [`near6`] speaks of.
+pub const fn has_near6(length: u8) -> bool {
+    matches!(length, 56 | 64)
+}
+
+/// The bits of [`near6`] of a set.
+pub const fn all_near6(set: BanSet) -> u32 {
+    match set {
+        BanSet::Dynamic => 0,
+        BanSet::BulkA => 0xf << 24,
+        BanSet::BulkB => 0xf << 28,
+    }
 }
 
 /// The kinds of bans of one set that touch an IPv6 neighbourhood. In the fine table the low four
@@ -198,6 +250,8 @@ pub struct Kinds6(pub u8);
 impl Kinds6 {
     /// Bans of a length that is in the trie.
     pub const OTHER: u8 = 1 << 4;
+    /// Bans of the lengths that [`near6`] speaks of.
+    pub const NEAR: u8 = 0b110;
     const QUARTERS: u8 = 1 << 5;
 
     /// The bit of the fine table for bans of this very address.
@@ -325,6 +379,39 @@ mod tests {
                 let far = (other[3] ^ d) >> (8 - width) != 0;
                 prop_assert_eq!(seen == 0, far);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_no_longer_prefix_is_near_none_covers(
+            address: [u8; 16], other: [u8; 10], length in prop_oneof![Just(56u8), Just(64)],
+        ) {
+            let mask = u128::MAX << (128 - u32::from(length));
+            let net = (u128::from_be_bytes(address) & mask).to_be_bytes();
+            let mut neighbour = net;
+            neighbour[6..].copy_from_slice(&other);
+            let covers = u128::from_be_bytes(neighbour) & mask == u128::from_be_bytes(net);
+            prop_assert!(has_near6(length) && !is_hashed6(length + 1));
+            let mut all = 0xff_ff_ff;
+            for set in [BanSet::BulkA, BanSet::BulkB] {
+                let (at, asked) = (near6(set, net).unwrap(), near6(set, neighbour).unwrap());
+                prop_assert!(!covers || at == asked);
+                prop_assert_eq!(at == asked, net[6] % 4 == neighbour[6] % 4);
+                prop_assert_eq!(at & all_near6(set), at);
+                prop_assert_eq!(all & all_near6(set), 0);
+                all |= all_near6(set);
+            }
+            prop_assert_eq!(all, u32::MAX);
+            prop_assert_eq!(near6(BanSet::Dynamic, net), None);
+        }
+
+        #[test]
+        fn each_bucket_has_a_bit_of_its_own(fine in 0u32..1 << FINE6_LOG, coarse in 0u32..1 << COARSE6_LOG) {
+            let (a, b) = (fine_summary6(fine), coarse_summary6(coarse));
+            prop_assert!(a.0 < b.0 && b.0 < SUMMARY6_WORDS);
+            prop_assert_ne!(a, fine_summary6(fine ^ 1));
+            prop_assert_ne!(b, coarse_summary6(coarse ^ 1));
         }
     }
 

@@ -271,6 +271,9 @@ reasons! {
     RouteBusy = 144, "route_busy", Request, 503, 0, "Temporarily unable to serve";
     /// So many requests are in flight that the rest is for routes of a higher `priority`.
     Shed = 145, "shed", Request, 503, 0, "Temporarily unable to serve";
+    /// Memory is scarce (`proxy.memory`), and what is left is for what is under way and for routes
+    /// of a higher `priority`.
+    Memory = 183, "memory", Request, 503, 0, "Temporarily unable to serve";
 
     /// A request body in a content coding that the route does not take, or in several at once
     /// (RFC 9110 section 15.5.16).

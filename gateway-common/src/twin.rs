@@ -84,6 +84,7 @@ pub(crate) struct Twin {
     tail6: HashMap<TailKey, TwinBan>,
     summary4: HashMap<u32, Group4>,
     detail4: HashMap<u32, u64>,
+    summary6: HashMap<u32, u64>,
     fine6: HashMap<u32, u64>,
     coarse6: HashMap<u32, u64>,
     /// The value is the prefix length, as in the map.
@@ -188,12 +189,12 @@ impl Twin {
         let address = masked(u128::from_be_bytes(address), u32::from(length));
         let octets = address.to_be_bytes();
         match cover::place6(octets, length) {
-            Place6::Fine(kind) => mark(&mut self.fine6, set, cover::fine6(octets), kind),
-            Place6::Coarse(kind) => mark(&mut self.coarse6, set, cover::coarse6(octets), kind),
+            Place6::Fine(kind) => self.mark_fine(set, octets, length, kind),
+            Place6::Coarse(kind) => self.mark_coarse(set, octets, kind),
             Place6::Wide(count) => {
                 for site in 0..count {
                     let inside = (address + (u128::from(site) << 96)).to_be_bytes();
-                    mark(&mut self.coarse6, set, cover::coarse6(inside), cover::Kinds6::OTHER);
+                    self.mark_coarse(set, inside, cover::Kinds6::OTHER);
                 }
             }
         }
@@ -204,6 +205,24 @@ impl Twin {
             self.tail6.insert(TailKey::new(set, octets, u32::from(length)), ban.clone());
         }
         ban
+    }
+
+    fn mark_fine(&mut self, set: BanSet, address: [u8; 16], length: u8, kind: u8) {
+        let bucket = cover::fine6(address);
+        mark(&mut self.fine6, set, bucket, kind);
+        if let (true, Some(near)) = (cover::has_near6(length), cover::near6(set, address)) {
+            let (word, shift) = cover::bucket6(bucket);
+            *self.fine6.entry(word).or_default() |= u64::from(near) << shift;
+        }
+        let (word, bit) = cover::fine_summary6(bucket);
+        *self.summary6.entry(word).or_default() |= bit;
+    }
+
+    fn mark_coarse(&mut self, set: BanSet, address: [u8; 16], kind: u8) {
+        let bucket = cover::coarse6(address);
+        mark(&mut self.coarse6, set, bucket, kind);
+        let (word, bit) = cover::coarse_summary6(bucket);
+        *self.summary6.entry(word).or_default() |= bit;
     }
 
     pub(crate) fn put_allow4(&mut self, address: [u8; 4], length: u8) {
@@ -292,6 +311,10 @@ impl BanTables for Twin {
 
     fn find4(&self, key: &BanKey<4>) -> Option<TwinBan> {
         self.bans4.get(key).cloned()
+    }
+
+    fn ban6_summary(&self, word: u32) -> u64 {
+        self.summary6.get(&word).copied().unwrap_or(0)
     }
 
     fn ban6_fine(&self, word: u32) -> u64 {

@@ -25,6 +25,8 @@ pub(crate) static BAN4_SUMMARY: Array<Group4> = Array::pinned(cover::SUMMARY4_GR
 #[map]
 pub(crate) static BAN4_DETAIL: Array<u64> = Array::pinned(cover::DETAIL4_WORDS, MMAPABLE);
 #[map]
+pub(crate) static BAN6_SUMMARY: Array<u64> = Array::pinned(cover::SUMMARY6_WORDS, MMAPABLE);
+#[map]
 pub(crate) static BAN6_FINE: Array<u64> = Array::pinned(1 << (cover::FINE6_LOG - 1), MMAPABLE);
 #[map]
 pub(crate) static BAN6_COARSE: Array<u64> = Array::pinned(1 << (cover::COARSE6_LOG - 1), MMAPABLE);

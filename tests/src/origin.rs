@@ -30,7 +30,7 @@ use tokio::{
 use crate::netns::{Namespace, runtime};
 
 /// Connections one origin serves at a time.
-const CONNECTIONS: usize = 4096;
+const CONNECTIONS: usize = 8192;
 
 /// Bytes of a body that are echoed.
 const ECHO_BYTES: usize = 1024;

@@ -220,6 +220,8 @@ fn damage(pins: &Pins, word: u64) -> Result<()> {
     let v6 = FLOOD_V6.parse::<Ipv6Net>()?.network().octets();
     let (group, _) = cover::summary4(cover::bucket4(v4.network().octets()));
     overwrite::<{ size_of::<cover::Group4>() / 8 }>(pins, maps::BAN4_SUMMARY, word, around(group))?;
+    let (sites, _) = cover::fine_summary6(cover::fine6(v6));
+    overwrite::<1>(pins, maps::BAN6_SUMMARY, word, around(sites))?;
     overwrite::<1>(pins, maps::BAN6_FINE, word, around(cover::fine6(v6) >> 1))?;
     overwrite::<1>(pins, maps::BAN6_COARSE, word, around(cover::coarse6(v6) >> 1))?;
     overwrite::<{ size_of::<Settings>() / 8 }>(pins, maps::SETTINGS, word, 0..u32::MAX)?;

@@ -54,6 +54,8 @@ pub const POLICIES: &str = "POLICIES";
 pub const BAN4_SUMMARY: &str = "BAN4_SUMMARY";
 /// What touches an IPv4 /24 ([`cover::Detail4`]).
 pub const BAN4_DETAIL: &str = "BAN4_DETAIL";
+/// Which hashed IPv6 /48s and /32s have any bans ([`cover::fine_summary6`]).
+pub const BAN6_SUMMARY: &str = "BAN6_SUMMARY";
 /// What touches a hashed IPv6 /48 ([`cover::Kinds6`]).
 pub const BAN6_FINE: &str = "BAN6_FINE";
 /// What touches a hashed IPv6 /32.
@@ -116,11 +118,12 @@ pub const REASONS: u32 = PACKET_REASONS as u32;
 pub const EVENT_BYTES: u32 = 256 * 1024;
 
 /// Every map of the object.
-pub const SHAPES: [Shape; 27] = [
+pub const SHAPES: [Shape; 28] = [
     array(SETTINGS, size_of::<Settings>(), 1),
     array(POLICIES, size_of::<Policy>(), POLICY_SLOTS),
     mapped(BAN4_SUMMARY, size_of::<cover::Group4>(), cover::SUMMARY4_GROUPS),
     mapped(BAN4_DETAIL, 8, cover::DETAIL4_WORDS),
+    mapped(BAN6_SUMMARY, 8, cover::SUMMARY6_WORDS),
     mapped(BAN6_FINE, 8, 1 << (cover::FINE6_LOG - 1)),
     mapped(BAN6_COARSE, 8, 1 << (cover::COARSE6_LOG - 1)),
     shape(BAN4, Kind::Hash, size_of::<BanKey<4>>(), size_of::<BanValue>(), Sizing::Bans, 0),

@@ -36,6 +36,8 @@ pub trait BanTables {
     fn ban4_detail(&self, word: u32) -> u64;
     /// The ban of exactly this prefix.
     fn find4(&self, key: &BanKey<4>) -> Option<Self::Ban>;
+    /// A word of the IPv6 summary.
+    fn ban6_summary(&self, word: u32) -> u64;
     /// A word of kinds of bans in hashed /48s.
     fn ban6_fine(&self, word: u32) -> u64;
     /// A word of kinds of bans in hashed /32s.
@@ -163,12 +165,21 @@ fn key4(set: BanSet, address: [u8; 4], length: u32) -> BanKey<4> {
 #[inline(always)]
 fn ban6_on<T: BanTables>(address: [u8; 16], switch: &u32, tables: &T, now: u64) -> Option<Reason> {
     let (fine_bucket, coarse_bucket) = (cover::fine6(address), cover::coarse6(address));
-    let fine = tables.ban6_fine(fine_bucket >> 1);
-    let coarse = tables.ban6_coarse(coarse_bucket >> 1);
+    let (fine_word, fine_bit) = cover::fine_summary6(fine_bucket);
+    let (coarse_word, coarse_bit) = cover::coarse_summary6(coarse_bucket);
+    let in_fine = tables.ban6_summary(fine_word) & fine_bit != 0;
+    let in_coarse = tables.ban6_summary(coarse_word) & coarse_bit != 0;
+    if !in_fine && !in_coarse {
+        return None;
+    }
+    let (word, shift) = cover::bucket6(fine_bucket);
+    let fine = if in_fine { tables.ban6_fine(word) >> shift } else { 0 };
+    let (word, shift) = cover::bucket6(coarse_bucket);
+    let coarse = if in_coarse { tables.ban6_coarse(word) >> shift } else { 0 };
     let bulk = BanSet::in_force(tables.read_once(switch));
     for set in [BanSet::Dynamic, bulk] {
-        let fine = kinds(fine, set, fine_bucket);
-        let coarse = kinds(coarse, set, coarse_bucket);
+        let fine = near(fine, set, address);
+        let coarse = kinds(coarse, set);
         if (fine | coarse) != 0
             && let Some(reason) = ban6_in(set, address, (fine, coarse), tables, now)
         {
@@ -180,8 +191,18 @@ fn ban6_on<T: BanTables>(address: [u8; 16], switch: &u32, tables: &T, now: u64) 
 
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "eight of the bits")]
-const fn kinds(word: u64, set: BanSet, bucket: u32) -> u8 {
-    (word >> cover::kinds6(set, bucket).1) as u8
+const fn kinds(bucket: u64, set: BanSet) -> u8 {
+    (bucket >> cover::kinds6(set, 0).1) as u8
+}
+
+/// Without those that are in another part of the /48.
+#[inline(always)]
+const fn near(bucket: u64, set: BanSet, address: [u8; 16]) -> u8 {
+    let kinds = kinds(bucket, set);
+    match cover::near6(set, address) {
+        Some(bit) if bucket & bit as u64 == 0 => kinds & !Kinds6::NEAR,
+        Some(_) | None => kinds,
+    }
 }
 
 #[inline(always)]

@@ -91,6 +91,11 @@ impl BanTables for KernelTables {
     }
 
     #[inline(always)]
+    fn ban6_summary(&self, word: u32) -> u64 {
+        maps::BAN6_SUMMARY.get(word).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
     fn ban6_fine(&self, word: u32) -> u64 {
         maps::BAN6_FINE.get(word).copied().unwrap_or(0)
     }

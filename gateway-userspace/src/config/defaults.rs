@@ -176,6 +176,7 @@ pub(super) fn proxy() -> Proxy {
         connections: 10_000,
         connections_per_source: 256,
         requests: 10_000,
+        memory: 1 << 30,
         head_bytes: 32 << 10,
         head_fields: 100,
         streams: 128,

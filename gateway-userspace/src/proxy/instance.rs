@@ -25,6 +25,7 @@ use super::{
     guard_time::GuardTime,
     identity::keys::Keys,
     kernel_counters::KernelCounters,
+    memory::{Gauge, Memory},
     net::{connections::Connections, handshakes::Handshakes},
     outbox::Asks,
     pipeline::Stages,
@@ -72,6 +73,8 @@ pub struct Parts {
     pub access_log: Option<OwnedFd>,
     /// Seconds from `CLOCK_MONOTONIC` to the guard's wall clock.
     pub ahead: i64,
+    /// `None` where memory cannot be measured: then it has no bound.
+    pub memory: Option<Gauge>,
 }
 
 /// Why a proxy does not start.
@@ -129,7 +132,9 @@ impl Instance {
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
         let callers = (parts.keys, GuardTime::new(parts.ahead));
         let board = Board::new(&parts.config, &parts.secrets);
-        let shared = share(parts.config, (edge, board), callers, parts.access_log, queue)?;
+        let memory = Arc::new(Memory::new(parts.memory));
+        let shared =
+            share(parts.config, (edge, board), callers, (parts.access_log, memory), queue)?;
         shared.tls.warn(shared.time.wall());
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
@@ -251,6 +256,8 @@ impl Instance {
             "workers": self.workers.len(),
             "connections": shared.connections.open(),
             "requests_in_flight": shared.stages.admission.in_flight(),
+            "memory": memory(&shared),
+            "bounded_routes": bounded_routes(&shared),
             "api_keys": shared.keys.len(),
             "suppliers": shared.book.status(),
             "dns": shared.book.names_status(),
@@ -293,11 +300,31 @@ impl ListenerSocket {
     }
 }
 
+/// Bytes, and what they come to.
+fn memory(shared: &Shared) -> Value {
+    json!({
+        "used": shared.process.used(),
+        "bound": shared.config.proxy.memory,
+        "level": shared.process.level().name(),
+    })
+}
+
+/// Routes with a bound of their own: what is in flight, and what may be now.
+fn bounded_routes(shared: &Shared) -> Vec<Value> {
+    let routes = &shared.config.routes;
+    let shown = |(index, taken, most): (usize, u32, u32)| {
+        let route = routes.get(index)?;
+        let (name, adaptive) = (&route.name, route.adaptive);
+        Some(json!({ "name": name, "in_flight": taken, "most": most, "adaptive": adaptive }))
+    };
+    shared.stages.shed.bounds().filter_map(shown).collect()
+}
+
 fn share(
     config: Config,
     (edge, board): (Edge, Arc<Board>),
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
-    log: Option<OwnedFd>,
+    (log, process): (Option<OwnedFd>, Arc<Memory>),
     queue: mpsc::Sender<FromProxy>,
 ) -> Result<Arc<Shared>, StartError> {
     let metrics = Metrics::new(&config);
@@ -309,10 +336,11 @@ fn share(
     }
     let shared = Shared {
         router: Router::new(&config)?,
-        stages: Stages::from_config(&config, Arc::clone(&known)),
+        stages: Stages::from_config(&config, Arc::clone(&known), Arc::clone(&process)),
         keys: known,
         time: Arc::new(time),
         hurry: Arc::default(),
+        process,
         connections: Connections::from_config(&config.proxy, Arc::clone(&metrics)),
         handshakes: Handshakes::from_config(&config),
         tls: edge,

@@ -16,6 +16,7 @@ pub(crate) mod identity;
 pub mod instance;
 pub(crate) mod kernel_counters;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod outbox;
 pub mod pipeline;

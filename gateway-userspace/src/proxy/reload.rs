@@ -112,6 +112,7 @@ impl Instance {
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),
             hurry: Arc::clone(&before.hurry),
+            process: Arc::clone(&before.process),
             connections: before.connections.succeed(&config.proxy, metrics),
             handshakes: before.handshakes.succeed(&config),
             tls: before.tls.succeed(&config, secrets, before.time.wall())?,

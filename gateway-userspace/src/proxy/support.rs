@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    acme, admin, kernel_counters::KernelCounters, outbox::Asks, thread::Generation, upstream,
-    worker::Shared,
+    acme, admin, kernel_counters::KernelCounters, memory, outbox::Asks, thread::Generation,
+    upstream::Watch, worker::Shared,
 };
 use crate::telemetry::Limiter;
 
@@ -78,6 +78,15 @@ impl Support {
                 shared.tls.warn(shared.time.wall());
             }
         }));
+        let shared = Arc::clone(&self.shared);
+        drop(local.spawn_local(async move {
+            loop {
+                let now = shared.load();
+                now.process.look(now.config.proxy.memory);
+                drop(now);
+                tokio::time::sleep(memory::EVERY).await;
+            }
+        }));
         let shared = self.shared;
         drop(local.spawn_local(async move {
             loop {
@@ -94,16 +103,13 @@ impl Support {
 
 /// Asks the targets of now how they are.
 async fn question(mut generations: watch::Receiver<Arc<Generation>>) {
+    let mut watch = Watch::default();
     loop {
         let setup = generations.borrow_and_update().setup.clone();
-        let asking = async {
-            upstream::watch(setup).await;
-            // None of them is asked.
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = asking => {}
-            changed = generations.changed() => if changed.is_err() { return },
+        watch.follow(&setup);
+        drop(setup);
+        if generations.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -130,6 +136,10 @@ fn renderer(
         let found = figures.names.saturating_sub(figures.stale + figures.without);
         let names = [found, figures.stale, figures.without];
         metrics.names(names, figures.asked, figures.foreign);
+        metrics.memory(shared.process.used(), shared.config.proxy.memory);
+        for (route, taken, most) in stages.shed.bounds() {
+            metrics.route_places(route, taken, most);
+        }
         metrics.handshake_sources(shared.handshakes.sources() as u64);
         metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));
         metrics.expose(report.as_ref())

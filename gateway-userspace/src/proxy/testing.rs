@@ -83,6 +83,7 @@ pub(crate) fn route(path: &str) -> Route {
         cors: None,
         priority: Priority::Normal,
         concurrency: None,
+        adaptive: false,
     }
 }
 

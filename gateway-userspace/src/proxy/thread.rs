@@ -65,11 +65,14 @@ impl Start {
         let (listening, accepting) = (HashMap::new(), JoinSet::new());
         let mut thread = Thread { start: self, worker, listening, accepting, earlier: Vec::new() };
         thread.listen(&first);
+        let mut memory = first.shared.process.follow();
+        drop(first);
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         while !thread.accepting.is_empty() || !*stopped.borrow_and_update() {
             tokio::select! {
                 Some(ended) = thread.accepting.join_next() => if !is_sound(&ended) { return },
                 _ = sweep.tick() => thread.sweep(),
+                Ok(()) = memory.changed() => thread.worker.press(*memory.borrow_and_update()),
                 Ok(()) = thread.start.generations.changed() => thread.follow(),
                 _ = stopped.changed() => thread.stop(),
             }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use gateway_common::Reason;
+use tokio::sync::watch;
 
 use super::{
     acme::Board,
@@ -17,6 +18,7 @@ use super::{
     guard_time::GuardTime,
     http1::Fault,
     identity::keys::Keys,
+    memory::{Level, Memory},
     net::{connections::Connections, handshakes::Handshakes},
     pipeline::{
         Stages,
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<GuardTime>,
     /// The proxy goes down, and no other one serves in its place.
     pub(crate) hurry: Arc<AtomicBool>,
+    /// What this process uses.
+    pub(crate) process: Arc<Memory>,
     pub(crate) connections: Connections,
     pub(crate) handshakes: Handshakes,
     pub(crate) tls: Edge,
@@ -59,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) suppliers: Suppliers,
     pub(crate) identifiers: Rc<RefCell<Generator>>,
     trusted: Rc<RefCell<Trusted>>,
+    /// How scarce memory is: of this thread, so that no lock of it is shared.
+    pressure: Rc<watch::Sender<Level>>,
     /// The one of now.
     seat: Rc<RefCell<Weak<Self>>>,
 }
@@ -77,6 +83,7 @@ impl Worker {
             suppliers,
             identifiers: Rc::new(RefCell::new(Generator::new())),
             trusted: Rc::default(),
+            pressure: Rc::new(watch::Sender::new(Level::Calm)),
             seat: Rc::default(),
         })
     }
@@ -89,6 +96,7 @@ impl Worker {
             suppliers,
             identifiers: Rc::clone(&self.identifiers),
             trusted: Rc::clone(&self.trusted),
+            pressure: Rc::clone(&self.pressure),
             seat: Rc::clone(&self.seat),
         })
     }
@@ -97,6 +105,15 @@ impl Worker {
     pub(crate) fn latest(self: &Rc<Self>) -> Rc<Self> {
         // The thread that ends has let go of it; then any will do.
         self.seat.borrow().upgrade().unwrap_or_else(|| Rc::clone(self))
+    }
+
+    /// Tells the connections of this thread.
+    pub(crate) fn press(&self, level: Level) {
+        self.pressure.send_replace(level);
+    }
+
+    pub(crate) fn pressure(&self) -> watch::Receiver<Level> {
+        self.pressure.subscribe()
     }
 
     fn seated(worker: Self) -> Rc<Self> {

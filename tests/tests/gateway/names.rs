@@ -15,6 +15,7 @@ use gateway_tests::{
     lab::{HONEST, Lab},
     load::{Load, Pace},
     netns::{Namespace, unique},
+    origin::Origin,
     wait,
 };
 use nix::{
@@ -148,7 +149,9 @@ fn with_names(
         return Ok(());
     }
     let lab = Lab::build()?;
-    let port = lab.origin.http1.port();
+    // At every address that the name may lead to.
+    let origin = Origin::start(&lab.inside, "0.0.0.0")?;
+    let port = origin.http1.port();
     let mut server = NameServer::start(&lab.inside, first)?;
     let mut settings = lab.settings();
     settings.interface = None;

@@ -8,6 +8,7 @@ mod events;
 mod limit;
 mod lists;
 mod login;
+mod overload;
 mod policy;
 mod protect;
 mod reload;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use gateway_common::maps::LAYOUT_VERSION;
 use gateway_tests::{
     client::{Ask, Version},
     gateway::{Gateway, binary, binary_with_next_layout},
@@ -50,7 +51,7 @@ fn changed_layout_forth_and_back_leaks_nothing() -> Result<()> {
         assert_eq!(gateway.bans()?.len(), 2);
     }
     // The filter says itself what the kernel ran.
-    for version in [1, 2] {
+    for version in [LAYOUT_VERSION, LAYOUT_VERSION + 1] {
         let said = format!("map layout {version} in the kernel");
         ensure!(gateway.folders.log().contains(&said), "{said}: {}", gateway.folders.log());
     }

@@ -142,6 +142,8 @@ pub struct Proxy {
     pub connections_per_source: u32,
     /// Requests in flight, in all.
     pub requests: u32,
+    /// Bytes of memory; 0 is no bound.
+    pub memory: u64,
     /// Bytes of a request head.
     pub head_bytes: u32,
     /// Header fields of a request.
@@ -323,6 +325,8 @@ pub struct Route {
     pub priority: Priority,
     /// Requests in flight at a time, at most; `None` has only the bound of all.
     pub concurrency: Option<u32>,
+    /// Whether that bound follows the time that answers take.
+    pub adaptive: bool,
 }
 
 /// `cors` of a route.

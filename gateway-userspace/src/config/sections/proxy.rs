@@ -37,6 +37,7 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
             1..=1_000_000,
         ),
         requests: section.whole("requests", default.requests, 1..=1_000_000),
+        memory: memory(&mut section, default.memory),
         head_bytes: u32::try_from(head).unwrap_or(default.head_bytes),
         head_fields: section.whole("head_fields", default.head_fields, 8..=1000),
         streams: section.whole("streams", default.streams, 1..=10_000),
@@ -62,6 +63,11 @@ pub(super) fn read(mut section: Section<'_>) -> Proxy {
 fn client_fields(section: &mut Section<'_>, default: Vec<String>) -> Vec<String> {
     let Some(entry) = section.get("client_fields") else { return default };
     entry.list(CLIENT_FIELDS).iter().filter_map(parties::field_name).collect()
+}
+
+/// What a proxy without a connection uses, with room for a few hundred of them, is the least.
+fn memory(section: &mut Section<'_>, default: u64) -> u64 {
+    if section.is_off("memory") { 0 } else { section.size("memory", default, 64 << 20..=1 << 50) }
 }
 
 /// 0 is one for each processor.

@@ -90,6 +90,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let cors = optional(section.get("cors"), |entry| cors::read(entry, &methods));
     let priority = section.choice("priority", Priority::Normal, &PRIORITIES);
     let concurrency = optional(section.get("concurrency"), |entry| entry.whole(1..=1_000_000));
+    let adaptive = section.flag("adaptive", false);
     let (host, path) = (host.ok()?, path?);
     let own_name = || label(&methods, host.as_deref(), &path, &when);
     Some(Route {
@@ -112,6 +113,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         cors: cors.ok()?,
         priority,
         concurrency: concurrency.ok()?,
+        adaptive,
     })
 }
 

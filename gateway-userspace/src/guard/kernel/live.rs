@@ -217,6 +217,7 @@ fn ban_tables(object: &mut Object) -> Result<(BanTables, Vec<MapStatus>), Kernel
     let words = cover::SUMMARY4_GROUPS * group;
     let (summary, groups) = object.mapped::<Group4>(maps::BAN4_SUMMARY, words)?;
     let (detail, details) = object.mapped::<u64>(maps::BAN4_DETAIL, cover::DETAIL4_WORDS)?;
+    let (sites, signs) = object.mapped::<u64>(maps::BAN6_SUMMARY, cover::SUMMARY6_WORDS)?;
     let (fine, fines) = object.mapped::<u64>(maps::BAN6_FINE, 1 << (cover::FINE6_LOG - 1))?;
     let (coarse, coarses) =
         object.mapped::<u64>(maps::BAN6_COARSE, 1 << (cover::COARSE6_LOG - 1))?;
@@ -225,9 +226,9 @@ fn ban_tables(object: &mut Object) -> Result<(BanTables, Vec<MapStatus>), Kernel
         bans6: Arc::new(object.table(maps::BAN6)?),
         tail6: Arc::new(object.table(maps::BAN6_TAIL)?),
         sheet4: Sheet4 { summary: Arc::new(summary), detail: Arc::new(detail) },
-        sheet6: Sheet6 { fine: Arc::new(fine), coarse: Arc::new(coarse) },
+        sheet6: Sheet6::new(Arc::new(sites), Arc::new(fine), Arc::new(coarse)),
     };
-    let arrays = [array(&groups), array(&details), array(&fines), array(&coarses)];
+    let arrays = [array(&groups), array(&details), array(&signs), array(&fines), array(&coarses)];
     Ok((tables, arrays.into()))
 }
 

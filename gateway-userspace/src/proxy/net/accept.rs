@@ -14,6 +14,7 @@ use tokio::{
 
 use super::connection;
 use crate::proxy::{
+    memory::Level,
     net::connections::{Full, Place},
     pipeline::context::Peer,
     worker::Worker,
@@ -100,28 +101,29 @@ fn admit(worker: &Worker, stream: &TcpStream, peer: &Peer) -> Option<Place> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    match worker.shared.connections.admit(peer) {
-        Ok(place) => Some(place),
-        Err(full) => {
-            match full {
-                // Others fill the gateway: no evidence against whoever comes last.
-                Full::All => worker.shared.ledger.refused_connection(
-                    peer,
-                    Reason::Connections,
-                    "proxy.connections",
-                ),
-                Full::Source => worker.refused_connection(
-                    peer,
-                    Reason::Connections,
-                    "proxy.connections_per_source",
-                ),
-            }
-            // A reset leaves nothing behind: a flood must not fill the table with TIME_WAIT.
-            if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
-                tracing::debug!(%error, "SO_LINGER was refused");
-            }
-            None
+    let shared = &worker.shared;
+    // Others fill the gateway: no evidence against whoever comes last.
+    let full = |reason, what| shared.ledger.refused_connection(peer, reason, what);
+    if shared.process.level() == Level::Full {
+        full(Reason::Memory, "proxy.memory");
+        reset(stream);
+        return None;
+    }
+    match shared.connections.admit(peer) {
+        Ok(place) => return Some(place),
+        Err(Full::All) => full(Reason::Connections, "proxy.connections"),
+        Err(Full::Source) => {
+            worker.refused_connection(peer, Reason::Connections, "proxy.connections_per_source");
         }
+    }
+    reset(stream);
+    None
+}
+
+/// A reset leaves nothing behind: a flood must not fill the table with `TIME_WAIT`.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "SO_LINGER was refused");
     }
 }
 

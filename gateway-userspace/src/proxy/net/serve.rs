@@ -216,6 +216,8 @@ pub(super) async fn drive<C: Conversation>(
     let mut timer = pin!(sleep_until(clock::now().into()));
     let mut stopping = *stop.borrow();
     let mut finished = false;
+    let mut pressure = worker.pressure();
+    vigil.squeeze(*pressure.borrow_and_update());
     let mut chance = pin!(sleep_until((clock::now() + last_chance(worker)).into()));
     if stopping {
         vigil.end();
@@ -235,6 +237,9 @@ pub(super) async fn drive<C: Conversation>(
                         conversation.as_mut().rest();
                         continue;
                     }
+                    End::Lapsed(Lapse::Idle) if vigil.is_squeezed() => {
+                        worker.shared.ledger.metrics.closed_for_memory();
+                    }
                     End::Lapsed(Lapse::Idle) => {}
                     End::Closed(_) | End::Refused(_) | End::Lapsed(_) => return end,
                 }
@@ -244,6 +249,7 @@ pub(super) async fn drive<C: Conversation>(
                     Err(_elapsed) => end,
                 };
             }
+            Ok(()) = pressure.changed() => vigil.squeeze(*pressure.borrow_and_update()),
             () = vigil.asked(), if stopping && !finished => {}
             () = &mut chance, if stopping && !finished => {}
             _ = stop.changed(), if !stopping => {

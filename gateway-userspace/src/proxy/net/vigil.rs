@@ -11,7 +11,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{clock, config::model::Timeouts, proxy::http1::Fault};
+use crate::{
+    clock,
+    config::model::Timeouts,
+    proxy::{http1::Fault, memory::Level},
+};
 
 /// After this long without a request a connection gives back the buffers that wait for one.
 pub(crate) const WAKEFUL: Duration = Duration::from_millis(250);
@@ -39,7 +43,8 @@ pub(crate) enum Lapse {
 #[derive(Debug)]
 pub(crate) struct Vigil {
     head: Duration,
-    idle: Duration,
+    idle: Cell<Duration>,
+    usual_idle: Duration,
     stall: Duration,
     /// Bytes between requests begin a head; in h2 they may be anything.
     first: bool,
@@ -76,7 +81,8 @@ impl Vigil {
     pub(crate) fn new(timeouts: &Timeouts, first: bool, now: Instant) -> Rc<Self> {
         Rc::new(Self {
             head: timeouts.head,
-            idle: timeouts.idle,
+            idle: Cell::new(timeouts.idle),
+            usual_idle: timeouts.idle,
             stall: timeouts.stall,
             first,
             begun: Cell::new(false),
@@ -183,6 +189,16 @@ impl Vigil {
         self.first && !self.begun.get()
     }
 
+    /// Memory is scarce, or enough again: how long the connection may be idle.
+    pub(crate) fn squeeze(&self, level: Level) {
+        self.idle.set(level.idle(self.usual_idle));
+    }
+
+    /// Whether it would be open still if memory were enough.
+    pub(crate) fn is_squeezed(&self) -> bool {
+        clock::now() < self.idle_since.get() + self.usual_idle
+    }
+
     /// From here on each answer says that the connection ends with it.
     pub(crate) fn end(&self) {
         self.ending.set(true);
@@ -209,8 +225,8 @@ impl Vigil {
         let stalled = self.blocked_since.get().map(|since| (since + self.stall, Lapse::Stalled));
         let waiting = (self.in_flight.get() == 0).then(|| match self.head_since.get() {
             Some(since) => (since + self.head, Lapse::Head),
-            None if self.asleep.get() || self.idle <= WAKEFUL => {
-                (self.idle_since.get() + self.idle, Lapse::Idle)
+            None if self.asleep.get() || self.idle.get() <= WAKEFUL => {
+                (self.idle_since.get() + self.idle.get(), Lapse::Idle)
             }
             None => (self.idle_since.get() + WAKEFUL, Lapse::Drowsy),
         });

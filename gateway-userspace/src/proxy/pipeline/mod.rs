@@ -48,6 +48,7 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::keys::Keys,
+        memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
     },
@@ -101,7 +102,7 @@ pub(crate) struct Stages {
     pub(crate) admission: Admission,
     client_address: ClientAddress,
     normalize: Normalize,
-    shed: Shed,
+    pub(crate) shed: Shed,
     cors: Cors,
     decompress: Decompress,
     compress: Compress,
@@ -113,12 +114,12 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>) -> Self {
+    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>, memory: Arc<Memory>) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
             client_address: ClientAddress::from_config(config),
             normalize: Normalize::from_config(&config.proxy),
-            shed: Shed::from_config(&config.routes, config.proxy.requests),
+            shed: Shed::from_config(&config.routes, config.proxy.requests, memory),
             cors: Cors::from_config(&config.routes),
             decompress: Decompress::default(),
             compress: Compress::from_config(&config.routes),
@@ -132,7 +133,7 @@ impl Stages {
 
     /// For another configuration, with what these have counted.
     pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>) -> Self {
-        let fresh = Self::from_config(config, keys);
+        let fresh = Self::from_config(config, keys, self.shed.memory());
         let limits = &config.proxy;
         Self {
             admission: self.admission.succeed(limits),
@@ -302,7 +303,12 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
         body = body.unpacked(packed, &mut exchange.context.head.headers);
     }
     exchange.context.wish = shared.stages.compress.wish(&route, &exchange.context);
-    let response = worker.suppliers.send(exchange, &route, forward, body).await?;
+    let outcome = worker.suppliers.send(exchange, &route, forward, body).await;
+    if let Some((_, took)) = exchange.supplier {
+        let answer = outcome.as_ref().map(Response::status).map_err(|refusal| refusal.reason);
+        shared.stages.shed.learn(&route, took, answer, clock::now());
+    }
+    let response = outcome?;
     if exchange.context.client.is_some() && response.status().as_u16() < 400 {
         worker.trust(&exchange.context.peer);
     }

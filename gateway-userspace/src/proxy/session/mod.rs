@@ -20,7 +20,8 @@ use self::{
     reunion::{Found, reunite},
 };
 use super::{
-    instance::{Instance, Outbox, StartError},
+    instance::{Instance, Outbox, Parts, StartError},
+    memory::Gauge,
     sandbox::{self, SandboxError},
 };
 use crate::{
@@ -76,6 +77,10 @@ pub enum ProxyError {
 /// The process: shut in first, then what the guard says, until it says to stop.
 pub fn run() -> Result<(), ProxyError> {
     let channel = descriptors::inherited().ok_or(ProxyError::NoGuard)?;
+    // The sandbox has no /proc.
+    let memory = Gauge::open().inspect_err(|error| {
+        tracing::warn!(%error, "memory cannot be measured, and has no bound");
+    });
     let walls = sandbox::enter(channel.as_fd())?;
     tracing::info!(%walls, "the proxy is shut in");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,7 +89,7 @@ pub fn run() -> Result<(), ProxyError> {
         .map_err(|source| ProxyError::System { doing: "starting the runtime", source })?;
     let instance = runtime.block_on(async {
         let channel = Channel::from_fd(channel)?;
-        Box::pin(serve(channel)).await
+        Box::pin(serve(channel, memory.ok())).await
     })?;
     instance.join();
     tracing::info!("the proxy has finished");
@@ -92,10 +97,10 @@ pub fn run() -> Result<(), ProxyError> {
 }
 
 /// Serves until told to drain; the instance is draining then.
-async fn serve(channel: Channel) -> Result<Instance, ProxyError> {
+async fn serve(channel: Channel, memory: Option<Gauge>) -> Result<Instance, ProxyError> {
     let mut term = signal(SignalKind::terminate())
         .map_err(|source| ProxyError::System { doing: "waiting for SIGTERM", source })?;
-    let (mut held, mut instance, mut outbox) = begin(&channel).await?;
+    let (mut held, mut instance, mut outbox) = begin(&channel, memory).await?;
     let mut channel = channel;
     loop {
         let mut serving = Serving { held: &mut held, instance: &mut instance, outbox: &mut outbox };
@@ -125,12 +130,18 @@ fn drained(instance: Instance, succeeded: bool) -> Instance {
     instance
 }
 
-async fn begin(channel: &Channel) -> Result<(Held, Instance, Outbox), ProxyError> {
+async fn begin(
+    channel: &Channel,
+    memory: Option<Gauge>,
+) -> Result<(Held, Instance, Outbox), ProxyError> {
     let hello = FromProxy::Hello { pid: std::process::id(), make: Make::default() };
     channel.send(&hello, &[]).await?;
     let received = timeout(INTRODUCTION, Outfit::receive(channel)).await;
     let outfit = received.map_err(|_elapsed| ProxyError::Late)??;
-    let started = outfit.open().and_then(|(held, parts)| Ok((held, Instance::start(parts)?)));
+    let started = outfit.open().and_then(|(held, parts)| {
+        let parts = Parts { memory, ..parts };
+        Ok((held, Instance::start(parts)?))
+    });
     let (held, (instance, outbox)) = match started {
         Ok(started) => started,
         Err(error) => {

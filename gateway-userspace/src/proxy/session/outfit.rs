@@ -99,6 +99,7 @@ impl Outfit {
             keys: self.keys,
             access_log: self.access_log,
             ahead,
+            memory: None,
         };
         Ok((held, parts))
     }

@@ -356,7 +356,7 @@ fn connected() -> (Channel, JoinHandle<Result<Instance, ProxyError>>) {
     let (ours, theirs) = Channel::pair().unwrap();
     let thread = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { serve(Channel::from_fd(theirs).unwrap()).await })
+        runtime.block_on(async { serve(Channel::from_fd(theirs).unwrap(), None).await })
     };
     (ours, tokio::task::spawn_blocking(thread))
 }

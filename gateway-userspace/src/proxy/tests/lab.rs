@@ -21,6 +21,7 @@ use crate::{
     proxy::{
         identity::keys::tests::{KEY, issued},
         instance::{Instance, ListenerSocket, Outbox, Parts},
+        memory::Gauge,
         secrets::Secrets,
         testing,
     },
@@ -68,9 +69,19 @@ impl Lab {
         Self::with(config, Some(vec![issued(KEY, "customers", "acme")]), &[])
     }
 
-    pub(super) fn with(
+    pub(super) fn with(config: Config, keys: Option<Vec<ApiKey>>, files: &[(&str, &str)]) -> Self {
+        Self::made(config, (keys, None), files)
+    }
+
+    /// Takes what this file says for the memory it uses.
+    pub(super) fn measured(config: Config, statm: &std::fs::File) -> Self {
+        let gauge = Gauge::of(statm.try_clone().unwrap());
+        Self::made(config, (None, Some(gauge)), &[])
+    }
+
+    fn made(
         mut config: Config,
-        keys: Option<Vec<ApiKey>>,
+        (keys, memory): (Option<Vec<ApiKey>>, Option<Gauge>),
         files: &[(&str, &str)],
     ) -> Self {
         let identified = Identified::new();
@@ -100,6 +111,7 @@ impl Lab {
             secrets,
             keys,
             access_log: Some(log.try_clone().unwrap().into()),
+            memory,
             ahead: clock::wall().ahead(clock::monotonic_ns()),
         };
         let (instance, outbox) = Instance::start(parts).unwrap();

@@ -1,6 +1,9 @@
 //! More requests than can be served: who is shed, how soon, and who is not.
 
-use std::time::Duration;
+use std::{
+    io::{Seek as _, Write as _},
+    time::Duration,
+};
 
 use http::Method;
 use tokio::task::JoinSet;
@@ -12,6 +15,7 @@ use super::{
 };
 use crate::{
     config::model::{Config, Priority, Route},
+    ipc::message::Query,
     proxy::testing,
 };
 
@@ -45,9 +49,7 @@ async fn hang(lab: &Lab, hanging: &mut JoinSet<()>, count: u32) {
 
 async fn in_flight(lab: &Lab, count: u32) {
     let reached = async {
-        while lab.instance().answer(&crate::ipc::message::Query::Status)["requests_in_flight"]
-            != count
-        {
+        while lab.instance().answer(&Query::Status)["requests_in_flight"] != count {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -113,4 +115,63 @@ async fn a_slow_route_takes_no_more_than_its_own_places() {
     hanging.abort_all();
     in_flight(&lab, 0).await;
     assert_eq!(client.get("/other").await.status, 200);
+}
+
+/// Waits until the proxy has seen that it uses so many in a hundred of its memory.
+async fn uses(lab: &Lab, statm: &mut std::fs::File, percent: u64, level: &str) {
+    statm.rewind().unwrap();
+    writeln!(statm, "1 {percent} 0 1 0 1 0          ").unwrap();
+    let seen = async {
+        while lab.instance().answer(&Query::Status)["memory"]["level"] != level {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect(level);
+}
+
+#[tokio::test]
+async fn as_memory_grows_scarce_low_routes_give_way_then_normal_ones_then_all() {
+    let origin = Origin::start(Speaks::First, &Identified::new()).await;
+    let mut config = classes(&origin, 1000);
+    config.proxy.memory = 100;
+    let mut statm = tempfile::tempfile().unwrap();
+    let mut lab = Lab::measured(config, &statm);
+    let mut idle = lab.h2().await;
+    for (percent, level, served) in [
+        (10, "calm", [200, 200, 200]),
+        (80, "tight", [503, 200, 200]),
+        (90, "scarce", [503, 503, 200]),
+        (70, "calm", [200, 200, 200]),
+    ] {
+        uses(&lab, &mut statm, percent, level).await;
+        let mut client = lab.h2().await;
+        assert_eq!(classes_of(&mut client).await, served, "{level}");
+    }
+    assert_eq!(idle.get("/high").await.status, 200);
+    lab.no_strike();
+}
+
+#[tokio::test]
+async fn without_memory_nobody_new_comes_idle_connections_go_and_what_is_under_way_stays() {
+    let origin = Origin::start(Speaks::First, &Identified::new()).await;
+    let mut config = classes(&origin, 1000);
+    config.proxy.memory = 100;
+    let mut statm = tempfile::tempfile().unwrap();
+    let lab = Lab::measured(config, &statm);
+    let (idle, mut under_way) = (lab.h2().await, JoinSet::new());
+    hang(&lab, &mut under_way, 1).await;
+    in_flight(&lab, 1).await;
+    uses(&lab, &mut statm, 100, "full").await;
+    tokio::time::timeout(PATIENCE, lab.connected(1)).await.expect("one connection");
+    drop(idle);
+    let asked = async {
+        // The reset may come before the client knows that it is connected.
+        let mut stream = tokio::net::TcpStream::connect(lab.address).await?;
+        tokio::io::AsyncReadExt::read(&mut stream, &mut [0]).await
+    };
+    let end = tokio::time::timeout(PATIENCE, asked).await.expect("an end");
+    assert!(matches!(end, Err(_) | Ok(0)), "{end:?}");
+    in_flight(&lab, 1).await;
+    uses(&lab, &mut statm, 10, "calm").await;
+    assert_eq!(lab.h2().await.get("/low").await.status, 200);
 }

@@ -41,7 +41,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 
-pub(crate) use self::{book::Book, choose::hash, probe::watch, setup::Setup, terms::Terms};
+pub(crate) use self::{book::Book, choose::hash, probe::Watch, setup::Setup, terms::Terms};
 pub use self::{
     download::{Download, Payload, Switched},
     error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},

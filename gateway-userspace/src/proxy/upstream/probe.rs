@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use http::{HeaderValue, Request, header::USER_AGENT};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::{task::JoinSet, time::timeout_at};
@@ -32,16 +31,35 @@ const READ: usize = 64 * 1024;
 
 static ASKER: HeaderValue = HeaderValue::from_static("gateway-health");
 
-/// Asks all targets whose supplier says so, for ever. To be used inside a `LocalSet`.
-pub(crate) async fn watch(setup: Setup) {
-    let all = setup.suppliers.iter().filter_map(|prepared| match &**prepared {
-        Prepared::Http(supplier) => {
-            let health = supplier.crew.profile.health.clone()?;
-            Some(ask_all(supplier, health, &setup.timeouts))
+/// The targets that are asked, by supplier. To be used inside a `LocalSet`; dropping it ends them.
+#[derive(Default)]
+pub(crate) struct Watch {
+    asked: Vec<(Arc<Prepared>, JoinSet<()>)>,
+}
+
+impl Watch {
+    /// Asks the targets of this configuration. Those of suppliers that stay are asked on at their
+    /// own pace: begun anew with each reload, frequent reloads would leave the last ones unasked.
+    pub(crate) fn follow(&mut self, setup: &Setup) {
+        let stays =
+            |known: &Arc<Prepared>| setup.suppliers.iter().any(|one| Arc::ptr_eq(one, known));
+        self.asked.retain(|(known, _)| stays(known));
+        for prepared in setup.suppliers.iter() {
+            if self.asked.iter().any(|(known, _)| Arc::ptr_eq(known, prepared)) {
+                continue;
+            }
+            let Prepared::Http(supplier) = &**prepared else { continue };
+            let Some(health) = supplier.crew.profile.health.clone() else { continue };
+            let mut tasks = JoinSet::new();
+            let (kept, timeouts) = (Arc::clone(prepared), setup.timeouts.clone());
+            drop(tasks.spawn_local(async move {
+                if let Prepared::Http(supplier) = &*kept {
+                    ask_all(supplier, health, &timeouts).await;
+                }
+            }));
+            self.asked.push((Arc::clone(prepared), tasks));
         }
-        Prepared::Echo(_) => None,
-    });
-    join_all(all).await;
+    }
 }
 
 /// Each address of a supplier is asked for as long as it is one.

@@ -57,6 +57,9 @@ pub struct Metrics {
     supplier_names: Numbers<1>,
     dns_questions: Numbers<0>,
     dns_foreign_answers: Numbers<0>,
+    memory: Numbers<1>,
+    closed_for_memory: Numbers<0>,
+    route_places: Numbers<2>,
     started: Wall,
 }
 
@@ -83,6 +86,7 @@ impl Metrics {
         metrics.access_log_lines.inherit(&self.access_log_lines);
         metrics.limiter_full.inherit(&self.limiter_full);
         metrics.mirrored.inherit(&self.mirrored);
+        metrics.closed_for_memory.inherit(&self.closed_for_memory);
         metrics.certificate_renewals.inherit(&self.certificate_renewals);
         metrics.certificate_orders.inherit(&self.certificate_orders);
         Self::registered(Self { started: self.started, ..metrics })
@@ -129,6 +133,12 @@ impl Metrics {
             supplier_names: Numbers::gauges([Dimension::new("state", NAME_STATES)]),
             dns_questions: Numbers::counters([], Zeros::Shown),
             dns_foreign_answers: Numbers::counters([], Zeros::Shown),
+            memory: Numbers::gauges([Dimension::new("of", ["used", "bound"])]),
+            closed_for_memory: Numbers::counters([], Zeros::Shown),
+            route_places: Numbers::gauges([
+                routes(config),
+                Dimension::new("of", ["taken", "most"]),
+            ]),
             started: clock::wall(),
         }
     }
@@ -138,6 +148,7 @@ impl Metrics {
         metrics.register_tls();
         metrics.register_connections();
         metrics.register_queues();
+        metrics.register_overload();
         metrics.register_process();
         Arc::new(metrics)
     }
@@ -245,6 +256,23 @@ impl Metrics {
     }
 
     /// How many sources the handshake limiter holds. Called before a scrape.
+    /// Bytes that the process uses, and may use.
+    pub fn memory(&self, used: u64, bound: u64) {
+        self.memory.set([0], used);
+        self.memory.set([1], bound);
+    }
+
+    /// An idle connection was closed before its time.
+    pub fn closed_for_memory(&self) {
+        self.closed_for_memory.add([], 1);
+    }
+
+    /// Requests in flight on a bounded route, and how many may be.
+    pub fn route_places(&self, route: usize, taken: u32, most: u32) {
+        self.route_places.set([route, 0], taken.into());
+        self.route_places.set([route, 1], most.into());
+    }
+
     pub fn handshake_sources(&self, sources: u64) {
         self.handshake_sources.set([], sources);
     }
@@ -417,6 +445,26 @@ impl Metrics {
             "gateway_limiter_full",
             "Requests that found no room for their key in a limiter",
             self.limiter_full.clone(),
+        );
+    }
+
+    fn register_overload(&mut self) {
+        let registry = &mut self.registry;
+        registry.register_with_unit(
+            "gateway_memory",
+            "Memory of the proxy, and proxy.memory",
+            Unit::Bytes,
+            self.memory.clone(),
+        );
+        registry.register(
+            "gateway_memory_closed",
+            "Idle connections closed early because memory is scarce",
+            self.closed_for_memory.clone(),
+        );
+        registry.register(
+            "gateway_route_places",
+            "Requests in flight on a route with a bound of its own, and how many may be",
+            self.route_places.clone(),
         );
     }
 

@@ -43,6 +43,16 @@ pub(crate) fn segment(source: IpAddr) -> Vec<u8> {
     bytes
 }
 
+/// The same, asking for a connection.
+pub(crate) fn syn(source: IpAddr) -> Vec<u8> {
+    bare(&WIRE, Transport::TcpSyn, source)
+}
+
+/// A datagram to a port that no service is at: what `source` was asked for, or nothing lawful.
+pub(crate) fn answer(source: IpAddr) -> Vec<u8> {
+    bare(&WIRE, Transport::Udp, source)
+}
+
 /// A frame of a flood, whole and with true checksums; the generator changes the source.
 pub(crate) fn flood(wire: &Wire, transport: Transport) -> Vec<u8> {
     bare(wire, transport, Ipv4Addr::UNSPECIFIED.into())

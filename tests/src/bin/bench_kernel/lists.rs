@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 
-use crate::plan::{POOLS, Pool};
+use crate::{
+    frames,
+    plan::{POOLS, Pool},
+};
 
 /// The larger size of a list.
 pub(crate) const HOSTS: u32 = 1_000_000;
@@ -41,6 +44,10 @@ pub(crate) enum Kind {
     BesidePrefix,
     BannedHost,
     BannedPrefix,
+    /// As clear, but asks for a connection: the limits on SYNs are looked at too.
+    Syn,
+    /// As clear, from a peer that this host asked: its flow is looked up.
+    Answer,
 }
 
 /// Sources of one family: four pools in turn, and the tail of an IPv6 address.
@@ -54,6 +61,9 @@ pub(crate) struct Sources {
 /// Nothing is banned here: 32.0.0.0/3.
 const CLEAR: Pool =
     Pool { base: 0x2000_0000, mask: 0x1fff_ffff, shift: 0, count: 1 << 29, flip: 0, zero: 0 };
+
+/// Peers of this host: fewer than half of the flows the filter remembers.
+const PEERS: Pool = Pool { count: 15_000, ..CLEAR };
 
 /// Hosts: 64.0.0.0/3, so that a million of them touch every third /24 there.
 const HOST: Pool = Pool { base: 0x4000_0000, ..CLEAR };
@@ -153,6 +163,8 @@ impl Kind {
             Self::BesidePrefix => "good, beside a longer banned prefix",
             Self::BannedHost => "banned host",
             Self::BannedPrefix => "banned prefix",
+            Self::Syn => "good, SYN, clear neighbourhood",
+            Self::Answer => "good, answer in a known flow",
         }
     }
 
@@ -165,6 +177,24 @@ impl Kind {
         matches!(self, Self::BesidePrefix | Self::BannedPrefix)
     }
 
+    /// Measured with the full list alone.
+    pub(crate) const fn needs_full_list(self) -> bool {
+        matches!(self, Self::Syn | Self::Answer)
+    }
+
+    /// A packet of this kind.
+    pub(crate) fn frame(self, source: IpAddr) -> Vec<u8> {
+        match self {
+            Self::Syn => frames::syn(source),
+            Self::Answer => frames::answer(source),
+            Self::Clear
+            | Self::BesideHost
+            | Self::BesidePrefix
+            | Self::BannedHost
+            | Self::BannedPrefix => frames::segment(source),
+        }
+    }
+
     pub(crate) const fn needs_hosts(self) -> bool {
         matches!(self, Self::BesideHost | Self::BannedHost)
     }
@@ -173,7 +203,8 @@ impl Kind {
     pub(crate) fn sources(self, family: Family, hosts: u32) -> Result<Sources> {
         let host = Pool { count: hosts, ..HOST };
         let (pools, tail) = match (self, family) {
-            (Self::Clear, _) => ([CLEAR; 4], NEIGHBOUR_TAIL),
+            (Self::Answer, _) => ([PEERS; 4], NEIGHBOUR_TAIL),
+            (Self::Clear | Self::Syn, _) => ([CLEAR; 4], NEIGHBOUR_TAIL),
             (Self::BannedHost, _) => ([host; 4], BANNED_TAIL),
             (Self::BesideHost, Family::V4) => ([Pool { flip: 1, ..host }; 4], NEIGHBOUR_TAIL),
             (Self::BesideHost, Family::V6) => ([host; 4], NEIGHBOUR_TAIL),
@@ -199,6 +230,14 @@ impl Kind {
 fn prefix_pools(family: Family, lengths: [u8; 4]) -> Result<[Pool; 4]> {
     let [a, b, c, d] = lengths.map(|length| family.prefixes(length));
     Ok([a?, b?, c?, d?])
+}
+
+/// Every peer that this host asked.
+pub(crate) fn peers() -> impl Iterator<Item = IpAddr> {
+    let of = |family: Family| {
+        (0..PEERS.count).map(move |index| family.address(PEERS.member(index), NEIGHBOUR_TAIL))
+    };
+    of(Family::V4).chain(of(Family::V6))
 }
 
 impl Sources {
@@ -237,6 +276,8 @@ mod tests {
             let within = |address: IpAddr| prefixes.iter().any(|net| net.contains(&address));
             for (kind, host, prefix) in [
                 (Kind::Clear, false, false),
+                (Kind::Syn, false, false),
+                (Kind::Answer, false, false),
                 (Kind::BesideHost, false, false),
                 (Kind::BesidePrefix, false, false),
                 (Kind::BannedHost, true, false),

@@ -9,8 +9,7 @@ use nix::unistd::gettid;
 use serde_json::{Value, json};
 
 use crate::{
-    frames,
-    lists::{Family, HOSTS, Kind, PREFIXES, Sources},
+    lists::{self, Family, HOSTS, Kind, PREFIXES, Sources},
     machine,
     ours::{self, Ours},
     peer::{SHIPPED_ENTRIES, XdpFilter},
@@ -92,6 +91,7 @@ pub(crate) fn measure(object: &Path, effort: Effort) -> Result<Vec<Cell>> {
         rotators: [Bench::load(object)?, Bench::load(object)?, Bench::load(object)?],
         effort,
     };
+    bed.ours.ask(lists::peers().map(|peer| Kind::Answer.frame(peer)))?;
     let mut cells = Vec::new();
     for hosts in SIZES {
         let prefixes = if hosts == HOSTS { PREFIXES } else { 0 };
@@ -108,10 +108,11 @@ pub(crate) fn measure(object: &Path, effort: Effort) -> Result<Vec<Cell>> {
 }
 
 fn kinds(hosts: u32, prefixes: u32) -> Vec<Kind> {
-    use Kind::{BannedHost, BannedPrefix, BesideHost, BesidePrefix, Clear};
-    let all = [Clear, BesideHost, BesidePrefix, BannedHost, BannedPrefix];
+    use Kind::{Answer, BannedHost, BannedPrefix, BesideHost, BesidePrefix, Clear, Syn};
+    let all = [Clear, Syn, Answer, BesideHost, BesidePrefix, BannedHost, BannedPrefix];
     let fits = |kind: &Kind| {
-        (hosts > 0 || !kind.needs_hosts()) && (prefixes > 0 || !kind.needs_prefixes())
+        (hosts > 0 || !kind.needs_hosts())
+            && (prefixes > 0 || !kind.needs_prefixes() && !kind.needs_full_list())
     };
     all.into_iter().filter(fits).collect()
 }
@@ -190,7 +191,7 @@ impl Bed {
 fn check(program: &dyn Subject, sources: &Sources, kind: Kind) -> Result<()> {
     let mut agreed = 0;
     for number in 1..=CHECKED {
-        let frame = frames::segment(sources.of(number.into()));
+        let frame = kind.frame(sources.of(number.into()));
         agreed += u32::from(is_right(program.run(&frame, 1)?.0, kind));
     }
     if agreed * 100 < CHECKED * AGREEMENT {
@@ -214,7 +215,7 @@ fn hot_frames(
     let mut number = 0_u64;
     while frames.len() < rounds as usize {
         number += 1;
-        let frame = frames::segment(sources.of(number));
+        let frame = kind.frame(sources.of(number));
         if is_right(judge.run(&frame, 1)?.0, kind) {
             frames.push(frame);
         }
@@ -259,6 +260,6 @@ mod tests {
     fn a_list_without_prefixes_bans_no_prefix() {
         assert_eq!(kinds(0, 0), [Kind::Clear]);
         assert_eq!(kinds(10, 0), [Kind::Clear, Kind::BesideHost, Kind::BannedHost]);
-        assert_eq!(kinds(10, 10).len(), 5);
+        assert_eq!(kinds(10, 10).len(), 7);
     }
 }

@@ -9,6 +9,7 @@ use gateway_common::{
     cover::{self, Detail4, Place6},
     maps::BanSet,
 };
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
@@ -32,6 +33,7 @@ const SUMMARY: u8 = 0;
 const DETAIL: u8 = 1;
 const FINE: u8 = 2;
 const COARSE: u8 = 3;
+const SUMMARY6: u8 = 4;
 
 impl World {
     fn word(&self, table: u8, word: u32) -> u64 {
@@ -80,8 +82,13 @@ impl World {
             Place6::Coarse(kind) => (COARSE, cover::coarse6(address), kind),
             Place6::Wide(_) => (COARSE, cover::coarse6(address), cover::Kinds6::OTHER),
         };
+        let (sign, bit) = match table {
+            FINE => cover::fine_summary6(bucket),
+            _ => cover::coarse_summary6(bucket),
+        };
         let (word, shift) = cover::kinds6(BanSet::Dynamic, bucket);
-        self.word(table, word) >> shift & u64::from(kind) != 0
+        let is_sent = self.word(SUMMARY6, sign) & bit != 0;
+        is_sent && self.word(table, word) >> shift & u64::from(kind) != 0
     }
 
     fn burn(&mut self) -> Result<(), KernelError> {
@@ -117,7 +124,7 @@ impl Twin {
     }
 
     fn sheet6(&self) -> Sheet6<TwinCells> {
-        Sheet6 { fine: self.cells(FINE), coarse: self.cells(COARSE) }
+        Sheet6::new(self.cells(SUMMARY6), self.cells(FINE), self.cells(COARSE))
     }
 }
 
@@ -433,4 +440,31 @@ fn a_replaced_ban_keeps_what_it_met() {
     list.put(&mut marks, &key, BanValue { expires_ns: 9, ..value(&key) }).unwrap();
     let found: BanValue = list.find(&key).unwrap().unwrap();
     assert_eq!((found.hits, found.last_seen, found.expires_ns), (7, 5, 9));
+}
+
+/// The bit of the summary is one for all sets: whoever leaves last clears it.
+#[test]
+fn one_generation_less_hides_no_ban_of_the_other() {
+    let twin = Twin::default();
+    let sheet = twin.sheet6();
+    let net: Ipv6Net = "2001:db8:7:300::/56".parse().unwrap();
+    let (address, length) = (net.addr().octets(), net.prefix_len());
+    let (sign, bit) = cover::fine_summary6(cover::fine6(address));
+    let (word, shift) = cover::bucket6(cover::fine6(address));
+    let is_sent = || twin.world().word(SUMMARY6, sign) & bit != 0;
+    let known = || u32::try_from(twin.world().word(FINE, word) >> shift & 0xffff_ffff).unwrap();
+    for clear in [false, true] {
+        sheet.mark(BanSet::BulkA, address, length);
+        sheet.mark(BanSet::BulkB, address, length);
+        let near = cover::near6(BanSet::BulkB, address).unwrap();
+        sheet.unmark(BanSet::BulkA, address, length);
+        assert!(is_sent() && known() & near != 0);
+        assert_eq!(known() & (cover::all_near6(BanSet::BulkA) | 0xff00), 0);
+        if clear {
+            sheet.clear(BanSet::BulkB);
+        } else {
+            sheet.unmark(BanSet::BulkB, address, length);
+        }
+        assert!(!is_sent() && known() == 0);
+    }
 }

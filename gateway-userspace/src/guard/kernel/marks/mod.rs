@@ -3,7 +3,7 @@
 
 mod counted;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gateway_common::{
     cover::{self, Detail4, Kinds6, Place6},
@@ -135,13 +135,22 @@ pub(super) fn with(set: BanSet, detail: Detail4, address: [u8; 4], length: u8) -
 /// The marks of IPv6.
 #[derive(Debug)]
 pub(super) struct Sheet6<C> {
-    pub(super) fine: Arc<C>,
-    pub(super) coarse: Arc<C>,
+    summary: Arc<C>,
+    fine: Arc<C>,
+    coarse: Arc<C>,
+    /// Held from a change of a bucket to that of its bit in the summary, which all sets share: one
+    /// thread must not clear it while another marks the bucket.
+    order: Arc<Mutex<()>>,
 }
 
 impl<C> Clone for Sheet6<C> {
     fn clone(&self) -> Self {
-        Self { fine: Arc::clone(&self.fine), coarse: Arc::clone(&self.coarse) }
+        Self {
+            summary: Arc::clone(&self.summary),
+            fine: Arc::clone(&self.fine),
+            coarse: Arc::clone(&self.coarse),
+            order: Arc::clone(&self.order),
+        }
     }
 }
 
@@ -154,16 +163,47 @@ pub(super) struct Mark6 {
 }
 
 impl<C: Cells> Sheet6<C> {
+    pub(super) fn new(summary: Arc<C>, fine: Arc<C>, coarse: Arc<C>) -> Self {
+        Self { summary, fine, coarse, order: Arc::default() }
+    }
+
     pub(super) fn write(&self, set: BanSet, mark: Mark6, on: bool) {
-        let (word, shift) = cover::kinds6(set, mark.bucket);
-        let bit = u64::from(mark.kind) << shift;
-        let cells = if mark.fine { &self.fine } else { &self.coarse };
-        cells.change(word, bit, if on { bit } else { 0 });
+        let (_, shift) = cover::kinds6(set, 0);
+        self.change(mark.fine, mark.bucket, u32::from(mark.kind) << shift, on);
+    }
+
+    /// Changes bits of a bucket. The summary sends packets to it: set after and cleared before.
+    fn change(&self, fine: bool, bucket: u32, bits: u32, on: bool) {
+        let (cells, (sign, bit)) = if fine {
+            (&self.fine, cover::fine_summary6(bucket))
+        } else {
+            (&self.coarse, cover::coarse_summary6(bucket))
+        };
+        let (word, shift) = cover::bucket6(bucket);
+        let (bits, all) = (u64::from(bits) << shift, u64::from(u32::MAX) << shift);
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if on {
+            cells.change(word, bits, bits);
+            self.summary.change(sign, bit, bit);
+        } else {
+            if cells.get(word) & all & !bits == 0 {
+                self.summary.change(sign, bit, 0);
+            }
+            cells.change(word, bits, 0);
+        }
     }
 
     /// Marks a prefix in a set where none is ever taken out alone.
     pub(super) fn mark(&self, set: BanSet, address: [u8; 16], length: u8) {
+        self.write_near(set, address, length, true);
         each_mark6(address, length, |mark| self.write(set, mark, true));
+    }
+
+    /// In which part of its /48 a generation has a longer prefix.
+    fn write_near(&self, set: BanSet, address: [u8; 16], length: u8, on: bool) {
+        if let (true, Some(bit)) = (cover::has_near6(length), cover::near6(set, address)) {
+            self.change(true, cover::fine6(address), bit, on);
+        }
     }
 
     /// Every mark of a set.
@@ -185,16 +225,17 @@ impl<C: Cells> Sheet6<C> {
     /// Takes back [`Self::mark`], in a set that no packet reads.
     pub(super) fn unmark(&self, set: BanSet, address: [u8; 16], length: u8) {
         each_mark6(address, length, |mark| self.write(set, mark, false));
+        self.write_near(set, address, length, false);
     }
 
     /// Clears all of a set that no packet reads.
     pub(super) fn clear(&self, set: BanSet) {
-        let shift = u32::from(set.number()) * 8;
-        let both = 0xff_u64 << shift | 0xff << (shift + 32);
-        for (_, cells, log) in self.tables() {
-            for word in 0..1 << (log - 1) {
-                if cells.get(word) & both != 0 {
-                    cells.change(word, both, 0);
+        let bits = 0xff << (u32::from(set.number()) * 8) | cover::all_near6(set);
+        for (fine, cells, log) in self.tables() {
+            for bucket in 0..1 << log {
+                let (word, shift) = cover::bucket6(bucket);
+                if cells.get(word) >> shift & u64::from(bits) != 0 {
+                    self.change(fine, bucket, bits, false);
                 }
             }
         }

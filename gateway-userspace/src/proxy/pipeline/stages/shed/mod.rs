@@ -1,17 +1,28 @@
 //! Who is served when not all can be (CWE-770). Each route has a bound of its own, so that a slow
-//! supplier takes no more than its part of `proxy.requests`; and the last places are for routes of a
-//! higher class. Sheds at once, with 503: a queue would make all wait for what few get.
+//! supplier takes no more than its part of `proxy.requests`; and the last places, and the last of
+//! `proxy.memory`, are for routes of a higher class. Sheds at once, with 503: a queue would make all
+//! wait for what few get.
+
+mod gradient;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use gateway_common::Reason;
+use http::StatusCode;
 
+use self::gradient::Gradient;
 use crate::{
+    clock,
     config::model::{self, Priority},
     proxy::{
+        memory::{Level, Memory},
         pipeline::{
             context::RequestContext,
             decision::{Decision, Refusal},
@@ -30,43 +41,92 @@ const NORMAL_BELOW_HIGH: u64 = 90;
 #[derive(Debug)]
 pub(crate) struct Shed {
     routes: Vec<Bounds>,
-    /// By route name, what is in flight on a bounded one.
-    in_flight: HashMap<String, Arc<AtomicU32>>,
+    /// By route name, the bounds that go on with another configuration.
+    own: HashMap<String, Own>,
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug)]
 struct Bounds {
     /// Requests of all routes that may be in flight, this one included.
     most: u32,
+    /// The level of memory at which the class is shed.
+    memory: Level,
     own: Option<Own>,
 }
 
 /// The route's own bound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Own {
     in_flight: Arc<AtomicU32>,
     most: u32,
+    /// Where less may be in flight while the supplier is slow.
+    gradient: Option<Arc<Gradient>>,
+}
+
+impl Own {
+    fn now(&self) -> u32 {
+        self.gradient.as_ref().map_or(self.most, |gradient| gradient.limit())
+    }
 }
 
 impl Shed {
-    pub(crate) fn from_config(routes: &[model::Route], requests: u32) -> Self {
-        Self { routes: Vec::new(), in_flight: HashMap::new() }.succeed(routes, requests)
+    pub(crate) fn from_config(routes: &[model::Route], requests: u32, memory: Arc<Memory>) -> Self {
+        Self { routes: Vec::new(), own: HashMap::new(), memory }.succeed(routes, requests)
     }
 
     /// For another configuration: requests of both count together, route by route.
     pub(crate) fn succeed(&self, routes: &[model::Route], requests: u32) -> Self {
         let high = routes.iter().any(|route| route.priority == Priority::High);
-        let mut in_flight = HashMap::new();
-        let bounds = |route: &model::Route| Bounds {
-            most: most(route.priority, high, requests),
-            own: route.concurrency.map(|most| {
-                let known = self.in_flight.get(&route.name).map(Arc::clone).unwrap_or_default();
-                in_flight.insert(route.name.clone(), Arc::clone(&known));
-                Own { in_flight: known, most }
-            }),
+        let now = clock::now();
+        let mut kept = HashMap::new();
+        let bounds = |route: &model::Route| {
+            let own = own(route, requests, self.own.get(&route.name), now);
+            if let Some(own) = &own {
+                kept.insert(route.name.clone(), own.clone());
+            }
+            Bounds {
+                most: most(route.priority, high, requests),
+                memory: level(route.priority, high),
+                own,
+            }
         };
         let routes = routes.iter().map(bounds).collect();
-        Self { routes, in_flight }
+        Self { routes, own: kept, memory: Arc::clone(&self.memory) }
+    }
+
+    pub(crate) fn memory(&self) -> Arc<Memory> {
+        Arc::clone(&self.memory)
+    }
+
+    /// Of each bounded route its index, what is in flight, and what may be now.
+    pub(crate) fn bounds(&self) -> impl Iterator<Item = (usize, u32, u32)> {
+        self.routes.iter().enumerate().filter_map(|(index, bounds)| {
+            let own = bounds.own.as_ref()?;
+            Some((index, own.in_flight.load(Relaxed), own.now()))
+        })
+    }
+
+    /// A supplier took `took` to answer, or to let the route's patience run out. Its own refusals
+    /// say nothing: they are quick however much there is to do.
+    pub(crate) fn learn(
+        &self,
+        route: &Route,
+        took: Duration,
+        answer: Result<StatusCode, Reason>,
+        now: Instant,
+    ) {
+        let own = self.routes.get(route.index).and_then(|bounds| bounds.own.as_ref());
+        let Some((own, gradient)) = own.and_then(|own| Some((own, own.gradient.as_ref()?))) else {
+            return;
+        };
+        let telling = match answer {
+            Ok(status) => !status.is_server_error(),
+            Err(reason) => matches!(reason, Reason::SupplierTimeout | Reason::SupplierQueue),
+        };
+        if telling {
+            gradient.learn(took, own.in_flight.load(Relaxed), now);
+        }
     }
 
     /// `in_flight` are the requests of all routes, this one included.
@@ -81,12 +141,37 @@ impl Shed {
             return Refusal::new(Reason::Shed, "places are left for routes of a higher class")
                 .into();
         }
+        if self.memory.level() >= bounds.memory {
+            return Refusal::new(Reason::Memory, "proxy.memory").into();
+        }
         let Some(own) = &bounds.own else { return Decision::Continue };
-        context.place = Ticket::take(&own.in_flight, own.most);
+        context.place = Ticket::take(&own.in_flight, own.now());
         if context.place.is_none() {
             return Refusal::new(Reason::RouteBusy, "the route's concurrency").into();
         }
         Decision::Continue
+    }
+}
+
+fn own(route: &model::Route, requests: u32, before: Option<&Own>, now: Instant) -> Option<Own> {
+    if route.concurrency.is_none() && !route.adaptive {
+        return None;
+    }
+    let most = route.concurrency.unwrap_or(requests).min(requests);
+    let known = before.and_then(|own| own.gradient.as_ref()).filter(|known| known.most() == most);
+    let fresh = || Arc::new(Gradient::new(most, now));
+    Some(Own {
+        in_flight: before.map(|own| Arc::clone(&own.in_flight)).unwrap_or_default(),
+        most,
+        gradient: route.adaptive.then(|| known.map_or_else(fresh, Arc::clone)),
+    })
+}
+
+fn level(class: Priority, high: bool) -> Level {
+    match class {
+        Priority::Low => Level::Tight,
+        Priority::Normal if high => Level::Scarce,
+        Priority::Normal | Priority::High => Level::Full,
     }
 }
 
