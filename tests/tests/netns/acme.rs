@@ -49,7 +49,9 @@ fn issues_by(challenge: &str) -> Result<()> {
     gateway.stop()?;
     gateway.start()?;
     ensure!(shown()? == first, "another certificate after a restart");
-    let line = line(&gateway)?;
+    let line = until("a plan for the name", ISSUED, || {
+        line(&gateway).ok().filter(|line| line.get("next_in_seconds").is_some())
+    })?;
     ensure!(line.get("state").and_then(Value::as_str) == Some("issued"), "{line}");
     ensure!(line.get("next_in_seconds").and_then(Value::as_u64) > Some(86_400), "{line}");
 
