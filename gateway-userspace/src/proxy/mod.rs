@@ -6,6 +6,7 @@
 //! `feedback` tells the guard; `session` speaks with it.
 
 pub(crate) mod admin;
+mod base64;
 pub(crate) mod coding;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;

@@ -50,6 +50,7 @@ pub struct Metrics {
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
     limiter_full: Numbers<0>,
+    left_unpacked: Numbers<0>,
     certificate_expiry: Numbers<1>,
     certificate_renewals: Numbers<1>,
     handshake_sources: Numbers<0>,
@@ -78,6 +79,7 @@ impl Metrics {
         metrics.strikes.inherit(&self.strikes);
         metrics.access_log_lines.inherit(&self.access_log_lines);
         metrics.limiter_full.inherit(&self.limiter_full);
+        metrics.left_unpacked.inherit(&self.left_unpacked);
         metrics.mirrored.inherit(&self.mirrored);
         metrics.certificate_renewals.inherit(&self.certificate_renewals);
         Self::registered(Self { started: self.started, ..metrics })
@@ -117,6 +119,7 @@ impl Metrics {
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
             limiter_full: Numbers::counters([], Zeros::Shown),
+            left_unpacked: Numbers::counters([], Zeros::Shown),
             certificate_expiry: Numbers::gauges([certificates(config)]),
             certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
             handshake_sources: Numbers::gauges([]),
@@ -238,6 +241,11 @@ impl Metrics {
     /// A limiter had no room for one more key.
     pub fn limiter_full(&self) {
         self.limiter_full.add([], 1);
+    }
+
+    /// An answer went out as it was, for too many were being packed.
+    pub fn left_unpacked(&self) {
+        self.left_unpacked.add([], 1);
     }
 
     /// Name of a route; `None` for a request that met none.
@@ -373,6 +381,11 @@ impl Metrics {
             "gateway_limiter_full",
             "Requests that found no room for their key in a limiter",
             self.limiter_full.clone(),
+        );
+        registry.register(
+            "gateway_left_unpacked",
+            "Answers that went out as they were, for too many were being packed",
+            self.left_unpacked.clone(),
         );
     }
 
