@@ -1,4 +1,4 @@
-//! WebSockets on streams of one connection (RFC 8441): each is a task, and none outlives it.
+//! Tunnels on streams of one connection (RFC 8441): each is a task, and none outlives it.
 
 use std::{cell::RefCell, rc::Rc};
 
