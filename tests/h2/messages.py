@@ -279,6 +279,31 @@ def _(wire):
     stream_error(wire, 1, PROTOCOL_ERROR)
 
 
+@case("8441 5", "extended CONNECT for a protocol that nobody knows")
+def _(wire):
+    if wire.told.get(8) != 1:
+        return
+    wire.headers(1, wire.fields(method="CONNECT") + [(":protocol", "no-such")], END_HEADERS)
+    answered(wire, 1, "501")
+    wire.get(3)
+    answered(wire, 3)
+
+
+@case("8441 4", "extended CONNECT without a path")
+def _(wire):
+    if wire.told.get(8) != 1:
+        return
+    fields = [one for one in wire.fields(method="CONNECT") if one[0] != ":path"]
+    wire.headers(1, fields + [(":protocol", "websocket")], END_HEADERS)
+    stream_error(wire, 1, PROTOCOL_ERROR)
+
+
+@case("8441 4", ":protocol beside another method")
+def _(wire):
+    wire.headers(1, wire.fields() + [(":protocol", "websocket")], END_HEADERS | END_STREAM)
+    stream_error(wire, 1, PROTOCOL_ERROR)
+
+
 @case("8.5", "connections outlive malformed requests")
 def _(wire):
     wire.headers(1, wire.fields() + [(":status", "200")], END_HEADERS | END_STREAM)

@@ -7,6 +7,7 @@
 
 mod acme;
 pub(crate) mod admin;
+mod base64;
 pub(crate) mod coding;
 pub(crate) mod feedback;
 pub(crate) mod guard_time;

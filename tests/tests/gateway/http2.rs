@@ -23,6 +23,7 @@ name = "root"
 path = "/"
 supplier = "plain"
 identity = "none"
+upgrade = ["websocket"]
 "#;
 
 /// What the calls ask for; the server is in the gateway's namespace, which has its ports to itself.

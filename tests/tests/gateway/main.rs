@@ -4,6 +4,8 @@
 mod anonymous_limit;
 mod authenticate;
 mod client_limit;
+mod compress;
+mod decompress;
 mod harden;
 mod http2;
 mod method_and_size;
@@ -12,8 +14,11 @@ mod normalize;
 mod seeing;
 mod suppliers;
 
-use anyhow::{Result, ensure};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
 use gateway_tests::{
+    certs::NAME,
     client::{Answer, Ask, Client, Version},
     gateway::Gateway,
     lab::{HONEST, Lab},
@@ -21,6 +26,20 @@ use gateway_tests::{
     skip,
 };
 use serde_json::Value;
+
+/// Where answers are packed and requests unpacked.
+const PACKED: &str = r#"
+[[route]]
+name = "packed"
+path = "/packed"
+supplier = "plain"
+identity = "none"
+compress = true
+encoded = "decode"
+"#;
+
+/// What makes curl speak each version.
+const CURL_VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
 
 const BOTH: [Version; 2] = [Version::Http1, Version::H2];
 
@@ -60,6 +79,22 @@ impl House<'_> {
     fn ask(&self, version: Version, ask: &Ask) -> Result<Answer> {
         let client = self.client(version)?;
         self.lab.outside.block_on(|| async { client.once(ask).await })
+    }
+
+    /// What curl says of a URL of the gateway, asked with these arguments: heads, empty line, body.
+    fn curl(&self, path: &str, arguments: &[&str]) -> Result<String> {
+        let server = Lab::server();
+        let resolve = format!("{NAME}:{}:{}", server.port(), server.ip());
+        let output = self.lab.outside.run(|| {
+            let mut command = Command::new("curl");
+            command.args(["--silent", "--show-error", "--include", "--max-time", "30"]);
+            command.args(["--resolve", &resolve, "--cacert"]);
+            command.arg(&self.lab.certificates.authority).args(arguments);
+            command.arg(format!("https://{NAME}:{}{path}", server.port())).stdin(Stdio::null());
+            command.output().context("starting curl")
+        })?;
+        ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).context("reading what curl said")
     }
 
     /// Several requests on one connection.

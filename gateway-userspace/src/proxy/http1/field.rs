@@ -1,6 +1,7 @@
 //! One field line: its syntax, and which of the few names it has that a gateway must understand.
 
 use gateway_common::Reason;
+use http::HeaderMap;
 
 use super::{
     Fault,
@@ -89,6 +90,51 @@ pub(super) fn known(name: &[u8]) -> Option<Known> {
     };
     let found = candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
     found.map(|(_, known)| *known)
+}
+
+/// The rules for single fields, for heads that came as fields and not as lines: in h2 the library
+/// knows of lengths alone, and a supplier in HTTP/1.1 gets these as lines.
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), Fault> {
+    let repeats = headers.keys_len() < headers.len();
+    let twice = |name| repeats && headers.get_all(name).iter().nth(1).is_some();
+    for name in headers.keys() {
+        match known(name.as_str().as_bytes()) {
+            Some(Known::Single(_)) if twice(name) => return Err(repeated()),
+            Some(Known::Expect) => {
+                if twice(name) {
+                    return Err(repeated());
+                }
+                headers.get(name).map_or(Ok(()), |value| expect(value.as_bytes()))?;
+            }
+            Some(Known::Twin) => return Err(twin()),
+            // Of those that are left, the reader of hosts and the library know.
+            Some(
+                Known::Single(_)
+                | Known::Host
+                | Known::ContentLength
+                | Known::TransferEncoding
+                | Known::Connection
+                | Known::Upgrade,
+            )
+            | None => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn repeated() -> Fault {
+    Fault::new(Reason::FieldDuplicate, "a field that has one value, twice")
+}
+
+pub(super) fn twin() -> Fault {
+    Fault::new(Reason::FramingConflict, "a framing field with an underscore")
+}
+
+pub(super) fn expect(value: &[u8]) -> Result<(), Fault> {
+    if value.eq_ignore_ascii_case(b"100-continue") {
+        return Ok(());
+    }
+    Err(Fault::new(Reason::ExpectationUnknown, "an expectation other than 100-continue"))
 }
 
 /// Fields that a request is judged, framed or routed by: never for one connection only, and never

@@ -170,7 +170,7 @@ impl Reader {
             }
             Known::Expect => {
                 self.once(3, Reason::FieldDuplicate, "more than one Expect field")?;
-                expect(field.value)
+                field::expect(field.value)
             }
             Known::Upgrade => {
                 self.upgrade = true;
@@ -181,12 +181,10 @@ impl Reader {
                 Ok(())
             }
             Known::Single(number) => {
-                let detail = "a field that has one value, twice";
-                self.once(8 + number, Reason::FieldDuplicate, detail)
+                let Fault { reason, detail } = field::repeated();
+                self.once(8 + number, reason, detail)
             }
-            Known::Twin => {
-                Err(Fault::new(Reason::FramingConflict, "a framing field with an underscore"))
-            }
+            Known::Twin => Err(field::twin()),
         }
     }
 
@@ -252,13 +250,6 @@ fn chunked(value: &[u8], request: RequestLine) -> Result<bool, Fault> {
         return Ok(true);
     }
     Err(Fault::new(Reason::TransferCoding, "Transfer-Encoding is not exactly chunked"))
-}
-
-fn expect(value: &[u8]) -> Result<(), Fault> {
-    if value.eq_ignore_ascii_case(b"100-continue") {
-        return Ok(());
-    }
-    Err(Fault::new(Reason::ExpectationUnknown, "an expectation other than 100-continue"))
 }
 
 /// Whether a `Connection` field names the upgrade. What it nominates is removed on the way to the

@@ -16,6 +16,8 @@ use std::fmt;
 
 use gateway_common::Reason;
 
+pub(crate) use self::field::check;
+
 /// How much of a head, or of trailers, there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::config::model::ForwardCertificate;
+use crate::{config::model::ForwardCertificate, proxy::base64};
 
 static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -108,20 +108,9 @@ fn escaped(text: &str) -> String {
 
 /// A byte sequence of structured fields (RFC 9651 section 3.3.5): base64 between colons.
 fn byte_sequence(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4 + 2);
     text.push(':');
-    for chunk in bytes.chunks(3) {
-        let mut group = 0_u32;
-        for place in 0..3 {
-            group = group << 8 | u32::from(chunk.get(place).copied().unwrap_or(0));
-        }
-        for place in 0..4 {
-            let digit = (group >> (18 - 6 * place)) & 63;
-            let known = DIGITS.get(digit as usize).filter(|_| place <= chunk.len());
-            text.push(char::from(*known.unwrap_or(&b'=')));
-        }
-    }
+    base64::push(&mut text, bytes);
     text.push(':');
     text
 }
@@ -131,11 +120,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_has_the_vectors_of_rfc_4648() {
-        let vectors = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
-        for (length, expected) in vectors.iter().enumerate() {
-            assert_eq!(byte_sequence(&b"foobar"[..length]), format!(":{expected}:"));
-        }
+    fn a_byte_sequence_is_base64_between_colons() {
+        assert_eq!(byte_sequence(b"foob"), ":Zm9vYg==:");
     }
 
     #[test]

@@ -130,10 +130,8 @@ async fn answer_first(
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
     let mut response = answer(worker, peer, vigil, request).await?;
-    let held = response.body_mut();
-    if let Some(switched) = held.body.as_mut().and_then(ResponseBody::take_switched) {
-        let record = held.body.take();
-        opened.set(record.map(|record| Opened { switched, record }));
+    if let Some(switch) = response.body_mut().take_opened() {
+        opened.set(Some(switch));
     }
     Ok(response)
 }
@@ -153,6 +151,12 @@ impl Held {
         let deadline = body.deadline();
         busy.until(deadline);
         Self { body: Some(body), stall, deadline, busy }
+    }
+
+    /// What a protocol switch leads to.
+    pub(super) fn take_opened(&mut self) -> Option<Opened> {
+        let switched = self.body.as_mut().and_then(ResponseBody::take_switched)?;
+        self.body.take().map(|record| Opened { switched, record })
     }
 }
 

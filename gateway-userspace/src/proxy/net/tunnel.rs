@@ -14,6 +14,7 @@ use tokio::{
 use super::serve::GOODBYE;
 use crate::{
     clock,
+    config::model::Timeouts,
     proxy::{pipeline::body::ResponseBody, upstream::Switched, worker::Worker},
 };
 
@@ -32,6 +33,8 @@ struct Passed {
     received: Cell<u64>,
     sent: Cell<u64>,
     last: Cell<std::time::Instant>,
+    /// The client has said its last word.
+    closing: Cell<bool>,
 }
 
 /// Carries bytes until the tunnel ends. `early` came from the client behind its request.
@@ -46,19 +49,25 @@ pub(super) async fn run<S>(
 {
     let Opened { switched, mut record } = opened;
     let timeouts = &worker.shared.config.proxy.timeouts;
-    let passed =
-        Passed { received: Cell::new(0), sent: Cell::new(0), last: Cell::new(clock::now()) };
+    let passed = Passed {
+        received: Cell::new(0),
+        sent: Cell::new(0),
+        last: Cell::new(clock::now()),
+        closing: Cell::new(false),
+    };
     let (mut from_client, mut to_client) = split(stream);
     let (mut from_supplier, mut to_supplier) = split(TokioIo::new(switched.stream));
     let up = async {
         to_supplier.write_all(early).await?;
         passed.received.set(early.len() as u64);
-        carry(&mut from_client, &mut to_supplier, &passed.received, &passed.last).await
+        carry(&mut from_client, &mut to_supplier, &passed.received, &passed.last).await?;
+        passed.closing.set(true);
+        io::Result::Ok(())
     };
     let down = carry(&mut from_supplier, &mut to_client, &passed.sent, &passed.last);
     let broke = tokio::select! {
         _ended = async { tokio::try_join!(up, down) } => None,
-        () = silence(&passed.last, timeouts.idle) => None,
+        () = silence(&passed, timeouts) => None,
         () = going_down(stop, timeouts.drain) => Some(Reason::Draining),
     };
     let goodbye = async { tokio::join!(to_client.shutdown(), to_supplier.shutdown()) };
@@ -95,14 +104,18 @@ where
     }
 }
 
-/// Resolves once nothing has passed for so long, in neither direction.
-async fn silence(last: &Cell<std::time::Instant>, idle: Duration) {
+/// Resolves once nothing has passed for so long, in neither direction. A client that has ended its
+/// side, or reset a stream of h2, which looks the same, answers no ping of the supplier's either.
+async fn silence(passed: &Passed, timeouts: &Timeouts) {
+    let Timeouts { idle, stall, .. } = timeouts;
     loop {
-        let end = last.get() + idle;
-        if clock::now() >= end {
+        let now = clock::now();
+        let wait = if passed.closing.get() { stall.min(idle) } else { idle };
+        let end = passed.last.get() + *wait;
+        if now >= end {
             return;
         }
-        sleep_until(end.into()).await;
+        sleep_until(end.min(now + *stall).into()).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Version, request::Parts};
+use hyper::ext::Protocol;
 
 use super::{
     identifiers::{RequestId, Trace},
@@ -56,10 +57,15 @@ pub struct RequestContext {
     pub(crate) onward: Option<String>,
     /// The request opens a WebSocket, and the route takes it. Written by `method_and_size`.
     pub(crate) websocket: bool,
+    /// What the supplier has to answer to a WebSocket key of ours, in place of a client that has none.
+    /// Written by `forward`.
+    pub(crate) accept: Option<HeaderValue>,
     /// The request body is to be unpacked. Written by `decompress`, taken with the body.
     pub(crate) packed: Option<Packed>,
     /// What the answer may be packed with. Written before the request's fields go, by `compress`.
     pub(crate) wish: Option<Coding>,
+    /// The answer would have been packed, had not too many others been. Written by `compress`.
+    pub(crate) left_unpacked: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
     /// What the origin is told that may read the answer. Written by `cors`.
@@ -108,6 +114,11 @@ impl RequestContext {
     pub(crate) fn path(&self) -> &str {
         let rewritten = self.target.as_ref().and_then(|target| target.rewritten.as_deref());
         rewritten.unwrap_or_else(|| self.head.uri.path())
+    }
+
+    /// An h2 stream that asks to become another protocol's (RFC 8441).
+    pub(crate) fn is_extended_connect(&self) -> bool {
+        self.head.extensions.get::<Protocol>().is_some()
     }
 
     pub(crate) fn host(&self) -> &str {

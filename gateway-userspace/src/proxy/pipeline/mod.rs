@@ -218,7 +218,7 @@ pub(crate) async fn serve(
             Responding::Compress => {
                 if let Some(route) = exchange.supplied() {
                     let compress = &worker.shared.stages.compress;
-                    response = compress.response(&route, &exchange.context, response);
+                    response = compress.response(&route, &mut exchange.context, response);
                 }
             }
             Responding::Cors => {
@@ -233,10 +233,17 @@ pub(crate) async fn serve(
         }
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        respond::with_websocket(response.headers_mut());
+        if exchange.context.is_extended_connect() {
+            respond::opened(&mut response);
+        } else {
+            respond::with_websocket(response.headers_mut());
+        }
     }
     if exchange.context.head.method == Method::HEAD {
         respond::without_body(&mut response);
+    }
+    if exchange.context.left_unpacked {
+        worker.shared.ledger.metrics.left_unpacked();
     }
     exchange.answered(response.status());
     response.map(|payload| ResponseBody::new(payload, exchange))
@@ -264,8 +271,10 @@ fn begin(
         target: None,
         onward: None,
         websocket: false,
+        accept: None,
         packed: None,
         wish: None,
+        left_unpacked: false,
         client: None,
         granted: None,
         quota: None,
@@ -282,6 +291,11 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Decision::Answer(response) => return Ok(*response),
             Decision::Refuse(refusal) => return Err(refusal),
         }
+    }
+    if exchange.context.path() == "*" {
+        // `OPTIONS *` (RFC 9110 section 9.3.7): of the gateway, which no route is. Anything else has a
+        // path that begins with a slash.
+        return Ok(respond::options());
     }
     let route = route(shared, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));

@@ -8,11 +8,15 @@ use gateway_common::Reason;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+        SEC_WEBSOCKET_ACCEPT, UPGRADE,
     },
 };
 
-use super::{body::Payload, context::RequestContext, decision::Refusal, identifiers::RequestId};
+use super::{
+    body::Payload, context::RequestContext, decision::Refusal, identifiers::RequestId,
+    stages::normalize::METHODS,
+};
 use crate::config::model::Redirect;
 
 static PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -61,10 +65,25 @@ pub(crate) fn redirect(
     Ok(response)
 }
 
+/// What the gateway itself takes.
+pub(crate) fn options() -> Response<Payload> {
+    let mut response = Response::new(Payload::Own(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
+
 /// Makes a head one that opens a WebSocket, on the connection that carries it.
 pub(crate) fn with_websocket(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Makes a switch of protocols what it is on a stream of h2 (RFC 8441 section 5): a success. The
+/// supplier's answer to our key is for nobody else.
+pub(crate) fn opened(response: &mut Response<Payload>) {
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
 }
 
 /// Makes a response of ours one to HEAD: the length stays, the body goes. hyper would send it in

@@ -26,4 +26,5 @@ mod targets;
 mod tls;
 mod transform;
 mod upgrades;
+mod websockets_h2;
 mod wire;

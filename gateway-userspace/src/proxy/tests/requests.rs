@@ -196,3 +196,37 @@ async fn a_path_parameter_does_not_lead_around_authentication() {
         assert_eq!(client.get("/other;x").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn what_http1_refuses_as_ambiguous_fields_is_refused_in_h2() {
+    let mut lab = Lab::start(config());
+    let mut client = lab.h2().await;
+    for (fields, status, reason) in [
+        (&[("authorization", "a"), ("authorization", "b")][..], 400, Reason::FieldDuplicate),
+        (&[("content-type", "a/b"), ("content-type", "a/b")], 400, Reason::FieldDuplicate),
+        (&[("origin", "https://a"), ("origin", "https://b")], 400, Reason::FieldDuplicate),
+        (&[("content_length", "5")], 400, Reason::FramingConflict),
+        (&[("transfer_encoding", "chunked")], 400, Reason::FramingConflict),
+        (&[("expect", "a-miracle")], 417, Reason::ExpectationUnknown),
+    ] {
+        assert_eq!(client.get_with("/", fields).await.status, status, "{fields:?}");
+        assert_eq!(lab.strikes(1).await, [reason], "{fields:?}");
+    }
+    let lawful = [("accept", "a/b"), ("accept", "c/d"), ("authorization", "a")];
+    assert_eq!(client.get_with("/", &lawful).await.status, 200);
+}
+
+#[tokio::test]
+async fn options_of_the_gateway_itself_and_http10_without_host() {
+    let mut lab = Lab::start(config());
+    let tls = lab.identified.trusting(&[b"http/1.1"]);
+    let star = b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let answer = raw(lab.address, tls.clone(), star).await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(answer.contains("\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"));
+    lab.no_strike();
+    // Which site it is for, nobody can say.
+    let answer = raw(lab.address, tls, b"GET / HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "), "{answer}");
+    assert_eq!(lab.strikes(1).await, [Reason::HostInvalid]);
+}

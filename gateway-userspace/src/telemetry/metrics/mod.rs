@@ -50,6 +50,7 @@ pub struct Metrics {
     access_log_lines: Numbers<1>,
     limiter_keys: Numbers<1>,
     limiter_full: Numbers<0>,
+    left_unpacked: Numbers<0>,
     certificate_expiry: Numbers<1>,
     certificate_renewals: Numbers<1>,
     certificate_orders: Numbers<1>,
@@ -85,6 +86,7 @@ impl Metrics {
         metrics.strikes.inherit(&self.strikes);
         metrics.access_log_lines.inherit(&self.access_log_lines);
         metrics.limiter_full.inherit(&self.limiter_full);
+        metrics.left_unpacked.inherit(&self.left_unpacked);
         metrics.mirrored.inherit(&self.mirrored);
         metrics.closed_for_memory.inherit(&self.closed_for_memory);
         metrics.certificate_renewals.inherit(&self.certificate_renewals);
@@ -126,6 +128,7 @@ impl Metrics {
             access_log_lines: counters("outcome", ["written", "dropped", "failed"]),
             limiter_keys: Numbers::gauges([limiters(config)]),
             limiter_full: Numbers::counters([], Zeros::Shown),
+            left_unpacked: Numbers::counters([], Zeros::Shown),
             certificate_expiry: Numbers::gauges([certificates(config)]),
             certificate_renewals: counters("outcome", RenewalOutcome::NAMES),
             certificate_orders: counters("outcome", OrderOutcome::NAMES),
@@ -292,6 +295,11 @@ impl Metrics {
         self.limiter_full.add([], 1);
     }
 
+    /// An answer went out as it was, for too many were being packed.
+    pub fn left_unpacked(&self) {
+        self.left_unpacked.add([], 1);
+    }
+
     /// Name of a route; `None` for a request that met none.
     pub fn route_name(&self, route: Option<usize>) -> Option<&str> {
         self.request_duration.name(route?)
@@ -445,6 +453,11 @@ impl Metrics {
             "gateway_limiter_full",
             "Requests that found no room for their key in a limiter",
             self.limiter_full.clone(),
+        );
+        registry.register(
+            "gateway_left_unpacked",
+            "Answers that went out as they were, for too many were being packed",
+            self.left_unpacked.clone(),
         );
     }
 

@@ -112,11 +112,13 @@ fn every_outcome_counts_under_its_own_name() {
     metrics.tls_handshake(TlsVersion::Tls13);
     metrics.access_log_lines(LineOutcome::Failed, 3);
     metrics.limiter_full();
+    metrics.left_unpacked();
     let text = metrics.expose(None);
     assert_eq!(value(&text, r#"gateway_strikes_total{outcome="dropped"}"#), Some(1.0));
     assert_eq!(value(&text, r#"gateway_tls_handshakes_total{version="1.3"}"#), Some(1.0));
     assert_eq!(value(&text, r#"gateway_access_log_lines_total{outcome="failed"}"#), Some(3.0));
     assert_eq!(value(&text, "gateway_limiter_full_total"), Some(1.0));
+    assert_eq!(value(&text, "gateway_left_unpacked_total"), Some(1.0));
 }
 
 #[test]

@@ -8,8 +8,10 @@ mod guard;
 mod guarded;
 mod huffman;
 mod ledger;
+mod tunnels;
 
 use std::{
+    convert::Infallible,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
@@ -17,7 +19,8 @@ use std::{
 };
 
 use gateway_common::Reason;
-use hyper::{server::conn::http2, service::service_fn};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
@@ -30,11 +33,12 @@ use self::{
     frame::kind,
     guard::{FRAME, Guard},
     guarded::Guarded,
+    tunnels::Tunnels,
 };
 use super::{
     linger::linger,
     local::LocalExecutor,
-    serve::{Conversation, End, GOODBYE, answer, drive},
+    serve::{Conversation, End, GOODBYE, Held, answer, drive},
     vigil::{Lapse, Vigil},
 };
 use crate::{
@@ -79,18 +83,28 @@ pub(super) async fn serve<S>(
     let list = proxy.head_bytes.saturating_mul(UNTOLD);
     let guard = Rc::new(Guard::new(proxy.streams, list as usize));
     let io = TokioIo::new(Guarded::new(&mut stream, Rc::clone(&guard), Rc::clone(&vigil)));
+    let tunnels = Tunnels::new(stop.clone());
     let service = {
         let (worker, peer, vigil) = (Rc::clone(worker), Rc::clone(peer), Rc::clone(&vigil));
+        let tunnels = Rc::clone(&tunnels);
         service_fn(move |request| {
             let (worker, peer, vigil) = (Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&vigil));
+            let tunnels = Rc::clone(&tunnels);
             // The library moves it about before it runs: boxed, that is a pointer.
-            Box::pin(async move { answer(&worker, &peer, &vigil, request).await })
+            Box::pin(async move { answer_stream(&worker, &peer, &vigil, &tunnels, request).await })
         })
     };
     let end = {
-        let connection = pin!(builder(proxy.streams, list).serve_connection(io, service));
+        let mut builder = builder(proxy.streams, list);
+        // Offered only where it leads somewhere: browsers then open WebSockets on the connection
+        // that they have.
+        if worker.shared.config.routes.iter().any(|route| route.websocket) {
+            builder.enable_connect_protocol();
+        }
+        let connection = pin!(builder.serve_connection(io, service));
         drive(pin!(Turns { connection, guard: &guard }), worker, &vigil, stop).await
     };
+    tunnels.end().await;
     let fault = guard.fault().or_else(|| judge(&end));
     if let Some(fault) = &fault {
         worker.refused_connection(peer, fault.reason, fault.detail);
@@ -108,6 +122,25 @@ pub(super) async fn serve<S>(
     if matches!(end, End::Closed(_)) {
         linger(stream).await;
     }
+}
+
+/// Answers, and joins a stream that becomes a WebSocket with its supplier.
+async fn answer_stream(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    vigil: &Rc<Vigil>,
+    tunnels: &Tunnels,
+    mut request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    // The library makes one of every CONNECT.
+    let stream = request.extensions_mut().remove::<OnUpgrade>();
+    let mut response = answer(worker, peer, vigil, request).await?;
+    if let Some(stream) = stream
+        && let Some(opened) = response.body_mut().take_opened()
+    {
+        tunnels.open(worker, vigil.begin(), stream, opened);
+    }
+    Ok(response)
 }
 
 fn builder(streams: u32, list: u32) -> http2::Builder<LocalExecutor> {

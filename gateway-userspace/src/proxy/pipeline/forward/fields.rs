@@ -10,6 +10,7 @@ use http::{
     uri::PathAndQuery,
 };
 
+use super::opening;
 use crate::proxy::{
     hop_by_hop,
     identity::keys,
@@ -64,6 +65,9 @@ pub(super) fn request(
     identify(&mut headers, context);
     if context.websocket {
         respond::with_websocket(&mut headers);
+        if context.is_extended_connect() {
+            context.accept = Some(opening::begin(&mut headers)?);
+        }
     } else if trailers {
         // We take them too; gRPC servers refuse who does not say so.
         headers.insert(TE, TRAILERS.clone());

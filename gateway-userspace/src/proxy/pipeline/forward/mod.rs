@@ -3,6 +3,7 @@
 
 mod fields;
 mod mirror;
+mod opening;
 mod split;
 
 use std::{fmt::Write as _, rc::Rc};
@@ -88,7 +89,11 @@ impl Suppliers {
         let outcome = Box::pin(self.upstreams.send(supplier, request, terms)).await;
         let waited = clock::now().saturating_duration_since(started);
         exchange.supplier = Some((supplier, waited));
-        outcome.map_err(|error| refusal(&error))
+        let response = outcome.map_err(|error| refusal(&error))?;
+        match &exchange.context.accept {
+            Some(expected) => opening::settle(expected, response),
+            None => Ok(response),
+        }
     }
 
     /// Closes idle connections.

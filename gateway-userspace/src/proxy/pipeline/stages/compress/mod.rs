@@ -64,7 +64,7 @@ impl Compress {
     pub(crate) fn response(
         &self,
         route: &Route,
-        context: &RequestContext,
+        context: &mut RequestContext,
         mut response: Response<Payload>,
     ) -> Response<Payload> {
         let Some(settings) = self.settings(route) else { return response };
@@ -76,7 +76,10 @@ impl Compress {
         let sets = !settings.credentials && response.headers().contains_key(SET_COOKIE);
         let bodiless = context.head.method == Method::HEAD || response.body().is_end_stream();
         let Some(coding) = context.wish.filter(|_| !sets && !bodiless) else { return response };
-        let Some(place) = Ticket::take(&self.under_way, MOST) else { return response };
+        let Some(place) = Ticket::take(&self.under_way, MOST) else {
+            context.left_unpacked = true;
+            return response;
+        };
         let Ok(encoder) = Encoder::new(coding) else { return response };
         mark(response.headers_mut(), coding);
         response

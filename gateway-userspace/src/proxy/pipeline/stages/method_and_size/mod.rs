@@ -4,13 +4,14 @@
 
 use gateway_common::Reason;
 use http::{
-    HeaderMap, HeaderValue, Method, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{
         ALLOW, CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
         TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
+use hyper::ext::Protocol;
 
 use crate::proxy::{
     pipeline::{
@@ -28,7 +29,7 @@ pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
             .with_header(ALLOW, route.allow.clone())
             .into();
     }
-    if switches_protocol(&head.headers) {
+    if context.is_extended_connect() || switches_protocol(&head.headers) {
         if let Err(detail) = websocket(head, route) {
             return Refusal::new(Reason::UpgradeRefused, detail).into();
         }
@@ -52,34 +53,45 @@ fn switches_protocol(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && headers.get_all(CONNECTION).iter().any(named)
 }
 
-/// Whether the request opens a WebSocket where the route takes one (RFC 6455 section 4.2.1). Strict:
-/// a supplier that refuses what we took for an opening would leave us with a tunnel that it takes
-/// for requests.
+/// Whether the request opens a WebSocket where the route takes one (RFC 6455 section 4.2.1, RFC 8441
+/// section 5). Strict: a supplier that refuses what we took for an opening would leave us with a
+/// tunnel that it takes for requests.
 fn websocket(head: &Parts, route: &Route) -> Result<(), &'static str> {
     if !route.websocket {
         return Err("the route has no upgrade");
     }
-    let one = |name| {
-        let mut values = head.headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
-    };
-    if head.version != Version::HTTP_11 || head.method != Method::GET {
-        return Err("a WebSocket is opened by GET in HTTP/1.1");
-    }
     if head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING) {
         return Err("a WebSocket is opened without a body");
     }
-    if !one(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
+    let named = match head.extensions.get::<Protocol>() {
+        Some(protocol) => Some(protocol.as_ref()),
+        None => named_in_http1(head)?,
+    };
+    if !named.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
         return Err("another protocol than WebSocket");
     }
-    // Sixteen bytes in base64.
-    if one(SEC_WEBSOCKET_KEY).is_none_or(|key| key.len() != 24) {
-        return Err("no Sec-WebSocket-Key");
-    }
-    if one(SEC_WEBSOCKET_VERSION) != Some(b"13") {
+    if only(head, &SEC_WEBSOCKET_VERSION) != Some(b"13") {
         return Err("another version of WebSocket than 13");
     }
     Ok(())
+}
+
+/// The protocol that an HTTP/1.1 request asks for. In h2 there is neither method nor key to check.
+fn named_in_http1(head: &Parts) -> Result<Option<&[u8]>, &'static str> {
+    if head.version != Version::HTTP_11 || head.method != Method::GET {
+        return Err("a WebSocket is opened by GET in HTTP/1.1");
+    }
+    // Sixteen bytes in base64.
+    if only(head, &SEC_WEBSOCKET_KEY).is_none_or(|key| key.len() != 24) {
+        return Err("no Sec-WebSocket-Key");
+    }
+    Ok(only(head, &UPGRADE))
+}
+
+/// The value of a field that is there once.
+fn only<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut values = head.headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
 }
 
 /// The declared body length; zero where none is declared.

@@ -12,14 +12,18 @@ use http::{HeaderValue, Method, Version, header::ALLOW, request::Parts};
 
 use crate::{
     config::model,
-    proxy::pipeline::{
-        context::{RequestContext, Target},
-        decision::{Decision, Refusal},
+    proxy::{
+        http1,
+        pipeline::{
+            context::{RequestContext, Target},
+            decision::{Decision, Refusal},
+        },
     },
 };
 
-/// What `CONNECT` may be replaced by: it names no path, so no route can say.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// What `CONNECT` may be replaced by, and what the gateway itself takes: no path is named, so no route
+/// can say.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What each field counts beside its bytes (RFC 9113 section 6.5.2).
 const FIELD: usize = 32;
@@ -38,7 +42,11 @@ impl Normalize {
 
     pub(crate) fn check(&self, context: &mut RequestContext) -> Decision {
         cookies::join(&mut context.head.headers);
-        match self.size(&context.head).and_then(|()| target(context)) {
+        if context.head.method == Method::CONNECT && context.is_extended_connect() {
+            // It names a path, and asks for what a GET asks for in HTTP/1.1: so it is judged by.
+            context.head.method = Method::GET;
+        }
+        match self.fields(&context.head).and_then(|()| target(context)) {
             Ok(target) => {
                 context.target = Some(target);
                 Decision::Continue
@@ -47,12 +55,13 @@ impl Normalize {
         }
     }
 
-    /// HTTP/1.1 heads were counted as they were read. The h2 library knows no bound on fields, and
+    /// HTTP/1.1 heads were judged and counted as they were read. The h2 library knows no bound on fields, and
     /// what it refuses for its size it tells nobody: its bound is above this one.
-    fn size(&self, head: &Parts) -> Result<(), Refusal> {
+    fn fields(&self, head: &Parts) -> Result<(), Refusal> {
         if head.version != Version::HTTP_2 {
             return Ok(());
         }
+        http1::check(&head.headers).map_err(|fault| Refusal::new(fault.reason, fault.detail))?;
         if head.headers.len() > self.head_fields {
             return Err(Refusal::new(Reason::HeadTooLarge, "proxy.head_fields"));
         }
@@ -73,8 +82,12 @@ fn target(context: &RequestContext) -> Result<Target, Refusal> {
     }
     let host = host::read(&head.uri, &head.headers)
         .map_err(|fault| Refusal::new(Reason::HostInvalid, fault.to_string()))?;
-    let path = path::read(head.uri.path())
-        .map_err(|fault| Refusal::new(Reason::PathInvalid, fault.to_string()))?;
+    let whole = head.uri.path();
+    if head.method == Method::OPTIONS && whole == "*" {
+        return Ok(Target { sent_host: host.sent, host: host.name, rewritten: None });
+    }
+    let path =
+        path::read(whole).map_err(|fault| Refusal::new(Reason::PathInvalid, fault.to_string()))?;
     let rewritten = match path {
         Cow::Borrowed(_) => None,
         Cow::Owned(path) => Some(path),
