@@ -13,6 +13,7 @@ mod counts;
 mod crew;
 mod dial;
 mod download;
+mod driver;
 mod echo;
 mod error;
 mod exchange;
