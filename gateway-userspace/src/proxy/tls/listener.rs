@@ -267,6 +267,8 @@ fn compose(
     // A resumed session is not verified again: a client revoked since would come in.
     if clients.is_none() {
         config.ticketer = Arc::clone(ticketer);
+        // Good for any number of resumptions: a second one costs each handshake and adds nothing.
+        config.send_tls13_tickets = 1;
     } else {
         config.send_tls13_tickets = 0;
     }

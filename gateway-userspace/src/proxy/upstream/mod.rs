@@ -14,6 +14,7 @@ mod crew;
 mod dial;
 mod dns;
 mod download;
+mod driver;
 mod echo;
 mod endpoint;
 mod entry;

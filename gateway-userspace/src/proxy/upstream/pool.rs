@@ -22,8 +22,7 @@ impl Pool {
     pub(super) fn take(&self) -> Option<Http1> {
         let mut idle = self.idle.borrow_mut();
         std::iter::from_fn(|| idle.pop_back())
-            .map(|(_, connection)| connection)
-            .find(Http1::is_ready)
+            .find_map(|(_, mut connection)| connection.is_ready().then_some(connection))
     }
 
     /// Puts a connection to rest.
@@ -43,7 +42,7 @@ impl Pool {
         self.sweeps.set(sweep.wrapping_add(1));
         let resting = self.idle.take();
         let mut kept = self.idle.borrow_mut();
-        for (since, connection) in resting {
+        for (since, mut connection) in resting {
             if since < sweep || !connection.is_ready() {
                 connection.retire();
             } else {

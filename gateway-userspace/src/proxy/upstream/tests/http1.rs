@@ -243,6 +243,34 @@ fn an_answer_before_the_body_was_sent_ends_the_connection_but_not_the_answer() {
 }
 
 #[test]
+fn an_upload_goes_on_while_nobody_asks_for_the_answer_that_came_early() {
+    on_worker(async {
+        let (_origin, lab) = lab().await;
+        let (feed, body) = fed();
+        let response = lab.send(request(Method::POST, "/echoed", body)).await.unwrap();
+        // More than may wait: a client that reads nothing before it has sent all would hang.
+        for _ in 0..32 {
+            feed.send(Ok(data("12"))).await.unwrap();
+        }
+        drop(feed);
+        assert_eq!(text(response).await, "12".repeat(32));
+    });
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_end_a_connection_at_rest() {
+    const TWICE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n";
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    on_worker(async {
+        let origin = Origin::scripted(&[&[TWICE, OK], &[OK]]).await;
+        let lab = Lab::of(target(origin.address, Protocol::Http1)).await;
+        assert_eq!(lab.text("/a").await, "ok");
+        assert_eq!(lab.text("/b").await, "ok");
+        assert_eq!(origin.seen.connections.get(), 2);
+    });
+}
+
+#[test]
 fn closes_connections_that_nobody_uses() {
     on_worker(async {
         let (origin, lab) = lab().await;

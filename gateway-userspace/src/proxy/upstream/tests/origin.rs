@@ -202,6 +202,7 @@ async fn answer(request: Request<Incoming>, seen: Rc<Seen>) -> Result<Response<A
             full(format!("{}{last}", taken.to_bytes().len()))
         }
         "/early" => full("no need"),
+        "/echoed" => request.into_body().map_err(Into::into).boxed_unsync(),
         _ => return Ok(status(StatusCode::NOT_FOUND)),
     };
     Ok(Response::new(body))
