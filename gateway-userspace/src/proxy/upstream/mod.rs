@@ -13,7 +13,6 @@ mod counts;
 mod crew;
 mod dial;
 mod download;
-mod driver;
 mod echo;
 mod error;
 mod exchange;
