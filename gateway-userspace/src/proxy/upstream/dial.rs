@@ -6,12 +6,15 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, task::spawn_local, time::timeout_at};
+use tokio::{
+    net::TcpStream,
+    task::{AbortHandle, spawn_local},
+    time::timeout_at,
+};
 use tokio_rustls::TlsConnector;
 use tracing::debug;
 
 use super::{
-    driver::Driver,
     endpoint::Endpoint,
     error::DialError,
     upload::Upload,
@@ -44,7 +47,7 @@ pub(super) struct Dialer {
 
 /// A connection just opened.
 pub(super) enum Dialed {
-    Http1 { sender: http1::SendRequest<Upload>, driver: Driver, received: Received },
+    Http1 { sender: http1::SendRequest<Upload>, driver: AbortHandle, received: Received },
     Http2(http2::SendRequest<Upload>),
 }
 
@@ -96,8 +99,12 @@ async fn start_http1(wire: Wire) -> Result<Dialed, DialError> {
         .max_header_size(MAX_HEAD)
         .handshake(TokioIo::new(wire))
         .await?;
-    let driver = Driver::new(connection.with_upgrades());
-    Ok(Dialed::Http1 { sender, driver, received })
+    let driver = spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            debug!(%error, "supplier connection ended");
+        }
+    });
+    Ok(Dialed::Http1 { sender, driver: driver.abort_handle(), received })
 }
 
 async fn start_http2(wire: Wire) -> Result<Dialed, DialError> {

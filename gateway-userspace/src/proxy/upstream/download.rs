@@ -109,16 +109,6 @@ impl Download {
         }
     }
 
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.hold {
-            Some(Hold::Connection(connection)) => connection.poll_frame(&mut self.body, cx),
-            Some(Hold::Stream { .. }) | None => Pin::new(&mut self.body).poll_frame(cx),
-        }
-    }
-
     /// Waits until the next frame is overdue.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<UpstreamError> {
         loop {
@@ -187,7 +177,7 @@ impl Body for Download {
         if this.hold.is_none() {
             return Poll::Ready(None);
         }
-        match this.poll_body(cx) {
+        match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.last = clock::now();
                 // hyper's servers ask no more after trailers.

@@ -17,7 +17,7 @@ use super::{
     error::ClientStalled,
     link::{Http1, Http2, Lane, Link},
     patience::{Overdue, Patience},
-    upload::{Progress, Turn, Upload},
+    upload::{Progress, Upload},
 };
 
 /// How a target is named in requests.
@@ -87,9 +87,6 @@ impl Exchange<'_> {
         };
         match self.settle(sent, upload.as_deref()) {
             Ok(response) => {
-                if upload.as_ref().is_some_and(|upload| upload.turn().0 != Turn::Sent) {
-                    connection.depart();
-                }
                 let (mut head, body) = response.into_parts();
                 settle_length(&mut head.headers);
                 let body = self.body(body, Hold::Connection(connection), upload);
@@ -123,9 +120,8 @@ impl Exchange<'_> {
     async fn switch(
         &self,
         mut response: Response<Incoming>,
-        mut connection: Http1,
+        connection: Http1,
     ) -> Result<Response<Payload>, Setback> {
-        connection.depart();
         let stream = hyper::upgrade::on(&mut response)
             .await
             .map_err(|error| UpstreamError::of_exchange(&self.name.label, error))?;

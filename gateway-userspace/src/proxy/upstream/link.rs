@@ -1,24 +1,16 @@
 //! One established connection, as one request sees it: a whole HTTP/1.1 connection or one stream
 //! of a shared h2 connection.
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    rc::Weak,
-    task::{Context, Poll, Waker},
-};
+use std::rc::Weak;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
-use tokio::task::unconstrained;
+use tokio::task::AbortHandle;
 
 use super::{
-    driver::Driver,
     pool::{Place, Pool},
     upload::Upload,
     wire::Received,
@@ -52,77 +44,58 @@ pub(super) struct Http1 {
     driver: Driver,
     received: Received,
     home: Weak<Pool>,
+    /// It has carried no request yet.
+    fresh: bool,
     _place: Place,
 }
 
 impl Http1 {
     pub(super) fn new(
         sender: http1::SendRequest<Upload>,
-        driver: Driver,
+        driver: AbortHandle,
         received: Received,
         home: Weak<Pool>,
         place: Place,
     ) -> Self {
-        Self { sender, driver, received, home, _place: place }
+        Self { sender, driver: Driver(Some(driver)), received, home, fresh: true, _place: place }
     }
 
-    /// Whether the last exchange is over, both ways, and the supplier keeps the connection and says
-    /// nothing unasked. Nobody looks at a connection at rest before this is asked.
-    pub(super) fn is_ready(&mut self) -> bool {
-        self.driver.look();
-        self.sender.is_ready()
+    /// Whether the last exchange is over, both ways, and the supplier keeps the connection. hyper
+    /// takes a first request before its driver has run, but does not call that ready.
+    pub(super) fn is_ready(&self) -> bool {
+        if self.fresh { !self.sender.is_closed() } else { self.sender.is_ready() }
     }
 
     pub(super) fn received(&self) -> u64 {
         self.received.bytes()
     }
 
-    pub(super) async fn send(&mut self, request: Request<Upload>) -> Sent {
-        // Not within the task's budget: past it the answer would ask for a call that it, without a
-        // waker, cannot have.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        let driver = &mut self.driver;
-        poll_fn(|cx| {
-            if driver.advance(cx) {
-                answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-            } else {
-                answer.as_mut().poll(cx)
-            }
-        })
-        .await
-    }
-
-    /// The next part of the body that comes on this connection.
-    pub(super) fn poll_frame(
-        &mut self,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut nobody = Context::from_waker(Waker::noop());
-        let there = Pin::new(&mut *body).poll_frame(&mut nobody);
-        if there.is_ready() {
-            return there;
-        }
-        let own = self.driver.advance(cx);
-        Pin::new(body).poll_frame(if own { &mut nobody } else { cx })
-    }
-
-    /// Lets the connection go on by itself, also while its body is not asked for.
-    pub(super) fn depart(&mut self) {
-        self.driver.depart();
+    pub(super) fn send(&mut self, request: Request<Upload>) -> impl Future<Output = Sent> {
+        self.fresh = false;
+        self.sender.try_send_request(request)
     }
 
     /// Back to the pool, if it can take another request.
-    pub(super) fn go_home(mut self) {
+    pub(super) fn go_home(self) {
         match self.home.upgrade() {
-            Some(home) if self.sender.is_ready() || self.is_ready() => home.put(self),
+            Some(home) if self.is_ready() => home.put(self),
             _ => self.retire(),
         }
     }
 
     /// Closes in good order: what is written goes out, TLS says goodbye.
-    pub(super) fn retire(self) {
-        drop(self.sender);
-        self.driver.release();
+    pub(super) fn retire(mut self) {
+        self.driver.0 = None;
+    }
+}
+
+/// The task that moves a connection's bytes. Its worker's runtime owns it; dropped, it ends at once.
+struct Driver(Option<AbortHandle>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }

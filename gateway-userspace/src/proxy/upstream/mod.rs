@@ -14,7 +14,6 @@ mod crew;
 mod dial;
 mod dns;
 mod download;
-mod driver;
 mod echo;
 mod endpoint;
 mod entry;

@@ -22,7 +22,8 @@ impl Pool {
     pub(super) fn take(&self) -> Option<Http1> {
         let mut idle = self.idle.borrow_mut();
         std::iter::from_fn(|| idle.pop_back())
-            .find_map(|(_, mut connection)| connection.is_ready().then_some(connection))
+            .map(|(_, connection)| connection)
+            .find(Http1::is_ready)
     }
 
     /// Puts a connection to rest.
@@ -42,7 +43,7 @@ impl Pool {
         self.sweeps.set(sweep.wrapping_add(1));
         let resting = self.idle.take();
         let mut kept = self.idle.borrow_mut();
-        for (since, mut connection) in resting {
+        for (since, connection) in resting {
             if since < sweep || !connection.is_ready() {
                 connection.retire();
             } else {
