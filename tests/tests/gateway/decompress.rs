@@ -13,8 +13,7 @@ fn packed_requests_are_unpacked_and_bombs_are_refused() -> Result<()> {
         case,
         |settings| settings.services += PACKED,
         |house| {
-            let folder = house.gateway.configuration();
-            let folder = folder.parent().context("the configuration has no folder")?;
+            let folder = &house.gateway.folders.root;
             let (lawful, bomb) = (packed(folder, 3000)?, packed(folder, 256 << 20)?);
             for version in CURL_VERSIONS {
                 let send = |file: &str| {
