@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    certs::Certificates,
+    certs::{Certificates, NAME},
     client::{Ask, Client, Version},
     netns::Namespace,
     wait::until,
@@ -96,14 +96,15 @@ impl Authority {
         Ok(authority)
     }
 
-    /// The lines of `[acme]` that lead here. `binding` is where the account's key is written.
+    /// The lines of `[acme]` that lead here, by a name, and of `[dns]`, which knows it. `binding` is where the account's key is written.
     pub fn settings(&self, certificates: &Certificates, folder: &Path) -> Result<String> {
         let binding = folder.join("binding.key");
         fs::write(&binding, KEY).context("writing the binding's key")?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(&binding, mode).context("closing it to others")?;
         Ok(format!(
-            "[acme]\ndirectory = \"https://{}:{DIRECTORY}/dir\"\nterms_agreed = true\n\
+            "[dns]\nservers = [\"{}:{NAMES}\"]\n\
+             [acme]\ndirectory = \"https://{NAME}:{DIRECTORY}/dir\"\nterms_agreed = true\n\
              contacts = [\"ops@gateway.example\"]\nauthorities = \"{}\"\n\
              binding = {{ key_id = \"{KEY_ID}\", key_file = \"{}\" }}\n",
             self.address,
@@ -133,20 +134,22 @@ impl Authority {
         })
     }
 
-    /// Ends it: an outage.
+    /// Ends it: an outage. The names stay known.
     pub fn stop(&mut self) {
-        for mut process in self.processes.drain(..) {
-            // Gone already is as good.
-            process.kill().ok();
-            process.wait().ok();
-        }
+        self.processes.drain(1..).for_each(end);
     }
 }
 
 impl Drop for Authority {
     fn drop(&mut self) {
-        self.stop();
+        self.processes.drain(..).for_each(end);
     }
+}
+
+fn end(mut process: Child) {
+    // Gone already is as good.
+    process.kill().ok();
+    process.wait().ok();
 }
 
 /// The account that the authority knows before there is one; of the lab alone.

@@ -253,7 +253,6 @@ pub(crate) fn retry() -> Retry {
 /// Bytes of a JSON response that is changed.
 pub(super) const JSON_BYTES: u64 = 1 << 20;
 
-/// What a supplier says of its own faults stays inside.
 /// Decoded bytes for each encoded one: text packs to a twentieth at best, what repeats itself to less.
 pub(super) const RATIO: u32 = 100;
 
@@ -279,6 +278,7 @@ const COMPRESSED: [&str; 8] = [
     "application/wasm",
 ];
 
+/// What a supplier says of its own faults stays inside.
 pub(crate) fn transform() -> Transform {
     Transform {
         request: Fields::default(),

@@ -26,6 +26,7 @@ mod surroundings;
 mod sysctl;
 mod timekeeper;
 mod watch;
+mod whole_file;
 mod worker;
 
 #[cfg(test)]

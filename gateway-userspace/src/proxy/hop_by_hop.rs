@@ -6,6 +6,8 @@ use http::{
     header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
+use super::fields;
+
 static ALWAYS: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -33,12 +35,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 }
 
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .collect()
+    let tokens = fields::members(headers, &CONNECTION);
+    tokens.filter_map(|token| HeaderName::from_bytes(token).ok()).collect()
 }
 
 #[cfg(test)]

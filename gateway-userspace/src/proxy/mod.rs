@@ -7,9 +7,9 @@
 
 mod acme;
 pub(crate) mod admin;
-mod base64;
 pub(crate) mod coding;
 pub(crate) mod feedback;
+pub(crate) mod fields;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
 pub mod http1;

@@ -1,5 +1,5 @@
-//! The thread beside the workers: names behind suppliers and questions to them, the admin listener, forgetting what
-//! limiters need not know.
+//! The thread beside the workers: names behind suppliers and questions to them, certificates that
+//! are issued, the admin listener, how much memory there is, forgetting what limiters need not know.
 
 use std::{sync::Arc, time::Duration};
 

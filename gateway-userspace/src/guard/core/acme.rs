@@ -3,9 +3,9 @@
 //! writes, and the next tick tells the proxy.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
 };
@@ -17,7 +17,7 @@ use super::Core;
 use crate::{
     config::model::Config,
     control::Response,
-    guard::chain,
+    guard::{chain, whole_file},
     ipc::message::{FromGuard, Kept},
 };
 
@@ -106,26 +106,16 @@ fn place(config: &Config, what: &Kept) -> Option<PathBuf> {
     }
 }
 
-/// Whole or not at all, and for nobody else: beside the old one, to the disk, then in its place.
+/// In a folder for nobody else.
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let fresh = path.with_extension("new");
-    // Left behind by a guard that died; another's would be opened by its own rights.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(folder)?.sync_all()
+    whole_file::replace(path, content)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 
@@ -134,7 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme/www.example.com.pem");
         write(&path, b"first").unwrap();
-        fs::write(path.with_extension("new"), b"half of it").unwrap();
+        fs::write(path.with_extension("pem.new"), b"half of it").unwrap();
         write(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -2,9 +2,9 @@
 //! million entries are five megabytes and one write, where records of a database would be minutes.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, DirBuilder, File},
+    io::Read as _,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,6 +18,7 @@ use crate::{
     guard::{
         bans::{Named, NamedList, NetSet, is_list_name},
         kernel::BanSource,
+        whole_file,
     },
 };
 
@@ -72,27 +73,15 @@ impl ListFolder {
 
     /// Writes a list; it is on the disk when this returns.
     pub(crate) fn save(&self, name: &str, list: &NamedList) -> Result<(), StoreError> {
-        let (file, new) = (self.file(name), self.path.join(format!("{name}.new")));
-        let written = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut output =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            output.write_all(&encode(list))?;
-            output.sync_all()?;
-            fs::rename(&new, &file)?;
-            File::open(&self.path)?.sync_all()
-        };
-        written().map_err(|source| StoreError::List { path: file.clone(), source })
+        let file = self.file(name);
+        let written = whole_file::replace(&file, &encode(list));
+        written.map_err(|source| StoreError::List { path: file, source })
     }
 
     /// Removes a list.
     pub(crate) fn remove(&self, name: &str) -> Result<(), StoreError> {
         let file = self.file(name);
-        let removed = match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => File::open(&self.path).and_then(|folder| folder.sync_all()),
-        };
-        removed.map_err(|source| StoreError::List { path: file, source })
+        whole_file::remove(&file).map_err(|source| StoreError::List { path: file, source })
     }
 
     fn file(&self, name: &str) -> PathBuf {

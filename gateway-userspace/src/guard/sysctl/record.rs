@@ -2,12 +2,13 @@
 //! after one was killed can put it right.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::guard::whole_file;
 
 /// In the state folder.
 const FILE: &str = "sysctl.json";
@@ -81,23 +82,11 @@ impl Record {
     /// Replaces it, on the disk when this returns.
     pub(super) fn write(&self, changes: &[Change]) -> io::Result<()> {
         let content = Content { place: self.place.clone(), changes: changes.to_vec() };
-        let fresh = self.path.with_extension("json.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec(&content)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &self.path)?;
-        self.sync_folder()
+        whole_file::replace(&self.path, &serde_json::to_vec(&content)?)
     }
 
     /// Nothing is changed any more.
     pub(super) fn remove(&self) -> io::Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome.and_then(|()| self.sync_folder()),
-        }
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        whole_file::remove(&self.path)
     }
 }

@@ -2,7 +2,7 @@
 //! every answer bounded in time and size, and none believed to be what it does not say it is.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,7 +23,13 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::schedule::AWAY;
-use crate::{ipc::message::FromProxy, proxy::outbox::Asks};
+use crate::{
+    ipc::message::FromProxy,
+    proxy::{
+        outbox::Asks,
+        upstream::{Lookup, LookupError},
+    },
+};
 
 /// One question and its whole answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +55,7 @@ enum CallError {
     Lookup {
         host: String,
         #[source]
-        source: std::io::Error,
+        source: LookupError,
     },
     #[error("{host} has no address")]
     NoAddress { host: String },
@@ -85,13 +91,14 @@ pub(super) struct Caller {
     tls: Arc<ClientConfig>,
     /// The host of the directory, whose addresses the guard protects.
     host: String,
+    lookup: Lookup,
     asks: Asks,
     away: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Caller {
-    pub(super) fn new(tls: Arc<ClientConfig>, host: String, asks: Asks) -> Self {
-        Self { tls, host, asks, away: Arc::default() }
+    pub(super) fn new(tls: Arc<ClientConfig>, host: String, lookup: Lookup, asks: Asks) -> Self {
+        Self { tls, host, lookup, asks, away: Arc::default() }
     }
 
     /// How long the authority wants us to stay away, by its last refusal.
@@ -114,9 +121,8 @@ impl Caller {
         host: &str,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Result<BytesResponse, Error> {
-        let request = in_origin_form(request)?;
-        let (head, request) = request;
-        let stream = self.connect(host, head.port).await?;
+        let (port, request) = in_origin_form(request)?;
+        let stream = self.connect(host, port).await?;
         let failed = |source| CallError::Http { host: host.to_owned(), source };
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD)
@@ -133,21 +139,19 @@ impl Caller {
     async fn connect(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, CallError> {
         let host = host.to_owned();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found = tokio::net::lookup_host((bare, port)).await;
-        let found: Vec<_> = found
-            .map_err(|source| CallError::Lookup { host: host.clone(), source })?
-            .take(ADDRESSES)
-            .collect();
+        let found = self.lookup.addresses(bare).await;
+        let mut found = found.map_err(|source| CallError::Lookup { host: host.clone(), source })?;
+        found.truncate(ADDRESSES);
         if host == self.host {
             // The guard first: an address has to be protected before it is spoken to.
-            let addresses = found.iter().map(|address| address.ip().to_canonical()).collect();
+            let addresses = found.iter().map(IpAddr::to_canonical).collect();
             let told = self.asks.tell(FromProxy::Resolved { name: host.clone(), addresses });
             tracing::debug!(told, %host, "the authority's addresses");
         }
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_invalid| CallError::NoAddress { host: host.clone() })?;
         let mut failure = CallError::NoAddress { host: host.clone() };
-        for address in found {
+        for address in found.into_iter().map(|found| SocketAddr::new(found, port)) {
             let connecting = async {
                 let stream = TcpStream::connect(address).await?;
                 TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), stream).await
@@ -178,24 +182,20 @@ impl HttpClient for Caller {
     }
 }
 
-/// Where a request goes.
-struct Target {
-    port: u16,
-}
-
+/// The port it goes to, and the request as it is said there.
 fn in_origin_form(
     mut request: Request<BodyWrapper<Bytes>>,
-) -> Result<(Target, Request<BodyWrapper<Bytes>>), Error> {
+) -> Result<(u16, Request<BodyWrapper<Bytes>>), Error> {
     let uri = request.uri().clone();
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
     let Some(authority) = authority else { return Err(CallError::Plain { url: uri }.into()) };
     let host = HeaderValue::from_str(authority.as_str()).map_err(http::Error::from)?;
-    let target = Target { port: authority.port_u16().unwrap_or(443) };
+    let port = authority.port_u16().unwrap_or(443);
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     *request.uri_mut() = path.parse()?;
     request.headers_mut().insert(HOST, host);
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(US));
-    Ok((target, request))
+    Ok((port, request))
 }
 
 async fn whole(host: &str, response: Response<Incoming>) -> Result<BytesResponse, CallError> {

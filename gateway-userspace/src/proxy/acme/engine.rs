@@ -105,7 +105,10 @@ impl Engine {
         let now = self.now();
         let rest = match next {
             Some((at, one)) if at <= now => {
+                self.ordering = Some(one.name.clone());
+                self.show(&names);
                 self.renew(&acme, one).await;
+                self.ordering = None;
                 Duration::ZERO
             }
             Some((at, _)) => at.since(now).min(REST),
@@ -207,8 +210,6 @@ impl Engine {
     async fn renew(&mut self, acme: &Acme, one: &Managed) {
         tracing::info!(name = one.name, "a certificate is ordered");
         self.board().taken_up(&one.name);
-        self.ordering = Some(one.name.clone());
-        self.show_ordering(&one.name);
         let caller = self.caller(acme);
         let done = match &caller {
             Ok(caller) => {
@@ -221,7 +222,6 @@ impl Engine {
             }
             Err(error) => Err(AcmeError::Refused { why: error.told() }),
         };
-        self.ordering = None;
         let metrics = Arc::clone(&self.shared.load().ledger.metrics);
         match done {
             Ok(()) => {
@@ -323,7 +323,9 @@ impl Engine {
     fn caller(&self, acme: &Acme) -> Result<Caller, AcmeError> {
         let authorities = acme.authorities.as_deref();
         let tls = self.board().with_files(|files| tls::directory(authorities, files));
-        Ok(Caller::new(tls.map_err(AcmeError::Tls)?, acme.host.clone(), self.asks.clone()))
+        let tls = tls.map_err(AcmeError::Tls)?;
+        let lookup = self.shared.load().book.lookup();
+        Ok(Caller::new(tls, acme.host.clone(), lookup, self.asks.clone()))
     }
 
     fn issued(&self, one: &Managed) -> Option<Issued> {
@@ -336,13 +338,6 @@ impl Engine {
 
     fn now(&self) -> Wall {
         self.shared.load().time.wall()
-    }
-
-    fn show_ordering(&self, name: &str) {
-        let names: Vec<Managed> =
-            self.shared.load().config.managed().into_iter().cloned().collect();
-        tracing::debug!(name, "shown as being issued");
-        self.show(&names);
     }
 
     fn show(&self, names: &[Managed]) {

@@ -4,6 +4,7 @@
 use http::{HeaderMap, header::ACCEPT_ENCODING};
 
 use super::Coding;
+use crate::proxy::fields;
 
 /// Members that are looked at: a list is cheap to send.
 const MEMBERS: usize = 32;
@@ -30,9 +31,7 @@ pub(crate) fn choose(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> 
 impl Weights {
     fn read(headers: &HeaderMap) -> Self {
         let mut weights = Self::default();
-        let values = headers.get_all(ACCEPT_ENCODING).iter();
-        let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        for member in members.take(MEMBERS) {
+        for member in fields::members(headers, &ACCEPT_ENCODING).take(MEMBERS) {
             let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
             let name = parts.next().unwrap_or_default();
             let Some(weight) = weight(parts.next()) else { continue };

@@ -8,6 +8,7 @@ pub(crate) mod encode;
 use http::{HeaderMap, HeaderName, header::CONTENT_ENCODING};
 
 pub(crate) use crate::config::model::Coding;
+use crate::proxy::fields;
 
 /// Fields that are about a body's bytes under the coding that it had before.
 pub(crate) static STALE: [HeaderName; 5] = [
@@ -26,9 +27,7 @@ pub(crate) struct Unknown;
 /// The coding of a body; `identity` is none.
 pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Coding>, Unknown> {
     let mut found = None;
-    let values = headers.get_all(CONTENT_ENCODING).iter();
-    let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    for member in members.map(<[u8]>::trim_ascii) {
+    for member in fields::members(headers, &CONTENT_ENCODING) {
         if member.is_empty() || member.eq_ignore_ascii_case(b"identity") {
             continue;
         }

@@ -2,11 +2,12 @@
 //! verifier has checked the chain by the time anything is read here.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::{config::model::ForwardCertificate, proxy::base64};
+use crate::config::model::ForwardCertificate;
 
 static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -110,7 +111,7 @@ fn escaped(text: &str) -> String {
 fn byte_sequence(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4 + 2);
     text.push(':');
-    base64::push(&mut text, bytes);
+    BASE64_STANDARD.encode_string(bytes, &mut text);
     text.push(':');
     text
 }
@@ -120,8 +121,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_sequence_is_base64_between_colons() {
-        assert_eq!(byte_sequence(b"foob"), ":Zm9vYg==:");
+    fn base64_has_the_vectors_of_rfc_4648() {
+        let vectors = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        for (length, expected) in vectors.iter().enumerate() {
+            assert_eq!(byte_sequence(&b"foobar"[..length]), format!(":{expected}:"));
+        }
     }
 
     #[test]

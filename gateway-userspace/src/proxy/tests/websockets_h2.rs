@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use gateway_common::Reason;
 use http::{Method, Request, Response, StatusCode};
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     config::model::{Config, Host, Protocol as Speaks, SupplierKind, Target},
-    proxy::{base64, testing},
+    proxy::testing,
 };
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
@@ -79,8 +80,7 @@ async fn echo(mut stream: TcpStream, answer: &str, tell: mpsc::Sender<String>) {
     let head = String::from_utf8(head).unwrap();
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
     let whole = format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key.unwrap_or_default());
-    let mut accept = String::new();
-    base64::push(&mut accept, digest(&SHA1_FOR_LEGACY_USE_ONLY, whole.as_bytes()).as_ref());
+    let accept = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, whole.as_bytes()));
     tell.send(head).await.unwrap();
     stream.write_all(answer.replace("ACCEPT", &accept).as_bytes()).await.unwrap();
     let (mut from, mut to) = stream.split();

@@ -75,10 +75,15 @@ impl Current {
 
     /// What is served for a managed name: none where a stand-in is.
     pub(super) fn issued(&self, file: &Path, settings: &Tls) -> Option<(&CertifiedKey, &Facts)> {
-        let place = settings.managed.iter().position(|one| one.file == file)?;
-        let first = self.certificates.len().checked_sub(settings.managed.len())?;
-        let loaded = self.certificates.get(first + place)?;
+        let loaded = self.managed(settings, |one| one.file == file)?;
         (!loaded.stand_in).then_some((loaded.key.as_ref(), &loaded.facts))
+    }
+
+    /// What is served for a managed name of these settings; they follow the other certificates.
+    fn managed(&self, settings: &Tls, is_it: impl Fn(&Managed) -> bool) -> Option<&Loaded> {
+        let place = settings.managed.iter().position(is_it)?;
+        let first = self.certificates.len().checked_sub(settings.managed.len())?;
+        self.certificates.get(first + place)
     }
 
     /// For each certificate whether it is a stand-in, in the order of `facts`.
@@ -133,9 +138,7 @@ impl Listener {
         };
         let current = self.current();
         let managed = listener.tls.managed.iter().map(|one| {
-            let place = self.settings.managed.iter().position(|known| known == one);
-            let first = current.certificates.len().saturating_sub(self.settings.managed.len());
-            managed(one, secrets, place.and_then(|place| current.certificates.get(first + place)))
+            managed(one, secrets, current.managed(&self.settings, |known| known == one))
         });
         let certificates = certificates.into_iter().map(Ok).chain(managed);
         Self::with(listener, &self.ticketer, secrets, certificates.collect::<Result<_, _>>()?)

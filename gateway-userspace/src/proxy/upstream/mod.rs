@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod flight;
 mod link;
+mod lookup;
 mod member;
 mod patience;
 mod pool;
@@ -41,7 +42,14 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 
-pub(crate) use self::{book::Book, choose::hash, probe::Watch, setup::Setup, terms::Terms};
+pub(crate) use self::{
+    book::Book,
+    choose::hash,
+    lookup::{Lookup, LookupError},
+    probe::Watch,
+    setup::Setup,
+    terms::Terms,
+};
 pub use self::{
     download::{Download, Payload, Switched},
     error::{BoxError, ClientStalled, DialError, SetupError, UpstreamError, Wait},

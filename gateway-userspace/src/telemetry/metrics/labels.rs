@@ -6,10 +6,10 @@ use gateway_common::{Reason, reason::Plane};
 pub(super) const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
-/// Label values of `state`: what a target can be, as `gateway status` names it.
-/// What is known of names of suppliers: addresses, addresses whose time is over, or nothing.
+/// Label values of `state`: what is known of names of suppliers: addresses, addresses whose time is over, or nothing.
 pub const NAME_STATES: [&str; 3] = ["found", "stale", "without"];
 
+/// Label values of `state`: what a target can be, as `gateway status` names it.
 pub const TARGET_STATES: [&str; 5] = ["available", "ejected", "unhealthy", "resting", "unresolved"];
 
 /// Label values of `status_class`; the last is for a request without an answer.

@@ -258,8 +258,7 @@ impl Metrics {
         self.certificate_orders.add([outcome as usize], 1);
     }
 
-    /// How many sources the handshake limiter holds. Called before a scrape.
-    /// Bytes that the process uses, and may use.
+    /// Bytes that the process uses, and may use. Called before a scrape.
     pub fn memory(&self, used: u64, bound: u64) {
         self.memory.set([0], used);
         self.memory.set([1], bound);
@@ -276,6 +275,7 @@ impl Metrics {
         self.route_places.set([route, 1], most.into());
     }
 
+    /// How many sources the handshake limiter holds. Called before a scrape.
     pub fn handshake_sources(&self, sources: u64) {
         self.handshake_sources.set([], sources);
     }

@@ -12,7 +12,7 @@ use http::{
 
 use super::opening;
 use crate::proxy::{
-    hop_by_hop,
+    fields, hop_by_hop,
     identity::keys,
     pipeline::{context::RequestContext, identifiers::REQUEST_ID, respond},
 };
@@ -80,11 +80,7 @@ pub(super) fn request(
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(TE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    fields::says(headers, &TE, "trailers")
 }
 
 fn path(context: &RequestContext) -> Option<PathAndQuery> {

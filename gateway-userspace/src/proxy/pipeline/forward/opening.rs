@@ -2,16 +2,14 @@
 //! the handshake has no key: towards the supplier we are the client, and check what it makes of ours.
 
 use aws_lc_rs::{digest, rand};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use gateway_common::Reason;
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY},
 };
 
-use crate::proxy::{
-    base64,
-    pipeline::{body::Payload, decision::Refusal},
-};
+use crate::proxy::pipeline::{body::Payload, decision::Refusal};
 
 /// What a supplier hashes behind the key (RFC 6455 section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -21,8 +19,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(super) fn begin(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut nonce = [0; 16];
     rand::fill(&mut nonce).ok()?;
-    let mut key = String::with_capacity(24);
-    base64::push(&mut key, &nonce);
+    let key = BASE64_STANDARD.encode(nonce);
     let expected = HeaderValue::try_from(accept(&key)).ok()?;
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::try_from(key).ok()?);
     Some(expected)
@@ -31,10 +28,7 @@ pub(super) fn begin(headers: &mut HeaderMap) -> Option<HeaderValue> {
 /// The answer to a key (RFC 6455 section 4.2.2).
 fn accept(key: &str) -> String {
     let whole = [key, GUID].concat();
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, whole.as_bytes());
-    let mut text = String::with_capacity(28);
-    base64::push(&mut text, hash.as_ref());
-    text
+    BASE64_STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, whole.as_bytes()))
 }
 
 /// The answer, if it may be told to the client. A success without a switch may not: in h2 success is

@@ -16,6 +16,7 @@ use super::{
     crew::Crew,
     dns::{Record, Resolver},
     entry::Entry,
+    lookup::Lookup,
 };
 use crate::{
     clock,
@@ -95,6 +96,11 @@ impl Book {
         });
         let names = names.collect();
         Self { suppliers, names, resolver }
+    }
+
+    /// For names that no supplier has.
+    pub(crate) fn lookup(&self) -> Lookup {
+        Lookup::new(&self.resolver)
     }
 
     /// The suppliers with their targets.

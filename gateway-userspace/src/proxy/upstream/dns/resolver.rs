@@ -180,6 +180,19 @@ impl Findings {
         Self { v4: family(true), v6: family(false) }
     }
 
+    /// Of both families; a failure counts only where nothing was found.
+    pub(in super::super) fn addresses(self) -> Result<Vec<IpAddr>, Failure> {
+        let (mut all, mut failure) = (Vec::new(), None);
+        for finding in [self.v4, self.v6] {
+            match finding {
+                Finding::Found { addresses, .. } => all.extend(addresses),
+                Finding::Failed(why) => failure = Some(why),
+                Finding::Absent { .. } => {}
+            }
+        }
+        failure.filter(|_| all.is_empty()).map_or(Ok(all), Err)
+    }
+
     fn is_absent(&self) -> bool {
         let absent = |one: &Finding| matches!(one, Finding::Absent { .. });
         absent(&self.v4) && absent(&self.v6)

@@ -9,8 +9,8 @@ use std::sync::{Arc, atomic::AtomicU32};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE,
-        COOKIE, ETAG, SET_COOKIE, VARY,
+        ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING,
+        CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG, SET_COOKIE,
     },
 };
 use http_body::Body as _;
@@ -20,6 +20,7 @@ use crate::{
     config::model,
     proxy::{
         coding::{Coding, STALE, accept, encode::Encoder},
+        fields,
         pipeline::{body::Payload, context::RequestContext, ticket::Ticket},
         router::Route,
     },
@@ -28,8 +29,6 @@ use crate::{
 /// Answers that are packed at a time, by all workers: each holds up to two megabytes. Further ones go
 /// out as they are.
 const MOST: u32 = 512;
-
-static BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// The settings of all routes, by route index.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl Compress {
         let settings = self.settings(route)?;
         let headers = &context.head.headers;
         let guarded = !settings.credentials && is_ambient(context);
-        if guarded || context.grpc || says(headers, "no-transform") {
+        if guarded || context.grpc || fields::says(headers, &CACHE_CONTROL, "no-transform") {
             return None;
         }
         accept::choose(headers, &settings.codings)
@@ -72,7 +71,7 @@ impl Compress {
             return response;
         }
         // Caches have to know even where this client got the answer as it is.
-        vary(response.headers_mut());
+        fields::vary(response.headers_mut(), ACCEPT_ENCODING.as_str());
         let sets = !settings.credentials && response.headers().contains_key(SET_COOKIE);
         let bodiless = context.head.method == Method::HEAD || response.body().is_end_stream();
         let Some(coding) = context.wish.filter(|_| !sets && !bodiless) else { return response };
@@ -111,15 +110,9 @@ fn may_be_packed(settings: &model::Compress, response: &Response<Payload>) -> bo
     whole
         && !status.is_informational()
         && !headers.contains_key(CONTENT_ENCODING)
-        && !says(headers, "no-transform")
+        && !fields::says(headers, &CACHE_CONTROL, "no-transform")
         && length.is_none_or(|length| length >= settings.bytes || response.body().is_end_stream())
         && headers.get(CONTENT_TYPE).is_some_and(|value| is_among(&settings.types, value))
-}
-
-fn says(headers: &HeaderMap, directive: &str) -> bool {
-    let values = headers.get_all(CACHE_CONTROL).iter();
-    let mut members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(directive.as_bytes()))
 }
 
 /// Whether a media type is one of the patterns. gRPC frames its own messages, and server-sent events
@@ -137,18 +130,6 @@ fn is_among(patterns: &[String], value: &HeaderValue) -> bool {
         (None, Some(start)) => kind.starts_with(start),
         (None, None) => *pattern == kind,
     })
-}
-
-fn vary(headers: &mut HeaderMap) {
-    let values = headers.get_all(VARY).iter();
-    let mut members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let known = members.any(|member| {
-        let member = member.trim_ascii();
-        member == b"*" || member.eq_ignore_ascii_case(BY_ENCODING.as_bytes())
-    });
-    if !known {
-        headers.append(VARY, BY_ENCODING.clone());
-    }
 }
 
 /// Makes the fields those of the packed answer: other bytes under the same strong tag would be
@@ -169,6 +150,8 @@ fn mark(headers: &mut HeaderMap, coding: Coding) {
 
 #[cfg(test)]
 mod tests {
+    use http::header::VARY;
+
     use super::*;
     use crate::config::testing::sample;
 
@@ -193,7 +176,7 @@ mod tests {
         headers.insert(VARY, HeaderValue::from_static("origin, Accept-Encoding"));
         for _ in 0..2 {
             mark(&mut headers, Coding::Brotli);
-            vary(&mut headers);
+            fields::vary(&mut headers, ACCEPT_ENCODING.as_str());
         }
         assert_eq!(headers[ETAG], "W/\"1\"");
         assert_eq!(headers.get_all(VARY).iter().count(), 1);

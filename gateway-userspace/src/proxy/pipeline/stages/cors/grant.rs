@@ -6,12 +6,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW_PRIVATE_NETWORK, ORIGIN, REQUEST_PRIVATE_NETWORK, VARY,
-    only,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW_PRIVATE_NETWORK, ORIGIN, REQUEST_PRIVATE_NETWORK,
 };
 use crate::{
     config::model::{self, Pattern},
-    proxy::pipeline::body::Payload,
+    proxy::{fields, pipeline::body::Payload},
 };
 
 static TRUE: HeaderValue = HeaderValue::from_static("true");
@@ -46,7 +45,7 @@ impl Grant {
 
     /// What `Access-Control-Allow-Origin` says to the origin of a request.
     pub(super) fn to(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let sent = only(headers, &ORIGIN)?;
+        let sent = fields::only(headers, &ORIGIN)?;
         if self.anyone {
             return Some(ANYONE.clone());
         }
@@ -65,12 +64,13 @@ impl Grant {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
         headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
-        let private = only(asked, &REQUEST_PRIVATE_NETWORK).is_some_and(|value| value == "true");
+        let private =
+            fields::only(asked, &REQUEST_PRIVATE_NETWORK).is_some_and(|value| value == "true");
         if self.private_network && private {
             headers.insert(&ALLOW_PRIVATE_NETWORK, TRUE.clone());
         }
-        vary(headers, ACCESS_CONTROL_REQUEST_METHOD.as_str());
-        vary(headers, ACCESS_CONTROL_REQUEST_HEADERS.as_str());
+        fields::vary(headers, ACCESS_CONTROL_REQUEST_METHOD.as_str());
+        fields::vary(headers, ACCESS_CONTROL_REQUEST_HEADERS.as_str());
         response
     }
 
@@ -82,17 +82,6 @@ impl Grant {
         if let Some(names) = self.expose.as_ref().filter(|_| !preflight) {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names.clone());
         }
-    }
-}
-
-/// Adds a field to those that caches tell answers apart by.
-pub(super) fn vary(headers: &mut HeaderMap, field: &'static str) {
-    let names = |value: &HeaderValue| {
-        let mut names = value.as_bytes().split(|byte| *byte == b',');
-        names.any(|name| matches!(name.trim_ascii(), name if name == b"*" || name.eq_ignore_ascii_case(field.as_bytes())))
-    };
-    if !headers.get_all(VARY).iter().any(names) {
-        headers.append(VARY, HeaderValue::from_static(field));
     }
 }
 

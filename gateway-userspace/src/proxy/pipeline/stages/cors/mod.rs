@@ -7,12 +7,12 @@ mod grant;
 
 use gateway_common::Reason;
 use http::{
-    HeaderMap, HeaderName, Method, Response,
+    HeaderName, Method, Response,
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
         ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
         ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-        ORIGIN, VARY,
+        ORIGIN,
     },
     request::Parts,
 };
@@ -21,6 +21,7 @@ use self::grant::Grant;
 use crate::{
     config::model,
     proxy::{
+        fields,
         pipeline::{
             body::Payload,
             context::RequestContext,
@@ -91,7 +92,7 @@ impl Cors {
                 headers.remove(name);
             }
         }
-        grant::vary(headers, "Origin");
+        fields::vary(headers, "Origin");
         let Some(origin) = context.granted.take() else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         grant.extend(headers, preflight);
@@ -109,10 +110,4 @@ pub(crate) fn preflight(head: &Parts) -> Option<Method> {
     }
     let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
     Method::from_bytes(asked.as_bytes()).ok()
-}
-
-/// The one value of a field.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h http::HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }

@@ -14,6 +14,7 @@ use http::{
 use hyper::ext::Protocol;
 
 use crate::proxy::{
+    fields,
     pipeline::{
         context::RequestContext,
         decision::{Decision, Refusal},
@@ -44,13 +45,7 @@ pub(crate) fn check(context: &mut RequestContext, route: &Route) -> Decision {
 }
 
 fn switches_protocol(headers: &HeaderMap) -> bool {
-    let named = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    headers.contains_key(UPGRADE) && headers.get_all(CONNECTION).iter().any(named)
+    headers.contains_key(UPGRADE) && fields::says(headers, &CONNECTION, "upgrade")
 }
 
 /// Whether the request opens a WebSocket where the route takes one (RFC 6455 section 4.2.1, RFC 8441
@@ -88,10 +83,8 @@ fn named_in_http1(head: &Parts) -> Result<Option<&[u8]>, &'static str> {
     Ok(only(head, &UPGRADE))
 }
 
-/// The value of a field that is there once.
 fn only<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h [u8]> {
-    let mut values = head.headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    fields::only(&head.headers, name).map(HeaderValue::as_bytes)
 }
 
 /// The declared body length; zero where none is declared.

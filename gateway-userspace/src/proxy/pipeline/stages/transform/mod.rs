@@ -12,8 +12,8 @@ use gateway_common::Reason;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-        CONTENT_TYPE, ETAG, IF_RANGE, RANGE, RETRY_AFTER, TRAILER, WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
+        IF_RANGE, RANGE, RETRY_AFTER, TRAILER, WWW_AUTHENTICATE,
     },
 };
 use http_body::Body as _;
@@ -24,7 +24,7 @@ use crate::{
     config::model::{self, Errors, Fields},
     proxy::{
         coding::{
-            self, Coding,
+            self, Coding, STALE,
             decode::{Bounds, Decoding},
         },
         pipeline::{
@@ -40,17 +40,8 @@ use crate::{
 /// Fields of an error that say what a client may do about it.
 static KEPT: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
 
-/// Fields that are about the bytes before they were changed.
-static STALE: [HeaderName; 8] = [
-    ACCEPT_RANGES,
-    CONTENT_LENGTH,
-    ETAG,
-    TRAILER,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("repr-digest"),
-];
+/// Fields that are about the bytes before they were changed, beside those of any other coding.
+static CHANGED: [HeaderName; 4] = [ACCEPT_RANGES, CONTENT_ENCODING, ETAG, TRAILER];
 
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -211,7 +202,7 @@ impl Json {
         let whole = self.read(body, coding).await?;
         let changed = self.edits.apply(&whole).map_err(|error| unchangeable(error.to_string()))?;
         let changed = Bytes::from(changed);
-        for name in STALE.iter().chain([&CONTENT_ENCODING]) {
+        for name in STALE.iter().chain(&CHANGED) {
             head.headers.remove(name);
         }
         Ok(Response::from_parts(head, Payload::Own(changed)))
