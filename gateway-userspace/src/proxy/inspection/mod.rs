@@ -1,0 +1,3 @@
+//! What is inside requests and answers.
+
+pub(crate) mod openapi;
