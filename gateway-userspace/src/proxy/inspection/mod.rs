@@ -1,0 +1,3 @@
+//! Engines that look into requests; the stages that use them stand in `pipeline/stages/`.
+
+pub mod transform;
