@@ -46,7 +46,8 @@ impl Url {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).ok_or(FORM)?;
         let found = target::parse(&format!("{scheme}://{authority}"), Protocol::Http1)?;
-        if !found.tls && !(local && is_loopback(&found.host)) {
+        let meant = local && is_loopback(&found.host);
+        if !found.tls && !meant {
             return Err(("is not https", "write https://; http is for loopback with local = true"));
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
