@@ -20,6 +20,7 @@ mod text;
 mod transforming;
 mod tree;
 pub mod units;
+mod url;
 
 use toml::de::DeTable;
 

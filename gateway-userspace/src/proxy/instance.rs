@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     acme::Board,
     feedback::{self, Feedback},
+    fetch::Hosts,
     guard_time::GuardTime,
     identity::keys::Keys,
     kernel_counters::KernelCounters,
@@ -133,8 +134,13 @@ impl Instance {
         let callers = (parts.keys, GuardTime::new(parts.ahead));
         let board = Board::new(&parts.config, &parts.secrets);
         let memory = Arc::new(Memory::new(parts.memory));
-        let shared =
-            share(parts.config, (edge, board), callers, (parts.access_log, memory), queue)?;
+        let shared = share(
+            parts.config,
+            (edge, board),
+            callers,
+            (parts.access_log, memory),
+            (queue, asks.clone()),
+        )?;
         shared.tls.warn(shared.time.wall());
         let setup = Setup::new(&shared.config, &client, &shared.book)?;
         let (stop, stopped) = watch::channel(false);
@@ -233,9 +239,12 @@ impl Instance {
         self.kernel.answer(id, report);
     }
 
-    /// The known addresses of all suppliers, for a guard that knows none.
+    /// The known addresses of all that is spoken with, for a guard that knows none.
     pub fn resolved(&self) -> Vec<FromProxy> {
-        self.shared.load().book.report()
+        let shared = self.shared.load();
+        let mut all = shared.book.report();
+        all.extend(shared.hosts.report());
+        all
     }
 
     pub fn answer(&self, query: &Query) -> Value {
@@ -325,7 +334,7 @@ fn share(
     (edge, board): (Edge, Arc<Board>),
     (keys, time): (Option<Vec<ApiKey>>, GuardTime),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
-    queue: mpsc::Sender<FromProxy>,
+    (queue, asks): (mpsc::Sender<FromProxy>, Asks),
 ) -> Result<Arc<Shared>, StartError> {
     let metrics = Metrics::new(&config);
     let log = AccessLog::start(log, config.log.queue, Arc::clone(&metrics))?;
@@ -346,6 +355,7 @@ fn share(
         tls: edge,
         acme: board,
         book: Book::new(&config),
+        hosts: Arc::new(Hosts::new(&config, asks)),
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },
         config,

@@ -9,6 +9,7 @@ mod acme;
 pub(crate) mod admin;
 pub(crate) mod coding;
 pub(crate) mod feedback;
+pub(crate) mod fetch;
 pub(crate) mod fields;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;

@@ -68,6 +68,7 @@ impl Instance {
         let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
         let shared = Arc::new(Self::succeed(&before, config, &secrets)?);
         shared.acme.take(&shared.config, &secrets);
+        shared.hosts.follow(&shared.config);
         let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
         let same = |one: &Supplier| one.files().all(|(path, _)| secrets.agree(&self.secrets, path));
         let setup = setup.keeping(&shared.config, (&self.setup, &before.config), same);
@@ -118,6 +119,7 @@ impl Instance {
             tls: before.tls.succeed(&config, secrets, before.time.wall())?,
             acme: Arc::clone(&before.acme),
             book: before.book.succeed(&config),
+            hosts: Arc::clone(&before.hosts),
             feedback: before.feedback.succeed(&config.bans),
             ledger,
             config,

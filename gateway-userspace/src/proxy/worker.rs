@@ -10,11 +10,13 @@ use std::{
 };
 
 use gateway_common::Reason;
+use rustls::ClientConfig;
 use tokio::sync::watch;
 
 use super::{
     acme::Board,
     feedback::{Feedback, Trusted},
+    fetch::{Client, Hosts, Terms},
     guard_time::GuardTime,
     http1::Fault,
     identity::keys::Keys,
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Edge,
     pub(crate) acme: Arc<Board>,
     pub(crate) book: Book,
+    /// Hosts that the gateway itself asks.
+    pub(crate) hosts: Arc<Hosts>,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,
 }
@@ -73,6 +77,11 @@ impl Shared {
     /// Whether connections have to end soon.
     pub(crate) fn is_in_a_hurry(&self) -> bool {
         self.hurry.load(Relaxed)
+    }
+
+    /// For questions of the gateway's own.
+    pub(crate) fn client(&self, tls: Arc<ClientConfig>, terms: Terms) -> Client {
+        Client::new(tls, self.book.lookup(), Arc::clone(&self.hosts), terms)
     }
 }
 

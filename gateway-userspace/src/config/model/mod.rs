@@ -6,6 +6,7 @@ mod kernel;
 mod tls;
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -30,6 +31,7 @@ pub use super::{
     origin::{Origin, Pattern},
     supplying::{Balance, Bound, Breaker, Ejection, HashKey, Health, Profile, Retry},
     transforming::{Errors, Fields, JsonEdit, Pointer, Transform},
+    url::{Url, Wrong},
 };
 
 /// Everything a gateway runs by.
@@ -58,6 +60,20 @@ impl Config {
         names.sort_by_key(|one| &one.name);
         names.dedup_by_key(|one| &one.name);
         names
+    }
+}
+
+impl Config {
+    /// Every host that the gateway itself asks, besides suppliers.
+    pub fn asked_hosts(&self) -> BTreeSet<String> {
+        let bare = |acme: &Acme| acme.host.trim_matches(['[', ']']).to_owned();
+        self.acme.iter().map(bare).collect()
+    }
+
+    /// Whether this is the host of somebody whose answers must always arrive.
+    pub fn speaks_with(&self, host: &str) -> bool {
+        self.suppliers.iter().any(|supplier| supplier.is_at(host))
+            || self.asked_hosts().contains(host)
     }
 }
 

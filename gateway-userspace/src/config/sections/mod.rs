@@ -18,7 +18,7 @@ mod profile;
 mod proxy;
 mod reserved;
 mod route;
-mod target;
+pub(super) mod target;
 mod tls;
 mod transform;
 

@@ -13,7 +13,7 @@ type Wrong = (&'static str, &'static str);
 const FORM: Wrong = ("is not a target", "write one such as \"https://ledger.example.net:8443\"");
 
 /// Reads one target. Nothing behind host and port is taken: the route's path goes there.
-pub(super) fn parse(text: &str, protocol: Protocol) -> Result<Target, Wrong> {
+pub(in crate::config) fn parse(text: &str, protocol: Protocol) -> Result<Target, Wrong> {
     let (scheme, rest) = text.split_once("://").ok_or(FORM)?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (tls, port, protocol) = match (scheme, protocol) {

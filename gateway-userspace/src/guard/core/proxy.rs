@@ -114,9 +114,7 @@ impl Core {
     }
 
     pub(super) fn resolved(&mut self, name: &str, addresses: &[IpAddr], now: Instant) {
-        let configured = self.config.suppliers.iter().any(|supplier| supplier.is_at(name))
-            || self.config.acme.as_ref().is_some_and(|acme| acme.host == name);
-        if !configured && !self.running.awaits_host(name) {
+        if !self.config.speaks_with(name) && !self.running.awaits_host(name) {
             self.counts.messages_refused += 1;
             return;
         }

@@ -137,10 +137,10 @@ impl Running {
         self.pending.is_some()
     }
 
-    /// Whether a supplier at this host is about to be.
+    /// Whether somebody at this host is about to be spoken with.
     pub(super) fn awaits_host(&self, host: &str) -> bool {
         let pending = self.pending.as_ref();
-        pending.is_some_and(|one| one.wanted.config.suppliers.iter().any(|one| one.is_at(host)))
+        pending.is_some_and(|one| one.wanted.config.speaks_with(host))
     }
 }
 

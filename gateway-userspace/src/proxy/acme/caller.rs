@@ -1,8 +1,7 @@
-//! Speaks HTTPS with an authority, for `instant_acme`: over our own TLS, one connection a request,
-//! every answer bounded in time and size, and none believed to be what it does not say it is.
+//! Speaks HTTPS with an authority, for `instant_acme`: by the gateway's own client, and no answer is
+//! believed to be what it does not say it is.
 
 use std::{
-    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -10,71 +9,34 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, Uri,
-    header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
+    HeaderValue, Request, Response,
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::schedule::AWAY;
 use crate::{
-    ipc::message::FromProxy,
-    proxy::{
-        outbox::Asks,
-        upstream::{Lookup, LookupError},
-    },
+    config::model::Url,
+    proxy::fetch::{Client, FetchError, Terms},
 };
 
-/// One question and its whole answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// Addresses that are tried.
-const ADDRESSES: usize = 4;
-
-/// Bytes of an answer's body: a chain is a tenth of it.
-const BODY: usize = 256 * 1024;
-
-/// Bytes of an answer's head.
-const HEAD: usize = 32 * 1024;
-
-const US: &str = concat!("gateway/", env!("CARGO_PKG_VERSION"));
+/// An authority may stand inside this machine where its URL says so: then it was meant.
+pub(super) const TERMS: Terms = Terms {
+    connect: Duration::from_secs(5),
+    total: Duration::from_secs(30),
+    // A chain is a tenth of it.
+    body: 256 * 1024,
+    local: true,
+};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error("{url} is not https")]
-    Plain { url: Uri },
-    #[error("looking up {host}")]
-    Lookup {
-        host: String,
-        #[source]
-        source: LookupError,
-    },
-    #[error("{host} has no address")]
-    NoAddress { host: String },
-    #[error("connecting to {address}")]
-    Connect {
-        address: SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{host} said nothing for {} seconds", PATIENCE.as_secs())]
-    Late { host: String },
-    #[error("speaking HTTP with {host}")]
-    Http {
-        host: String,
-        #[source]
-        source: hyper::Error,
-    },
-    #[error("the answer of {host} is cut off, or over {} KiB", BODY / 1024)]
-    Body { host: String },
+    Plain { url: String },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error("{host} answered {status} with {kind}, which no authority says")]
     Unlike { host: String, status: u16, kind: String },
 }
@@ -88,17 +50,13 @@ impl From<CallError> for Error {
 /// A way to one authority.
 #[derive(Clone)]
 pub(super) struct Caller {
-    tls: Arc<ClientConfig>,
-    /// The host of the directory, whose addresses the guard protects.
-    host: String,
-    lookup: Lookup,
-    asks: Asks,
+    client: Client,
     away: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Caller {
-    pub(super) fn new(tls: Arc<ClientConfig>, host: String, lookup: Lookup, asks: Asks) -> Self {
-        Self { tls, host, lookup, asks, away: Arc::default() }
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, away: Arc::default() }
     }
 
     /// How long the authority wants us to stay away, by its last refusal.
@@ -107,62 +65,15 @@ impl Caller {
     }
 
     async fn call(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        let late = CallError::Late { host: host.clone() };
-        let answered = timeout(PATIENCE, self.exchange(&host, request)).await;
-        let mut response = answered.map_err(|_elapsed| late)??;
+        let url = request.uri().to_string();
+        let url = Url::read(&url, false).map_err(|_wrong| CallError::Plain { url })?;
+        let answer = self.client.ask(&url, request).await.map_err(CallError::from)?;
+        let mut response = Response::new(Full::new(answer.body));
+        (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
+        let mut response = BytesResponse::from(response);
         self.heed(&mut response);
-        check(&host, &response)?;
+        check(&url.host(), &response)?;
         Ok(response)
-    }
-
-    async fn exchange(
-        &self,
-        host: &str,
-        request: Request<BodyWrapper<Bytes>>,
-    ) -> Result<BytesResponse, Error> {
-        let (port, request) = in_origin_form(request)?;
-        let stream = self.connect(host, port).await?;
-        let failed = |source| CallError::Http { host: host.to_owned(), source };
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
-        let answering = async {
-            let response = sender.send_request(request).await.map_err(failed)?;
-            whole(host, response).await
-        };
-        Ok(beside(connection, answering).await?)
-    }
-
-    async fn connect(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, CallError> {
-        let host = host.to_owned();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found = self.lookup.addresses(bare).await;
-        let mut found = found.map_err(|source| CallError::Lookup { host: host.clone(), source })?;
-        found.truncate(ADDRESSES);
-        if host == self.host {
-            // The guard first: an address has to be protected before it is spoken to.
-            let addresses = found.iter().map(IpAddr::to_canonical).collect();
-            let told = self.asks.tell(FromProxy::Resolved { name: host.clone(), addresses });
-            tracing::debug!(told, %host, "the authority's addresses");
-        }
-        let name = ServerName::try_from(bare.to_owned())
-            .map_err(|_invalid| CallError::NoAddress { host: host.clone() })?;
-        let mut failure = CallError::NoAddress { host: host.clone() };
-        for address in found.into_iter().map(|found| SocketAddr::new(found, port)) {
-            let connecting = async {
-                let stream = TcpStream::connect(address).await?;
-                TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), stream).await
-            };
-            let connected = timeout(CONNECT, connecting).await;
-            match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
-                Ok(stream) => return Ok(stream),
-                Err(source) => failure = CallError::Connect { address, source },
-            }
-        }
-        Err(failure)
     }
 
     /// Takes note of how long the authority wants us to stay away.
@@ -179,46 +90,6 @@ impl HttpClient for Caller {
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         Box::pin(self.clone().call(request))
-    }
-}
-
-/// The port it goes to, and the request as it is said there.
-fn in_origin_form(
-    mut request: Request<BodyWrapper<Bytes>>,
-) -> Result<(u16, Request<BodyWrapper<Bytes>>), Error> {
-    let uri = request.uri().clone();
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
-    let Some(authority) = authority else { return Err(CallError::Plain { url: uri }.into()) };
-    let host = HeaderValue::from_str(authority.as_str()).map_err(http::Error::from)?;
-    let port = authority.port_u16().unwrap_or(443);
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    *request.uri_mut() = path.parse()?;
-    request.headers_mut().insert(HOST, host);
-    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(US));
-    Ok((port, request))
-}
-
-async fn whole(host: &str, response: Response<Incoming>) -> Result<BytesResponse, CallError> {
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, BODY).collect().await;
-    let body = body.map_err(|_cut| CallError::Body { host: host.to_owned() })?;
-    Ok(BytesResponse { parts, body: Box::new(body.to_bytes()) })
-}
-
-/// Drives a connection until there is an answer.
-async fn beside<T, E>(
-    connection: impl Future<Output = Result<(), hyper::Error>>,
-    answering: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    tokio::pin!(connection, answering);
-    let mut over = false;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut answering => return answer,
-            // What was received before its end is in the answer's hands.
-            _ended = &mut connection, if !over => over = true,
-        }
     }
 }
 

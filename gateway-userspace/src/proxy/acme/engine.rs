@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     board::{Board, Fares},
-    caller::Caller,
+    caller::{Caller, TERMS},
     error::AcmeError,
     notes::Notes,
     order,
@@ -322,10 +322,9 @@ impl Engine {
 
     fn caller(&self, acme: &Acme) -> Result<Caller, AcmeError> {
         let authorities = acme.authorities.as_deref();
-        let tls = self.board().with_files(|files| tls::directory(authorities, files));
+        let tls = self.board().with_files(|files| tls::questions(authorities, None, files));
         let tls = tls.map_err(AcmeError::Tls)?;
-        let lookup = self.shared.load().book.lookup();
-        Ok(Caller::new(tls, acme.host.clone(), lookup, self.asks.clone()))
+        Ok(Caller::new(self.shared.load().client(tls, TERMS)))
     }
 
     fn issued(&self, one: &Managed) -> Option<Issued> {

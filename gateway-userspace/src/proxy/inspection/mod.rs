@@ -1,3 +1,4 @@
-//! What is inside requests and answers.
+//! Engines that look into requests and answers; the stages that use them stand in `pipeline/stages/`.
 
 pub(crate) mod openapi;
+pub mod transform;

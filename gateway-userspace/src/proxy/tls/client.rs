@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore, client::ResolvesClientCert, sign::Sing
 
 use super::{TlsError, files, pins::Pinned, provider};
 use crate::{
-    config::model::{Config, Protocol, Supplier, SupplierKind, Target},
+    config::model::{Config, Pair, Protocol, Supplier, SupplierKind, Target},
     proxy::secrets::Secrets,
 };
 
@@ -41,17 +41,20 @@ fn of_supplier(
     targets.iter().map(|target| of_target(target).transpose()).collect()
 }
 
-/// How to shake hands with whom the authorities in a file vouch for, else the built-in roots: over
-/// HTTP/1.1, and without pins.
-pub(crate) fn directory(
+/// How to shake hands where the gateway itself asks: with whom the authorities in a file vouch for,
+/// else the built-in roots; over HTTP/1.1, without pins, and with a certificate of ours if there is one.
+pub(crate) fn questions(
     authorities: Option<&Path>,
+    own: Option<&Pair>,
     secrets: &Secrets,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let roots = match authorities {
         Some(path) => files::authorities(path, secrets)?.0,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
-    settings(&Arc::new(roots), &[], None, Protocol::Http1)
+    let own = own.map(|pair| files::pair(pair, secrets)).transpose()?;
+    let own = own.map(|pair| Arc::new(SingleCertAndKey::from(pair)));
+    settings(&Arc::new(roots), &[], own.as_ref(), Protocol::Http1)
 }
 
 /// Each target has its own: ALPN is its protocol's, and a session of one is none of another.

@@ -18,7 +18,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
 };
 
-pub(crate) use client::{SupplierTls, directory, suppliers};
+pub(crate) use client::{SupplierTls, questions, suppliers};
 pub(crate) use edge::{Edge, Issued};
 pub use error::TlsError;
 pub(crate) use listener::{Listener, check_issued, fingerprint_of};

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
 /// Whether a supplier may stand at `address`; `local` ones also inside this machine.
-pub(super) fn permitted(address: IpAddr, local: bool) -> bool {
+pub(in crate::proxy) fn permitted(address: IpAddr, local: bool) -> bool {
     let canonical = address.to_canonical();
     // No connection leads there, `local` or not.
     let nowhere = canonical.is_unspecified() || canonical.is_multicast();

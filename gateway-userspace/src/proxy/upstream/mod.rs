@@ -42,6 +42,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 
+pub(in crate::proxy) use self::address::permitted;
 pub(crate) use self::{
     book::Book,
     choose::hash,
