@@ -15,7 +15,7 @@ pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
 pub mod http1;
 pub(crate) mod identity;
-pub(crate) mod inspection;
+pub mod inspection;
 pub mod instance;
 pub(crate) mod kernel_counters;
 pub(crate) mod limits;

@@ -1,4 +1,6 @@
 //! Engines that look into requests and answers; the stages that use them stand in `pipeline/stages/`.
 
 pub(crate) mod openapi;
+pub mod operator;
+pub mod seclang;
 pub mod transform;
