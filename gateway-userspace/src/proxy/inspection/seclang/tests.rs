@@ -236,7 +236,7 @@ fn the_core_rule_set_loads_whole_and_blocks() {
         ("/?file=../../../../etc/passwd", 930_120),
         ("/?cmd=;cat+/etc/passwd", 932_160),
         ("/?x=%3C?php+system(1);", 933_100),
-        ("/?x=$%7Bjndi:ldap://a/b%7D", 944_150),
+        ("/?x=$%7Bjndi:ldap://a/b%7D", 932_130),
     ] {
         let found = run(core, &get(target));
         assert!(ids(&found).contains(&rule), "{target}: {:?}", found.hits());
