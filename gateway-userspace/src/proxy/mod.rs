@@ -14,7 +14,7 @@ pub(crate) mod fields;
 pub(crate) mod guard_time;
 pub(crate) mod hop_by_hop;
 pub mod http1;
-pub(crate) mod identity;
+pub mod identity;
 pub mod instance;
 pub(crate) mod kernel_counters;
 pub(crate) mod limits;

@@ -4,6 +4,7 @@ mod acme;
 mod dns;
 mod kernel;
 mod tls;
+mod token;
 
 use std::{
     collections::BTreeSet,
@@ -22,6 +23,7 @@ pub use self::{
         Certificates, ClientCertificates, ForwardCertificate, MADE_AT_START, Pair, Tls, TlsBounds,
         UnknownNames,
     },
+    token::{Algorithm, Family},
 };
 pub use super::{
     answers::Answers,
