@@ -16,6 +16,7 @@ pub(crate) mod hop_by_hop;
 pub mod http1;
 pub mod identity;
 pub mod instance;
+pub(crate) mod keeping;
 pub(crate) mod kernel_counters;
 pub(crate) mod limits;
 pub(crate) mod memory;

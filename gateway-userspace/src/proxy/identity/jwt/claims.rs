@@ -1,7 +1,7 @@
 //! What a token has to say: from whom, for whom, from when and until when (RFC 7519 section 4.1).
 
 use gateway_common::Reason;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Compact, Fault};
 
@@ -45,40 +45,75 @@ impl Rules {
         if token.text("iss") != Some(self.issuer.as_str()) {
             return Err(Fault::new(Reason::TokenIssuer, "of another issuer"));
         }
-        let named = |name: &Value| self.audiences.iter().any(|own| name.as_str() == Some(own));
-        let for_us = match token.claims().get("aud") {
+        self.check_audience(token.claims().get("aud"))
+    }
+
+    fn check_audience(&self, audience: Option<&Value>) -> Result<(), Fault> {
+        let ours = |name: &Value| self.audiences.iter().any(|own| name.as_str() == Some(own));
+        let for_us = match audience {
             Some(Value::Array(names)) => {
                 names.len() <= AUDIENCES
                     && names.iter().all(Value::is_string)
-                    && names.iter().any(named)
+                    && names.iter().any(ours)
             }
-            Some(name) => named(name),
+            Some(name) => ours(name),
             None => false,
         };
         if for_us { Ok(()) } else { Err(Fault::new(Reason::TokenAudience, "for another audience")) }
     }
 
     pub(super) fn check_times(&self, token: &Compact<'_>, now: u64) -> Result<Times, Fault> {
+        let missing = Fault::new(Reason::TokenClaims, "no exp");
+        self.check_life(token.claims(), now)?.ok_or(missing)
+    }
+
+    /// The same for what the issuer says of a token (RFC 7662 section 2.2), which may leave all of it
+    /// out: it has looked at the token itself.
+    pub fn check_answer(
+        &self,
+        claims: &Map<String, Value>,
+        now: u64,
+    ) -> Result<(Option<u64>, Option<u64>), Fault> {
+        if claims.get("iss").is_some_and(|issuer| issuer.as_str() != Some(&self.issuer)) {
+            return Err(Fault::new(Reason::TokenIssuer, "of another issuer"));
+        }
+        if claims.contains_key("aud") {
+            self.check_audience(claims.get("aud"))?;
+        }
+        let times = self.check_life(claims, now)?;
+        Ok((times.map(|times| times.expires), time_of(claims, "iat")?))
+    }
+
+    /// `None` where no end is said.
+    fn check_life(&self, claims: &Map<String, Value>, now: u64) -> Result<Option<Times>, Fault> {
         let late = now.saturating_sub(self.leeway);
         let soon = now.saturating_add(self.leeway);
-        let missing = Fault::new(Reason::TokenClaims, "no exp");
-        let expires = seconds(token, "exp", f64::floor)?.ok_or(missing)?;
-        if expires <= late {
+        let expires = seconds(claims, "exp", f64::floor)?;
+        let issued = seconds(claims, "iat", f64::floor)?;
+        let from = seconds(claims, "nbf", f64::ceil)?;
+        if expires.is_some_and(|expires| expires <= late) {
             return Err(Fault::new(Reason::TokenExpired, "exp is over"));
         }
-        let issued = seconds(token, "iat", f64::floor)?;
-        let from = seconds(token, "nbf", f64::ceil)?;
         if [issued, from].into_iter().flatten().any(|from| from > soon) {
             return Err(Fault::new(Reason::TokenNotYet, "iat or nbf is to come"));
         }
-        Ok(Times { issued, expires })
+        Ok(expires.map(|expires| Times { issued, expires }))
     }
 }
 
+/// A claim that is a time.
+pub fn time_of(claims: &Map<String, Value>, claim: &str) -> Result<Option<u64>, Fault> {
+    seconds(claims, claim, f64::floor)
+}
+
 /// A time, rounded to the stricter second: RFC 7519 section 2 lets it have a fraction. Text is none.
-fn seconds(token: &Compact<'_>, claim: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Fault> {
+fn seconds(
+    claims: &Map<String, Value>,
+    claim: &str,
+    round: fn(f64) -> f64,
+) -> Result<Option<u64>, Fault> {
     let wrong = Fault::new(Reason::TokenClaims, "a time that is no number of seconds");
-    match token.claims().get(claim) {
+    match claims.get(claim) {
         None => Ok(None),
         Some(Value::Number(number)) => {
             let time = number.as_f64().map(round).filter(|time| (0.0..LAST).contains(time));

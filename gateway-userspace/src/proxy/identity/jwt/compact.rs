@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use gateway_common::Reason;
 use serde_json::{Map, Value};
 
-use super::{Fault, strict};
+use super::{Fault, Key, strict};
 use crate::config::model::Algorithm;
 
 /// Bytes of a token, at most: fields over 16 KiB do not travel anyway.
@@ -37,7 +37,7 @@ pub struct Compact<'a> {
     /// In lower case, without `application/`.
     pub(super) kind: Option<String>,
     /// Of a proof.
-    pub(in crate::proxy::identity) jwk: Option<Map<String, Value>>,
+    jwk: Option<Map<String, Value>>,
     claims: Map<String, Value>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Compact<'a> {
         if token.len() > TOKEN {
             return Err(Fault::new(Reason::TokenTooLarge, "over 16 KiB"));
         }
-        let (head, body, signature, signed) = split(token)?;
+        let [head, body, signature, signed] = split(token)?;
         let header = object(&decode(head)?)?;
         let algorithm = algorithm(&header)?;
         let jwk = check(&header, form)?;
@@ -60,6 +60,27 @@ impl<'a> Compact<'a> {
             claims: object(&decode(body)?)?,
             signature: decode(signature)?,
         })
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The key that a proof brings.
+    pub fn jwk(&self) -> Option<&Map<String, Value>> {
+        self.jwk.as_ref()
+    }
+
+    pub fn is_of_type(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    pub fn check_signature(&self, key: &Key) -> Result<(), Fault> {
+        key.verify(self.algorithm, self.signed, &self.signature)
     }
 
     /// What it says of itself.
@@ -78,7 +99,7 @@ impl<'a> Compact<'a> {
 }
 
 /// Header, payload, signature, and what is signed: the first two with their dot.
-fn split(token: &[u8]) -> Result<(&[u8], &[u8], &[u8], &[u8]), Fault> {
+fn split(token: &[u8]) -> Result<[&[u8]; 4], Fault> {
     if token.starts_with(b"{") {
         return Err(Fault::new(Reason::TokenMalformed, "JSON serialization"));
     }
@@ -92,7 +113,7 @@ fn split(token: &[u8]) -> Result<(&[u8], &[u8], &[u8], &[u8]), Fault> {
         return Err(Fault::new(Reason::TokenMalformed, "not three parts"));
     };
     let signed = token.get(..head.len() + 1 + body.len()).unwrap_or_default();
-    Ok((head, body, signature, signed))
+    Ok([head, body, signature, signed])
 }
 
 /// Base64url without padding, and with nothing in bits that mean nothing: else one token has many

@@ -88,7 +88,7 @@ impl Key {
     }
 
     /// Whether `signature` is this key's over `signed`.
-    pub(in crate::proxy::identity) fn verify(
+    pub(super) fn verify(
         &self,
         algorithm: Algorithm,
         signed: &[u8],
@@ -138,7 +138,10 @@ impl Family {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let algorithms: Vec<_> = self.ways.iter().map(|(algorithm, _)| algorithm).collect();
-        f.debug_struct("Key").field("kid", &self.kid).field("algorithms", &algorithms).finish()
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithms", &algorithms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,7 +187,7 @@ fn material(jwk: &Map<String, Value>) -> Result<(Family, Vec<u8>, String, usize)
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Result<(Family, Vec<u8>, String, usize), KeyFault> {
-    let (n, e) = (number(part(jwk, "n")?), number(part(jwk, "e")?));
+    let (n, e) = (number(&part(jwk, "n")?), number(&part(jwk, "e")?));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
         return Err(KeyFault::Size);
@@ -244,7 +247,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 /// Without zeros in front, which some providers write.
-fn number(bytes: Vec<u8>) -> Vec<u8> {
+fn number(bytes: &[u8]) -> Vec<u8> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).map(<[u8]>::to_vec).unwrap_or_default()
 }

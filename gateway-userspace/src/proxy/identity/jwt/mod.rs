@@ -14,8 +14,10 @@ mod tests;
 
 use gateway_common::Reason;
 
+pub(in crate::proxy) use self::strict::object;
+
 pub use self::{
-    claims::{Rules, Times},
+    claims::{Rules, Times, time_of},
     compact::{Compact, Form},
     key::{Key, KeyFault},
     set::{KeySet, SetFault, Skipped},

@@ -74,6 +74,17 @@ impl KeySet {
         self
     }
 
+    /// Whether both have the same keys, of which one took over those of the other.
+    pub(in crate::proxy::identity) fn has_the_same(&self, other: &Self) -> bool {
+        let has = |key: &Arc<Key>| other.keys.iter().any(|one| Arc::ptr_eq(one, key));
+        self.keys.len() == other.keys.len() && self.keys.iter().all(has)
+    }
+
+    /// Whether no key has this name, or there is none at all for a token without one.
+    pub fn lacks(&self, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)))
+    }
+
     pub fn len(&self) -> usize {
         self.keys.len()
     }

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 /// One whole object, and nothing behind it. Depth is bounded by the parser, at 128.
-pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
+pub(in crate::proxy) fn object(text: &[u8]) -> Option<Map<String, Value>> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = Strict.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
