@@ -313,3 +313,25 @@ pub(crate) fn transform() -> Transform {
         json: None,
     }
 }
+
+/// `[waf]`, but for its rules.
+pub(super) fn waf() -> Waf {
+    Waf {
+        rules: Vec::new(),
+        body_bytes: 128 << 10,
+        pass_uninspected: false,
+        // A request of ordinary size needs a hundredth of it.
+        work: 32 << 20,
+        time: Duration::from_millis(500),
+        answers: false,
+        selftest: true,
+        route: RouteWaf {
+            mode: WafMode::Block,
+            paranoia: 1,
+            // As the Core Rule Set has them.
+            inbound: 5,
+            outbound: 4,
+            without: Vec::new(),
+        },
+    }
+}

@@ -6,6 +6,7 @@ mod kernel;
 mod tls;
 mod token;
 mod tokens;
+mod waf;
 
 use std::{
     collections::BTreeSet,
@@ -25,6 +26,7 @@ pub use self::{
         UnknownNames,
     },
     token::{Algorithm, Family},
+    waf::{Excluded, Exclusion, RouteWaf, Waf, WafMode},
     tokens::{Dpop, Introspection, KeySource, Sender, Tokens, Way},
 };
 pub use super::{
@@ -50,6 +52,7 @@ pub struct Config {
     pub dns: Dns,
     pub tls: TlsBounds,
     pub acme: Option<Acme>,
+    pub waf: Option<Waf>,
     pub listeners: Vec<Listener>,
     pub identities: Vec<Identity>,
     pub suppliers: Vec<Supplier>,
@@ -352,6 +355,7 @@ pub struct Route {
     pub transform: Transform,
     /// Which other origins may read its answers; `None` leaves that to the supplier.
     pub cors: Option<Cors>,
+    pub waf: RouteWaf,
     /// Who is served first when there is too much to do.
     pub priority: Priority,
     /// Requests in flight at a time, at most; `None` has only the bound of all.

@@ -2,5 +2,6 @@
 
 pub(crate) mod openapi;
 pub mod operator;
+pub(crate) mod rules;
 pub mod seclang;
 pub mod transform;

@@ -16,6 +16,7 @@ mod matcher;
 mod message;
 mod rule;
 mod run;
+mod selftest;
 mod texts;
 mod transaction;
 mod variable;
@@ -27,7 +28,8 @@ pub use self::{
     kept::Kept,
     message::Body,
     rule::{Listed, Note, RuleSet},
-    transaction::{Head, Hit, Interruption, Settings, Spent, Transaction},
+    selftest::SelfTestError,
+    transaction::{Exclude, Head, Hit, Interruption, Settings, Spent, Transaction},
     variable::Variable,
 };
 

@@ -105,9 +105,7 @@ impl Transaction {
         };
         let Removed { ids, tags, messages, .. } = &self.removed;
         let said = rule.actions.message.as_ref().and_then(Words::plain);
-        within(&self.settings.without)
-            || tagged(&self.settings.without_tags)
-            || within(ids)
+        within(ids)
             || tagged(tags)
             || said.is_some_and(|said| messages.iter().any(|message| message == said))
     }

@@ -14,7 +14,7 @@ use super::{
     matcher::Met,
     rule::RuleSet,
     texts::{Text, Texts},
-    variable::{Pick, Variable},
+    variable::{self, Pick, Variable},
 };
 
 /// How a set is run for one request.
@@ -24,9 +24,8 @@ pub struct Settings {
     pub detect: bool,
     /// Variables that are set before the first rule, such as `blocking_paranoia_level`.
     pub variables: Vec<(String, String)>,
-    /// Rules that are not run for it.
-    pub without: Vec<(u64, u64)>,
-    pub without_tags: Vec<String>,
+    /// Rules that are not run for it, or do not look at a target.
+    pub without: Vec<Exclude>,
     /// Bytes that may be searched and transformed.
     pub work: usize,
     /// How long all its rules may take together.
@@ -39,10 +38,38 @@ impl Default for Settings {
             detect: false,
             variables: Vec::new(),
             without: Vec::new(),
-            without_tags: Vec::new(),
             work: 64 << 20,
             time: Duration::from_millis(500),
         }
+    }
+}
+
+/// Rules that are left out from the start.
+#[derive(Debug, Clone)]
+pub struct Exclude {
+    whose: Whose,
+    target: Option<Pick>,
+}
+
+impl Exclude {
+    /// From one id to another; with a target, such as `ARGS:note`, only that.
+    ///
+    /// # Errors
+    /// The target names no variable.
+    pub fn ids(from: u64, to: u64, target: Option<&str>) -> Result<Self, String> {
+        Self::new(Whose::Ids(vec![(from, to)]), target)
+    }
+
+    /// Rules with a tag.
+    ///
+    /// # Errors
+    /// The target names no variable.
+    pub fn tag(tag: &str, target: Option<&str>) -> Result<Self, String> {
+        Self::new(Whose::Tag(tag.to_owned()), target)
+    }
+
+    fn new(whose: Whose, target: Option<&str>) -> Result<Self, String> {
+        Ok(Self { whose, target: target.map(variable::pick).transpose()? })
     }
 }
 
@@ -111,13 +138,28 @@ pub(super) struct Seen {
     pub(super) value: Text,
 }
 
-/// What is taken out of rules while they run.
+/// What is taken out of rules, from the start or while they run.
 #[derive(Debug, Default)]
 pub(super) struct Removed {
     pub(super) ids: Vec<(u64, u64)>,
     pub(super) tags: Vec<String>,
     pub(super) messages: Vec<String>,
     pub(super) targets: Vec<(Whose, Pick)>,
+}
+
+impl Removed {
+    fn new(from: &[Exclude]) -> Self {
+        let mut removed = Self::default();
+        for Exclude { whose, target } in from {
+            match (whose, target) {
+                (whose, Some(target)) => removed.targets.push((whose.clone(), target.clone())),
+                (Whose::Ids(ids), None) => removed.ids.extend(ids),
+                (Whose::Tag(tag), None) => removed.tags.push(tag.clone()),
+                (Whose::Message(message), None) => removed.messages.push(message.clone()),
+            }
+        }
+        removed
+    }
 }
 
 /// A request that rules are run on.
@@ -160,6 +202,7 @@ impl Transaction {
         let tx = tx.map(|(name, value)| (name.to_lowercase().into_bytes(), value.clone().into()));
         Self {
             tx: tx.collect(),
+            removed: Removed::new(&settings.without),
             set,
             kept,
             settings,
@@ -168,7 +211,6 @@ impl Transaction {
             fields: HashMap::new(),
             open: HashMap::new(),
             matched: Vec::new(),
-            removed: Removed::default(),
             engine,
             highest: u8::MAX,
             lists: HashMap::new(),
