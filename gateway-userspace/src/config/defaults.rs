@@ -9,7 +9,8 @@ use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coding, Compress,
         Coverage, Dns, Dpop, Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy,
-        Profile, Proxy, Rate, Retry, SynCookies, Timeouts, TlsBounds, Transform,
+        Profile, Proxy, Rate, Retry, RouteWaf, SynCookies, Timeouts, TlsBounds, Transform, Waf,
+        WafMode,
     },
     places,
 };

@@ -24,6 +24,7 @@ use super::{
     feedback::{self, Feedback},
     fetch::Hosts,
     guard_time::GuardTime,
+    inspection::rules::{Rules, RulesError},
     identity::{
         keys::Keys,
         provider::{ProviderError, Providers},
@@ -86,6 +87,8 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
+    Rules(#[from] RulesError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Router(#[from] RouterError),
@@ -141,10 +144,11 @@ impl Instance {
         let providers = Providers::start(&parts.config, &parts.secrets, time.wall())?;
         let callers = (parts.keys, time, Arc::new(providers));
         let board = Board::new(&parts.config, &parts.secrets);
+        let rules = Rules::load(&parts.config, &parts.secrets, None)?;
         let memory = Arc::new(Memory::new(parts.memory));
         let shared = share(
             parts.config,
-            (edge, board),
+            (edge, board, rules),
             callers,
             (parts.access_log, memory),
             (queue, asks.clone()),
@@ -340,7 +344,7 @@ fn bounded_routes(shared: &Shared) -> Vec<Value> {
 
 fn share(
     config: Config,
-    (edge, board): (Edge, Arc<Board>),
+    (edge, board, rules): (Edge, Arc<Board>, Option<Arc<Rules>>),
     (keys, time, providers): (Option<Vec<ApiKey>>, GuardTime, Arc<Providers>),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
     (queue, asks): (mpsc::Sender<FromProxy>, Asks),
@@ -357,6 +361,7 @@ fn share(
         stages: Stages::from_config(
             &config,
             (Arc::clone(&known), &providers),
+            rules,
             Arc::clone(&process),
         ),
         keys: known,

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{
     clock::Wall,
+    proxy::inspection::seclang::Hit,
+    proxy::pipeline::stages::waf::Inspection,
     proxy::coding::{Coding, decode::Decoding},
     proxy::identity::{certificate::ClientCertificate, keys::Key, token::Token},
     telemetry::TlsVersion,
@@ -77,6 +79,10 @@ pub struct RequestContext {
     pub(crate) nonce: Option<HeaderValue>,
     /// What the origin is told that may read the answer. Written by `cors`.
     pub(crate) granted: Option<HeaderValue>,
+    /// The firewall's work on the request, until its end. Written by `waf`.
+    pub(crate) inspection: Option<Box<Inspection>>,
+    /// What its rules found. Written by `waf`.
+    pub(crate) hits: Vec<Hit>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
 }
