@@ -202,6 +202,24 @@ async fn no_request_is_refused_while_keys_rotate() {
 }
 
 #[tokio::test]
+async fn keys_without_names_rotate_too() {
+    let signers = [Signer::new("", Algorithm::Es256), Signer::new("", Algorithm::Es256)];
+    let idp = Idp::start(&[]).await;
+    let publish = |signer: &Signer| {
+        let keys = json!({ "keys": [signer.bare()] });
+        idp.page("/keys", &keys.to_string());
+    };
+    let lab = Lab::start(idp.config(""));
+    let mut client = lab.h1().await;
+    for signer in &signers {
+        publish(signer);
+        let header = json!({ "alg": "ES256", "typ": "at+jwt" }).to_string();
+        let field = bearer(&signer.raw(&header, &idp.claims().to_string()));
+        assert_eq!(client.get_with("/keyed", &[("authorization", &field)]).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_taken_back_ends_the_tokens_it_signed_though_they_are_remembered() {
     let (gone, stays) = (Signer::new("a", Algorithm::Es256), Signer::new("b", Algorithm::Es256));
     let idp = Idp::start(&[&gone]).await;
