@@ -31,6 +31,7 @@ pub mod router;
 pub mod sandbox;
 pub mod secrets;
 pub(crate) mod session;
+pub mod signature;
 pub(crate) mod source;
 pub(crate) mod support;
 pub(crate) mod thread;

@@ -7,6 +7,7 @@
 //! can match are run.
 
 mod action;
+mod bodies;
 mod fault;
 mod files;
 mod kept;
@@ -23,6 +24,7 @@ mod variable;
 mod words;
 
 pub use self::{
+    bodies::read_body,
     fault::Fault,
     files::Files,
     kept::Kept,

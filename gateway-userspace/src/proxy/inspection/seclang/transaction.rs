@@ -91,18 +91,7 @@ pub struct Head<'r> {
     pub epoch: u64,
 }
 
-/// A rule that matched, and is to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
-    pub rule: u64,
-    pub message: String,
-    /// What its `logdata` says; not masked.
-    pub data: String,
-    /// Which value, such as `ARGS:id`.
-    pub field: String,
-    pub severity: Option<u8>,
-    pub tags: Vec<String>,
-}
+pub use crate::telemetry::Hit;
 
 /// What a rule wants to happen to the request.
 #[derive(Debug, Clone, PartialEq, Eq)]

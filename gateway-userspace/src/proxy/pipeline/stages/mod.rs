@@ -13,3 +13,4 @@ pub(crate) mod method_and_size;
 pub(crate) mod normalize;
 pub(crate) mod shed;
 pub(crate) mod transform;
+pub(crate) mod waf;
