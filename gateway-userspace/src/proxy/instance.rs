@@ -24,11 +24,11 @@ use super::{
     feedback::{self, Feedback},
     fetch::Hosts,
     guard_time::GuardTime,
-    inspection::rules::{Rules, RulesError},
     identity::{
         keys::Keys,
         provider::{ProviderError, Providers},
     },
+    inspection::rules::{Rules, RulesError},
     keeping::Keeping,
     kernel_counters::KernelCounters,
     memory::{Gauge, Memory},

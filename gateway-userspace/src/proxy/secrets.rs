@@ -52,7 +52,10 @@ impl Secrets {
     }
 
     /// Those right inside a folder, by path.
-    pub(crate) fn inside<'s>(&'s self, folder: &'s str) -> impl Iterator<Item = (&'s str, &'s [u8])> {
+    pub(crate) fn inside<'s>(
+        &'s self,
+        folder: &'s str,
+    ) -> impl Iterator<Item = (&'s str, &'s [u8])> {
         let inside = move |path: &&str| path.rsplit_once('/').is_some_and(|(own, _)| own == folder);
         let all = self.0.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
         all.filter(move |(path, _)| inside(path))

@@ -26,8 +26,8 @@ pub use self::{
         UnknownNames,
     },
     token::{Algorithm, Family},
-    waf::{Excluded, Exclusion, RouteWaf, Waf, WafMode},
     tokens::{Dpop, Introspection, KeySource, Sender, Tokens, Way},
+    waf::{Excluded, Exclusion, RouteWaf, Waf, WafMode},
 };
 pub use super::{
     answers::Answers,

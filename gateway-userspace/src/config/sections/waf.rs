@@ -99,7 +99,10 @@ fn exclusion(entry: &Entry<'_>) -> Option<Exclusion> {
     };
     if rules.is_none() || target.as_deref() == Some("") {
         let what = format!("{} names no rule", quoted(text));
-        entry.refuse(what, "write one such as \"942100\", \"tag:attack-sqli\" or \"942100;ARGS:note\"");
+        entry.refuse(
+            what,
+            "write one such as \"942100\", \"tag:attack-sqli\" or \"942100;ARGS:note\"",
+        );
         return None;
     }
     Some(Exclusion { rules: rules?, target })

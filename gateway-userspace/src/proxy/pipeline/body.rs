@@ -17,7 +17,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::{context::Packed, decision::Refusal, exchange::Exchange, patience::Patience, ticket::Ticket};
+use super::{
+    context::Packed, decision::Refusal, exchange::Exchange, patience::Patience, ticket::Ticket,
+};
 pub use crate::proxy::upstream::Payload;
 use crate::proxy::{
     coding::{
@@ -94,7 +96,14 @@ impl RequestBody {
     /// `bytes` is where the length so far is noted.
     pub(crate) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, cap: u64, wait: Duration) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, bytes, cap, patience: Patience::new(wait), unpacking: None, held: VecDeque::new() }
+        Self {
+            incoming,
+            bytes,
+            cap,
+            patience: Patience::new(wait),
+            unpacking: None,
+            held: VecDeque::new(),
+        }
     }
 
     /// The body as its supplier is to get it: decoded, under fields that say so.

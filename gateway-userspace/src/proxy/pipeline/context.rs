@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     clock::Wall,
-    proxy::inspection::seclang::Hit,
-    proxy::pipeline::stages::waf::Inspection,
     proxy::coding::{Coding, decode::Decoding},
     proxy::identity::{certificate::ClientCertificate, keys::Key, token::Token},
+    proxy::inspection::seclang::Hit,
+    proxy::pipeline::stages::waf::Inspection,
     telemetry::TlsVersion,
 };
 

@@ -33,9 +33,19 @@ const fn case(what: &'static str, target: &'static str, body: &'static str, bloc
 const CASES: &[Case] = &[
     case("a plain request", "/v1/payments?limit=20&state=open", "", false),
     case("a plain form", "/v1/contact", "name=Zo%C3%AB+Smith&text=Please+call+me+back.", false),
-    case("SQL injection in the query", "/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20", "", true),
+    case(
+        "SQL injection in the query",
+        "/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20",
+        "",
+        true,
+    ),
     case("SQL injection in a form", "/login", "user=admin%27%20OR%20%271%27%3D%271&pass=x", true),
-    case("a script in the query", "/?q=%3Cscript%3Ealert(document.cookie)%3C%2Fscript%3E", "", true),
+    case(
+        "a script in the query",
+        "/?q=%3Cscript%3Ealert(document.cookie)%3C%2Fscript%3E",
+        "",
+        true,
+    ),
     case("a path out of the folder", "/?file=..%2F..%2F..%2F..%2Fetc%2Fpasswd", "", true),
     case("a command in a form", "/ping", "host=127.0.0.1%3Bcat%20%2Fetc%2Fpasswd", true),
 ];
@@ -62,7 +72,10 @@ impl RuleSet {
         let length = case.body.len().to_string();
         let mut fields: Vec<(&[u8], &[u8])> = vec![
             (b"host", b"www.example.com"),
-            (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+            (
+                b"user-agent",
+                b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            ),
             (b"accept", b"text/html,application/json"),
         ];
         if !case.body.is_empty() {
