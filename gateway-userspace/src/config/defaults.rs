@@ -316,7 +316,7 @@ pub(crate) fn transform() -> Transform {
 }
 
 /// `[waf]`, but for its rules.
-pub(super) fn waf() -> Waf {
+pub(crate) fn waf() -> Waf {
     Waf {
         rules: Vec::new(),
         body_bytes: 128 << 10,

@@ -28,7 +28,10 @@ use super::{
         keys::Keys,
         provider::{ProviderError, Providers},
     },
-    inspection::rules::{Rules, RulesError},
+    inspection::{
+        contracts::{ContractError, Contracts},
+        rules::{Rules, RulesError},
+    },
     keeping::Keeping,
     kernel_counters::KernelCounters,
     memory::{Gauge, Memory},
@@ -89,6 +92,8 @@ pub enum StartError {
     #[error(transparent)]
     Rules(#[from] RulesError),
     #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Router(#[from] RouterError),
@@ -145,10 +150,12 @@ impl Instance {
         let callers = (parts.keys, time, Arc::new(providers));
         let board = Board::new(&parts.config, &parts.secrets);
         let rules = Rules::load(&parts.config, &parts.secrets, None)?;
+        let contracts = Contracts::load(&parts.config, &parts.secrets, None)?;
         let memory = Arc::new(Memory::new(parts.memory));
         let shared = share(
             parts.config,
-            (edge, board, rules),
+            (edge, board),
+            (rules, contracts),
             callers,
             (parts.access_log, memory),
             (queue, asks.clone()),
@@ -344,7 +351,8 @@ fn bounded_routes(shared: &Shared) -> Vec<Value> {
 
 fn share(
     config: Config,
-    (edge, board, rules): (Edge, Arc<Board>, Option<Arc<Rules>>),
+    (edge, board): (Edge, Arc<Board>),
+    judges: (Option<Arc<Rules>>, Contracts),
     (keys, time, providers): (Option<Vec<ApiKey>>, GuardTime, Arc<Providers>),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
     (queue, asks): (mpsc::Sender<FromProxy>, Asks),
@@ -361,7 +369,7 @@ fn share(
         stages: Stages::from_config(
             &config,
             (Arc::clone(&known), &providers),
-            rules,
+            judges,
             Arc::clone(&process),
         ),
         keys: known,

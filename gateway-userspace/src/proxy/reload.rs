@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     identity::provider::Providers,
-    inspection::rules::Rules,
+    inspection::{contracts::Contracts, rules::Rules},
     instance::{Instance, ListenerSocket, StartError},
     router::Router,
     secrets::Secrets,
@@ -121,7 +121,11 @@ impl Instance {
             stages: {
                 let rules = Rules::load(&config, secrets, before.stages.waf.rules())
                     .map_err(StartError::from)?;
-                before.stages.succeed(&config, (Arc::clone(&before.keys), &providers), rules)
+                let contracts = before.stages.contract.contracts();
+                let contracts =
+                    Contracts::load(&config, secrets, Some(contracts)).map_err(StartError::from)?;
+                let callers = (Arc::clone(&before.keys), &*providers);
+                before.stages.succeed(&config, callers, (rules, contracts))
             },
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),

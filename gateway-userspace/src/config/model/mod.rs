@@ -1,6 +1,7 @@
 //! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
 
 mod acme;
+mod contract;
 mod dns;
 mod kernel;
 mod tls;
@@ -19,6 +20,7 @@ use gateway_common::Reason;
 
 pub use self::{
     acme::{Acme, Binding, Challenge, KeyKind, Managed},
+    contract::{OpenApi, Unknown},
     dns::Dns,
     kernel::{Answer, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     tls::{
@@ -356,6 +358,8 @@ pub struct Route {
     /// Which other origins may read its answers; `None` leaves that to the supplier.
     pub cors: Option<Cors>,
     pub waf: RouteWaf,
+    /// The contract that requests and answers are held to.
+    pub openapi: Option<OpenApi>,
     /// Who is served first when there is too much to do.
     pub priority: Priority,
     /// Requests in flight at a time, at most; `None` has only the bound of all.

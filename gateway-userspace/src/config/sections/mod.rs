@@ -6,6 +6,7 @@ mod ambiguity;
 mod bans;
 mod compress;
 mod conditions;
+mod contract;
 mod cors;
 mod destination;
 mod dns;

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{
     ambiguity::Taken,
-    compress, conditions, cors,
+    compress, conditions, contract, cors,
     destination::{self, Goals},
     parties::{self, Named},
     path, profile, proxy, target, transform, waf,
@@ -92,6 +92,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let websocket = upgrade(section);
     let transform = transform::read(section);
     let cors = optional(section.get("cors"), |entry| cors::read(entry, &methods));
+    let openapi = contract::read(section);
     let waf = waf::route(section, known.waf);
     let priority = section.choice("priority", Priority::Normal, &PRIORITIES);
     let concurrency = optional(section.get("concurrency"), |entry| entry.whole(1..=1_000_000));
@@ -117,6 +118,7 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         transform,
         cors: cors.ok()?,
         waf,
+        openapi,
         priority,
         concurrency: concurrency.ok()?,
         adaptive,

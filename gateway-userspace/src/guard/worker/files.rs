@@ -133,7 +133,11 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
     let rules = config.waf.iter().flat_map(rule_files).map(|path| (path, false, false));
     let rules: Vec<(PathBuf, bool, bool)> = rules.collect();
     let rules = rules.iter().map(|(path, secret, renewed)| (path, *secret, *renewed));
-    let all_of_them = listeners.chain(suppliers).chain(acme).chain(tokens).chain(rules);
+    let contracts = config.routes.iter().filter_map(|route| route.openapi.as_ref());
+    let contracts = contracts.flat_map(|contract| &contract.documents);
+    let contracts = contracts.map(|path| (path, false, false));
+    let all_of_them =
+        listeners.chain(suppliers).chain(acme).chain(tokens).chain(rules).chain(contracts);
     for (path, secret, renewed) in all_of_them {
         let known = all.entry(path.clone());
         let fresh = Named { path: path.clone(), secret: false, renewed: false, own: false };

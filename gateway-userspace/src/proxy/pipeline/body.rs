@@ -142,6 +142,13 @@ impl RequestBody {
         Ok((bytes.freeze(), whole))
     }
 
+    /// Something else in its place.
+    pub(crate) fn replace(&mut self, with: Bytes) {
+        self.incoming = None;
+        self.unpacking = None;
+        self.held = VecDeque::from([Frame::data(with)]);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.incoming.is_none() && self.held.is_empty()
     }
@@ -258,7 +265,7 @@ impl Body for RequestBody {
 
 /// Reads a supplier's answer until `most` bytes or its end are there: what was read, and the answer
 /// as it goes on.
-pub(super) async fn hold(body: Payload, most: usize) -> Result<(Bytes, Payload), Refusal> {
+pub(super) async fn hold(body: Payload, most: usize) -> Result<(Bytes, Behind), Refusal> {
     let mut body = body;
     let (mut bytes, mut frames) = (BytesMut::new(), VecDeque::new());
     while bytes.len() < most
@@ -269,13 +276,26 @@ pub(super) async fn hold(body: Payload, most: usize) -> Result<(Bytes, Payload),
         frames.push_back(frame);
     }
     bytes.truncate(most);
-    Ok((bytes.freeze(), Payload::Recoded(Box::new(Behind { frames, rest: body }))))
+    let read = body.is_end_stream();
+    Ok((bytes.freeze(), Behind { frames, rest: body, read }))
 }
 
 /// An answer of which the first frames were looked at.
-struct Behind {
+pub(super) struct Behind {
     frames: VecDeque<Frame<Bytes>>,
     rest: Payload,
+    read: bool,
+}
+
+impl Behind {
+    /// Whether all of it was looked at.
+    pub(super) fn is_read(&self) -> bool {
+        self.read
+    }
+
+    pub(super) fn into_payload(self) -> Payload {
+        Payload::Recoded(Box::new(self))
+    }
 }
 
 impl Body for Behind {
@@ -294,6 +314,15 @@ impl Body for Behind {
 
     fn is_end_stream(&self) -> bool {
         self.frames.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let data = self.frames.iter().filter_map(Frame::data_ref);
+        let held: u64 = data.map(|data| data.len() as u64).sum();
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+            None => SizeHint::default(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     proxy::coding::{Coding, decode::Decoding},
     proxy::identity::{certificate::ClientCertificate, keys::Key, token::Token},
     proxy::inspection::seclang::Hit,
-    proxy::pipeline::stages::waf::Inspection,
+    proxy::pipeline::stages::{contract::Asked, waf::Inspection},
     telemetry::TlsVersion,
 };
 
@@ -81,6 +81,8 @@ pub struct RequestContext {
     pub(crate) granted: Option<HeaderValue>,
     /// The firewall's work on the request, until its end. Written by `waf`.
     pub(crate) inspection: Option<Box<Inspection>>,
+    /// What a contract says of the answer. Written by `contract`.
+    pub(crate) asked: Option<Box<Asked>>,
     /// What its rules found. Written by `waf`.
     pub(crate) hits: Vec<Hit>,
     /// Written by `client_limit`.

@@ -34,6 +34,7 @@ use self::{
         client_address::ClientAddress,
         client_limit::ClientLimit,
         compress::Compress,
+        contract::HeldTo,
         cors::{self, Cors},
         decompress::Decompress,
         harden::Harden,
@@ -49,7 +50,7 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::{keys::Keys, provider::Providers},
-        inspection::rules::Rules,
+        inspection::{contracts::Contracts, rules::Rules},
         memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
@@ -77,12 +78,14 @@ pub const ROUTED: &[Routed] = &[
 
 /// With the caller known, and the body at hand: no stranger's body is held.
 pub const BODY: &[Bodied] = &[
-    Bodied::Waf, // sees what was sent, before anything changes it
+    Bodied::Waf,      // sees what was sent, before anything changes it
+    Bodied::Contract, // may take out what the contract does not know
 ];
 
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
     Responding::Waf,       // first: sees what the supplier sent
+    Responding::Contract,  // of what the supplier promises, before the route changes it
     Responding::Transform, // before what hardens: what it adds is hardened too
     Responding::Compress,  // behind all that reads or changes the body
     Responding::Cors,      // replaces what the supplier says of origins
@@ -121,6 +124,7 @@ pub(crate) struct Stages {
     pub(crate) client_limit: ClientLimit,
     pub(crate) transform: Transform,
     pub(crate) waf: Waf,
+    pub(crate) contract: HeldTo,
     harden: Harden,
 }
 
@@ -128,7 +132,7 @@ impl Stages {
     pub(crate) fn from_config(
         config: &Config,
         (keys, providers): (Arc<Keys>, &Providers),
-        rules: Option<Arc<Rules>>,
+        (rules, contracts): (Option<Arc<Rules>>, Contracts),
         memory: Arc<Memory>,
     ) -> Self {
         Self {
@@ -144,6 +148,7 @@ impl Stages {
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
             transform: Transform::from_config(&config.routes),
             waf: Waf::from_config(config, rules),
+            contract: HeldTo::from_config(&config.routes, contracts),
             harden: Harden::from_config(&config.listeners),
         }
     }
@@ -153,9 +158,9 @@ impl Stages {
         &self,
         config: &Config,
         (keys, providers): (Arc<Keys>, &Providers),
-        rules: Option<Arc<Rules>>,
+        judges: (Option<Arc<Rules>>, Contracts),
     ) -> Self {
-        let fresh = Self::from_config(config, (keys, providers), rules, self.shed.memory());
+        let fresh = Self::from_config(config, (keys, providers), judges, self.shed.memory());
         let limits = &config.proxy;
         Self {
             admission: self.admission.succeed(limits),
@@ -238,6 +243,7 @@ pub(crate) async fn serve(
     for stage in RESPONSE {
         match stage {
             Responding::Waf => response = inspected(&mut exchange, response).await,
+            Responding::Contract => response = promised(&mut exchange, response).await,
             Responding::Transform => response = transformed(&mut exchange, response).await,
             Responding::Compress => {
                 if let Some(route) = exchange.supplied() {
@@ -303,6 +309,7 @@ fn begin(
         token: None,
         presented: None,
         inspection: None,
+        asked: None,
         hits: Vec::new(),
         nonce: None,
         granted: None,
@@ -360,6 +367,7 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
         let Exchange { context, .. } = &mut *exchange;
         let decision = match stage {
             Bodied::Waf => stages.waf.body(context, &mut body).await,
+            Bodied::Contract => stages.contract.request(context, &route, &mut body).await,
         };
         match decision {
             Decision::Continue => {}
@@ -389,6 +397,21 @@ async fn inspected(exchange: &mut Exchange, response: Response<Payload>) -> Resp
     let worker = Rc::clone(exchange.worker());
     let stage = &worker.shared.stages.waf;
     match Box::pin(stage.response(&mut exchange.context, response, supplied)).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    }
+}
+
+/// A supplier's answer, if it is one that its contract promises.
+async fn promised(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
+    let asked = exchange.context.asked.take().filter(|_| exchange.supplied().is_some());
+    let Some(asked) = asked else { return response };
+    let worker = Rc::clone(exchange.worker());
+    match Box::pin(worker.shared.stages.contract.response(&asked, response)).await {
         Ok(response) => response,
         Err(refusal) => {
             let response = respond::refusal(&refusal, &exchange.context.id);
@@ -456,7 +479,9 @@ mod tests {
                 "routed authenticate",
                 "routed client_limit",
                 "body waf",
+                "body contract",
                 "response waf",
+                "response contract",
                 "response transform",
                 "response compress",
                 "response cors",

@@ -26,12 +26,14 @@ pub enum Routed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodied {
     Waf,
+    Contract,
 }
 
 /// On every response, the gateway's own refusals included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
     Waf,
+    Contract,
     Transform,
     Compress,
     Cors,
@@ -96,6 +98,9 @@ impl Bodied {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
             Self::Waf => ("waf", "the firewall's rules on the body, and what all of them come to"),
+            Self::Contract => {
+                ("contract", "the route's OpenAPI contract: what it does not know ends here")
+            }
         };
         Description { name, purpose }
     }
@@ -105,6 +110,7 @@ impl Responding {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
             Self::Waf => ("waf", "the firewall's rules on the supplier's answer; ends its work"),
+            Self::Contract => ("contract", "whether the answer is one that the contract promises"),
             Self::Transform => (
                 "transform",
                 "the route's changes of a supplier's answer; hides what it says of its own faults",

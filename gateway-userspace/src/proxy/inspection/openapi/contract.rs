@@ -1,5 +1,7 @@
 //! A whole contract: its paths, its operations, and the schemas they judge by.
 
+use std::sync::Arc;
+
 use http::Method;
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::{Value, json};
@@ -42,14 +44,14 @@ pub(crate) struct Contract {
 /// One path.
 #[derive(Debug)]
 struct Item {
-    operations: Vec<(Method, Operation)>,
+    operations: Vec<(Method, Arc<Operation>)>,
 }
 
 /// What stands at a path.
 #[derive(Debug)]
 pub(super) enum Found<'c, 'p> {
     /// The operation, and the text at each place of its template.
-    Operation(&'c Operation, Vec<&'p str>),
+    Operation(&'c Arc<Operation>, Vec<&'p str>),
     NoMethod,
     NoPath,
 }
@@ -83,11 +85,6 @@ impl Contract {
         let requests = ready(Direction::Request, &requests)?;
         let responses = ready(Direction::Response, &responses)?;
         Ok(Self { paths, items, closed: settings.closed, requests, responses })
-    }
-
-    /// Every operation, with its method.
-    pub(crate) fn operations(&self) -> impl Iterator<Item = &Operation> {
-        self.items.iter().flat_map(|item| item.operations.iter().map(|(_, operation)| operation))
     }
 
     /// What stands at a path; HEAD is answered like GET where the contract has none of its own.
@@ -171,6 +168,8 @@ fn paths(
         let (pattern, names) = pattern(template)
             .ok_or_else(|| documents.fault(&at, "is no path with names in braces"))?;
         let operations = reader.item(&at, template, &names)?;
+        let operations = operations.into_iter();
+        let operations = operations.map(|(method, one)| (method, Arc::new(one))).collect();
         let entry = router.insert(format!("{base}{pattern}"), items.len());
         entry.map_err(|error| documents.fault(&at, format!("cannot be told apart: {error}")))?;
         items.push(Item { operations });

@@ -26,6 +26,11 @@ pub(super) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
+/// Whether a name, as a query writes it, is one of these.
+pub(crate) fn names_one(name: &str, these: &[String]) -> bool {
+    decode(name, true).is_some_and(|name| these.iter().any(|one| *one == name))
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -1,7 +1,7 @@
 //! What a contract says of one message. A refusal tells where the contract was broken and by which of
 //! its rules, never with what value: it goes to logs.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, Method, StatusCode};
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
@@ -38,8 +38,6 @@ pub(crate) enum BreachKind {
     Method,
     /// A parameter is missing, or not what its schema takes.
     Parameter,
-    /// A parameter the contract does not name.
-    UnknownParameter,
     /// A body of a media type the contract does not take.
     MediaType,
     /// No body, where one is asked for, or one where none is taken.
@@ -69,7 +67,7 @@ impl Breach {
 /// A request that the contract knows, and what its query has too much.
 #[derive(Debug)]
 pub(crate) struct Known<'c> {
-    pub(crate) operation: &'c Operation,
+    pub(crate) operation: &'c Arc<Operation>,
     /// Names of the query's parameters that the contract does not know.
     pub(crate) unknown: Vec<String>,
 }

@@ -18,8 +18,10 @@ mod strict_json;
 
 pub(crate) use self::{
     contract::{Contract, Settings},
+    escape::names_one,
     fault::Fault,
-    judge::{Breach, Known},
+    judge::{Breach, BreachKind},
+    operation::Operation,
 };
 
 #[cfg(test)]

@@ -293,8 +293,8 @@ impl Transaction {
             }
             _ => {
                 let fields = self.fields(variable).to_vec();
-                let takes = |field: &Field| pick.selector.takes(&self.texts.get(field.key));
-                let taken = fields.into_iter().filter(takes);
+                let meant = |field: &Field| pick.selector.takes(&self.texts.get(field.key));
+                let taken = fields.into_iter().filter(meant);
                 return taken.map(|Field { key, value }| Seen { variable, key, value }).collect();
             }
         }

@@ -6,6 +6,7 @@ pub(crate) mod authenticate;
 pub(crate) mod client_address;
 pub(crate) mod client_limit;
 pub(crate) mod compress;
+pub(crate) mod contract;
 pub(crate) mod cors;
 pub(crate) mod decompress;
 pub(crate) mod harden;

@@ -120,15 +120,17 @@ impl Waf {
     ) -> Decision {
         let Some(inspection) = &mut context.inspection else { return Decision::Continue };
         let processor = inspection.transaction.processor();
+        // What is packed still says nothing to rules.
+        let packed = context.head.headers.contains_key(http::header::CONTENT_ENCODING);
         let mut raw = Bytes::new();
         if processor.is_some() && !body.is_empty() && !context.websocket {
             match body.hold(self.body_bytes).await {
-                Ok((held, whole)) => (raw, inspection.partial) = (held, !whole),
+                Ok((held, whole)) => (raw, inspection.partial) = (held, !whole || packed),
                 Err(fault) => return Refusal::new(fault.reason(), fault.to_string()).into(),
             }
         }
         if inspection.partial && !self.pass_uninspected {
-            let why = "the body is over waf.body";
+            let why = "the body is over waf.body, or packed";
             return Refusal::new(Reason::WafUninspected, why).into();
         }
         let kind = context.head.headers.get(http::header::CONTENT_TYPE);
@@ -180,12 +182,12 @@ impl Waf {
             return Ok(response);
         }
         let (head, body) = response.into_parts();
-        let (held, rest) = body::hold(body, self.body_bytes).await?;
-        transaction.answer_body(&held);
+        let (seen, rest) = body::hold(body, self.body_bytes).await?;
+        transaction.answer_body(&seen);
         transaction.phase(4, clock::now);
         match transaction.interruption() {
             Some(interruption) => Err(withheld(transaction, interruption)),
-            None => Ok(Response::from_parts(head, rest)),
+            None => Ok(Response::from_parts(head, rest.into_payload())),
         }
     }
 
