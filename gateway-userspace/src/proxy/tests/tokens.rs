@@ -209,6 +209,7 @@ async fn keys_without_names_rotate_too() {
         let keys = json!({ "keys": [signer.bare()] });
         idp.page("/keys", &keys.to_string());
     };
+    publish(&signers[0]);
     let lab = Lab::start(idp.config(""));
     let mut client = lab.h1().await;
     for signer in &signers {
