@@ -53,12 +53,11 @@ impl Contracts {
         let closed = openapi.unknown != Unknown::Pass;
         let from = (openapi.base.clone(), closed, texts(openapi, secrets));
         let known = self.made.get(&from).or_else(|| before?.made.get(&from));
-        let contract = match known {
-            Some(known) => Arc::clone(known),
-            None => {
-                let settings = Settings { base: from.0.clone(), closed };
-                Arc::new(Contract::compile(&from.2, &settings)?)
-            }
+        let contract = if let Some(known) = known {
+            Arc::clone(known)
+        } else {
+            let settings = Settings { base: from.0.clone(), closed };
+            Arc::new(Contract::compile(&from.2, &settings)?)
         };
         self.made.insert(from, Arc::clone(&contract));
         Ok(contract)

@@ -187,7 +187,7 @@ fn pattern(template: &str) -> Option<(String, Vec<String>)> {
             return None;
         }
         pattern.push_str(before);
-        pattern.push_str(&format!("{{p{}}}", names.len()));
+        pattern.extend(["{p", &names.len().to_string(), "}"]);
         names.push(name.to_owned());
         rest = after;
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a contract cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Fault {
+pub(crate) struct Fault {
     file: String,
     /// A JSON pointer (RFC 6901); empty is the whole file.
     pointer: String,

@@ -57,9 +57,15 @@ pub(super) fn each(schema: &Map<String, Value>, mut visit: impl FnMut(Stand, &Va
         let Some(value) = schema.get(keyword) else { continue };
         match (form, value) {
             (Form::Listed | Form::Any, Value::Array(list)) => {
-                list.iter().for_each(|one| visit(stand, one));
+                for one in list {
+                    visit(stand, one);
+                }
             }
-            (Form::Named, Value::Object(named)) => named.values().for_each(|one| visit(stand, one)),
+            (Form::Named, Value::Object(named)) => {
+                for one in named.values() {
+                    visit(stand, one);
+                }
+            }
             (Form::One | Form::Any, one) => visit(stand, one),
             (Form::Listed | Form::Named, _) => {}
         }

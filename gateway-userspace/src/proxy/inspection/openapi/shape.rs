@@ -10,6 +10,7 @@ const DEPTH: usize = 8;
 
 /// Kinds that a schema takes; several where it leaves a choice.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of the six types of JSON")]
 pub(super) struct Shape {
     pub(super) text: bool,
     pub(super) number: bool,

@@ -1,6 +1,6 @@
 //! JSON as one reading: what two parsers would read differently is no JSON here. A member that comes
 //! twice is refused (RFC 8259 section 4 leaves to each reader which one counts), and so are documents
-//! nested deeper than serde_json's own bound of 128.
+//! nested deeper than `serde_json`'s own bound of 128.
 
 use std::fmt;
 

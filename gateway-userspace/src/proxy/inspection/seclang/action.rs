@@ -8,6 +8,7 @@ use crate::proxy::inspection::transform::Transformation;
 
 /// Everything a rule's actions say.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an action that is there or not")]
 pub(super) struct Actions {
     pub(super) id: Option<u64>,
     pub(super) phase: Option<u8>,
@@ -145,10 +146,15 @@ fn one(actions: &mut Actions, name: &str, value: &str) -> Result<(), String> {
         "multimatch" => actions.multi_match = true,
         "log" | "auditlog" if actions.log.is_none() || name == "log" => actions.log = Some(true),
         "nolog" => actions.log = Some(false),
-        // Who wrote the rule and for which version: told to nobody while requests run.
-        "auditlog" | "noauditlog" | "ver" | "rev" | "maturity" | "accuracy" => {}
-        // There is no audit log of parts: hits stand in the access log.
-        "sanitisearg"
+        // Who wrote the rule and for which version, and what an audit log of parts would leave out:
+        // hits stand in the access log, masked.
+        "auditlog"
+        | "noauditlog"
+        | "ver"
+        | "rev"
+        | "maturity"
+        | "accuracy"
+        | "sanitisearg"
         | "sanitisematched"
         | "sanitisematchedbytes"
         | "sanitiserequestheader"
@@ -303,7 +309,7 @@ fn kept(name: &str) -> Result<Variable, String> {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.trim().parse().map_err(|_: T::Err| format!("needs a number, not {text:?}"))
+    text.trim().parse().ok().ok_or_else(|| format!("needs a number, not {text:?}"))
 }
 
 fn phase(value: &str) -> Result<u8, String> {

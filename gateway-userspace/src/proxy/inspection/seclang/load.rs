@@ -197,7 +197,9 @@ impl<'f> Loader<'f> {
                 if found.is_empty() && lower == "include" {
                     return Err(format!("names {path}, which is not there"));
                 }
-                found.into_iter().for_each(|path| self.file(path, depth + 1));
+                for path in found {
+                    self.file(path, depth + 1);
+                }
                 Ok(())
             }
             "seccomponentsignature" => {
@@ -216,7 +218,8 @@ impl<'f> Loader<'f> {
             _ => None,
         };
         let on = on.ok_or_else(|| format!("is set to {first:?}, which is neither On nor Off"));
-        let number = first.parse().map_err(|_| format!("needs a number, not {first:?}"));
+        let number = first.parse::<u32>().ok();
+        let number = number.ok_or_else(|| format!("needs a number, not {first:?}"));
         match name {
             "secruleengine" => {
                 self.engine = Engine::parse(first).ok_or("is set to no known mode")?;
@@ -229,7 +232,7 @@ impl<'f> Loader<'f> {
                 self.bodies.response_types.extend(types);
             }
             "secargumentslimit" => self.bodies.arguments = number? as usize,
-            "seccollectiontimeout" => self.collection_timeout = number?,
+            "seccollectiontimeout" => self.collection_timeout = number?.into(),
             "secruleremovebyid" | "secruleremovebytag" | "secruleremovebymsg" => {
                 let by = name.trim_start_matches("secruleremove");
                 let selection = selection(by, &arguments.join(" "))?;
@@ -321,24 +324,7 @@ impl<'f> Loader<'f> {
         argument: Option<Words>,
         mut actions: Actions,
     ) -> Done {
-        let (mut links, phase) = match self.open.take() {
-            Some((links, phase)) => {
-                if actions.id.is_some() || actions.phase.is_some_and(|own| own != phase) {
-                    return Err("is chained, and its id and phase are the first rule's".to_owned());
-                }
-                (links, phase)
-            }
-            None => {
-                let id = actions.id.ok_or("has no id")?;
-                if !self.ids.insert(id) {
-                    return Err(format!("has the id {id}, which another rule has"));
-                }
-                if self.ids.len() > RULES {
-                    return Err(format!("is one more than {RULES} rules"));
-                }
-                (Vec::new(), actions.phase.unwrap_or(2))
-            }
-        };
+        let (mut links, phase) = self.place(&actions)?;
         let id = links.first().map_or(actions.id, |first: &Rule| Some(first.id));
         let transformations = self.settle(&mut actions, phase, links.is_empty());
         let chain = actions.chain;
@@ -360,6 +346,24 @@ impl<'f> Loader<'f> {
             items.extend(linked(links).map(|rule| Item::Rule(Box::new(rule))));
         }
         Ok(())
+    }
+
+    /// The chain that a rule goes on with, or the beginning of another, and its phase.
+    fn place(&mut self, actions: &Actions) -> Result<(Vec<Rule>, u8), String> {
+        if let Some((links, phase)) = self.open.take() {
+            if actions.id.is_some() || actions.phase.is_some_and(|own| own != phase) {
+                return Err("is chained, and its id and phase are the first rule's".to_owned());
+            }
+            return Ok((links, phase));
+        }
+        let id = actions.id.ok_or("has no id")?;
+        if !self.ids.insert(id) {
+            return Err(format!("has the id {id}, which another rule has"));
+        }
+        if self.ids.len() > RULES {
+            return Err(format!("is one more than {RULES} rules"));
+        }
+        Ok((Vec::new(), actions.phase.unwrap_or(2)))
     }
 
     /// What the rule takes from its phase's default, and its transformations.

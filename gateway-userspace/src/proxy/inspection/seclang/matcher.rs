@@ -82,10 +82,6 @@ impl Met {
 }
 
 impl Matcher {
-    pub(super) fn searches(&self) -> usize {
-        self.searches.len()
-    }
-
     /// Searches a value.
     pub(super) fn search(&self, search: usize, value: &[u8]) -> Met {
         let mut met = Met::default();

@@ -141,7 +141,7 @@ impl Transaction {
     }
 
     /// The request's body, as its processor read it. Phase 2 can run then.
-    pub fn body(&mut self, raw: &[u8], body: Body) {
+    pub fn body(&mut self, raw: &[u8], body: &Body) {
         self.put(Variable::ReqbodyProcessor, body.processor.as_bytes());
         self.put(Variable::RequestBodyLength, raw.len().to_string().as_bytes());
         // ModSecurity has the body itself where nothing took it apart into arguments, or a form.
@@ -225,7 +225,7 @@ impl Transaction {
     }
 }
 
-/// Year, month and date of a day since 1970 (Howard Hinnant's days_from_civil, the other way).
+/// Year, month and date of a day since 1970 (Howard Hinnant's `days_from_civil`, the other way).
 fn civil(day: u64) -> (u64, u64, u64) {
     let shifted = day + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);

@@ -131,10 +131,6 @@ impl RuleSet {
         &self.notes
     }
 
-    pub(crate) fn bodies(&self) -> &Bodies {
-        &self.bodies
-    }
-
     /// Every rule, in the order of phases and files.
     pub fn listing(&self) -> Vec<Listed> {
         let listed = |(phase, rule): (u8, &Rule)| Listed {

@@ -86,7 +86,7 @@ impl Transaction {
         if !self.chain(set, rule, rule, now, &mut told) {
             return Next::Rule;
         }
-        self.tell(rule, told);
+        self.tell(rule, &told);
         let disruption = rule.actions.disruption.clone().unwrap_or(Disruption::Pass);
         if let Some(next) = self.disrupt(rule, &disruption) {
             return next;
@@ -298,7 +298,7 @@ impl Transaction {
         }
     }
 
-    fn tell(&mut self, rule: &Rule, told: Told) {
+    fn tell(&mut self, rule: &Rule, told: &Told) {
         let wanted = rule.actions.log.unwrap_or(true);
         if !wanted || self.hits.len() >= HITS {
             return;

@@ -96,7 +96,7 @@ impl RuleSet {
         one.phase(1, clock);
         let mut body = Body { processor: "URLENCODED", ..Body::default() };
         pairs(case.body.as_bytes(), &mut body.arguments);
-        one.body(case.body.as_bytes(), body);
+        one.body(case.body.as_bytes(), &body);
         one.phase(2, clock);
         let what = case.what;
         match (one.interruption(), one.spent()) {

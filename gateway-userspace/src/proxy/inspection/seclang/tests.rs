@@ -66,7 +66,7 @@ fn run_with(set: &Arc<RuleSet>, ask: &Ask<'_>, settings: Settings) -> Transactio
         body.processor = "URLENCODED";
         message::pairs(ask.body.as_bytes(), &mut body.arguments);
     }
-    transaction.body(ask.body.as_bytes(), body);
+    transaction.body(ask.body.as_bytes(), &body);
     transaction.phase(2, clock::now);
     transaction.phase(5, clock::now);
     transaction
@@ -80,7 +80,7 @@ fn ids(transaction: &Transaction) -> Vec<u64> {
     transaction.hits().iter().map(|hit| hit.rule).collect()
 }
 
-fn get<'a>(target: &'a str) -> Ask<'a> {
+fn get(target: &str) -> Ask<'_> {
     Ask { target, ..PLAIN }
 }
 
@@ -219,7 +219,7 @@ static CORE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
     let roots = ["/etc/modsecurity/crs/*.conf".to_owned(), format!("{RULES}/*.conf")];
     match RuleSet::load(&files, &roots) {
         Ok(set) => Arc::new(set),
-        Err(faults) => panic!("{}", faults.iter().map(|f| format!("{f}\n")).collect::<String>()),
+        Err(faults) => panic!("{:#?}", faults.iter().map(ToString::to_string).collect::<Vec<_>>()),
     }
 });
 

@@ -260,6 +260,7 @@ impl Transaction {
     }
 
     /// The values that a pick takes.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are fields of the messages")]
     pub(super) fn pick(&mut self, pick: &Pick, now: Instant) -> Vec<Seen> {
         let variable = pick.variable;
         let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

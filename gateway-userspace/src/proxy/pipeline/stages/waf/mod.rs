@@ -139,7 +139,7 @@ impl Waf {
             Some(processor) if !raw.is_empty() => read_body(&processor, kind, &raw),
             Some(_) | None => Body::default(),
         };
-        inspection.transaction.body(&raw, read);
+        inspection.transaction.body(&raw, &read);
         inspection.transaction.phase(2, clock::now);
         self.verdict(context)
     }
