@@ -48,14 +48,13 @@ pub(super) struct Line<'a> {
     rules: Option<Vec<Rule<'a>>>,
 }
 
-/// A rule of the firewall that matched.
+/// A rule of the firewall that matched. What it matched is not told: it may be a password.
 #[derive(Debug, Serialize)]
 struct Rule<'a> {
     id: u64,
     message: Cow<'a, str>,
     field: Cow<'a, str>,
     severity: Option<&'static str>,
-    data: Cow<'a, str>,
 }
 
 impl<'a> Rule<'a> {
@@ -65,7 +64,6 @@ impl<'a> Rule<'a> {
             message: mask::printable(hit.message.as_bytes(), DETAIL_BYTES),
             field: mask::printable(hit.field.as_bytes(), FIELD_BYTES),
             severity: hit.severity.and_then(|level| SEVERITIES.get(usize::from(level))).copied(),
-            data: mask::printable(hit.data.as_bytes(), DETAIL_BYTES),
         }
     }
 }

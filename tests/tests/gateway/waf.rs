@@ -63,12 +63,12 @@ fn attacks_are_blocked_and_plain_requests_pass() -> Result<()> {
                 ensure!(eased.status == 200, "{version:?}: an exclusion: {}", eased.status);
             }
             bodies_are_read_and_passed_on(house, agent)?;
-            let log = fs::read_to_string(house.gateway.folders.root.join("access.log"));
-            let log = log.or_else(|_| anyhow::Ok(house.gateway.log()))?;
+            let log = fs::read_to_string(&house.gateway.folders.access_log)?;
+            ensure!(!log.contains("UNION"), "a query value is in the access log");
             let line = log.lines().filter(|line| line.contains("\"watched\""));
             let line: Value = line
                 .filter_map(|line| serde_json::from_str(line).ok())
-                .next()
+                .last()
                 .context("no line")?;
             let rules = line["rules"].as_array().context("no rules in the line")?;
             ensure!(rules.iter().any(|rule| rule["id"] == 942_100), "{line}");
@@ -88,7 +88,8 @@ fn bodies_are_read_and_passed_on(house: &super::House<'_>, agent: &str) -> Resul
         let said = send("name=Zo%C3%AB&text=Please+call", "application/x-www-form-urlencoded")?;
         let (_, echo) = said.rsplit_once("\r\n\r\n").context("no head")?;
         let echo: Value = serde_json::from_str(echo).with_context(|| format!("reading {said}"))?;
-        ensure!(echo["body_bytes"] == 31, "the supplier gets what was looked at: {echo}");
+        let bytes = echo.get("body_bytes").and_then(Value::as_u64);
+        ensure!(bytes == Some(31), "the supplier gets what was looked at: {echo}");
         for (body, kind) in [
             ("user=admin%27+OR+%271%27%3D%271", "application/x-www-form-urlencoded"),
             ("{\"user\":{\"name\":\"admin' OR '1'='1\"}}", "application/json"),

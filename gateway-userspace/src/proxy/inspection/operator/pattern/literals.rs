@@ -8,6 +8,8 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 const MAX_STRINGS: usize = 256;
 const MAX_PRODUCT: usize = 64;
 const MAX_LENGTH: usize = 32;
+/// More single bytes than this stand in almost every value.
+const MAX_BYTES: usize = 4;
 const MAX_MEMBERS: usize = 16;
 
 type Strings = Vec<Vec<u8>>;
@@ -22,7 +24,7 @@ pub fn literals(pattern: &str) -> Option<Vec<Vec<u8>>> {
         .build();
     let hir = parser.parse(pattern).ok()?;
     let found = strings(&hir);
-    found.exact.into_iter().chain(found.required).filter(|set| weight(set) > 0).max_by_key(weight)
+    found.best().filter(|set| weight(set) > 1 || set.len() <= MAX_BYTES)
 }
 
 #[derive(Default)]
