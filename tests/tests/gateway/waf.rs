@@ -51,7 +51,7 @@ fn attacks_are_blocked_and_plain_requests_pass() -> Result<()> {
                 for (query, reason) in [
                     ("id=1%27%20UNION%20SELECT%20a%20FROM%20b--", "waf_sql"),
                     ("q=%3Cscript%3Ealert(1)%3C/script%3E", "waf_script"),
-                    ("file=../../../etc/passwd", "waf_file"),
+                    ("file=../../../../secret", "waf_file"),
                     ("host=;cat%20/etc/passwd", "waf_command"),
                 ] {
                     house.refused(version, &get(&format!("/guarded/a?{query}")), 403, reason)?;
