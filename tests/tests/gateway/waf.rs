@@ -80,7 +80,7 @@ fn bodies_are_read_and_passed_on(house: &super::House<'_>, agent: &str) -> Resul
         let send = |body: &str, kind: &str| {
             let kind = format!("content-type: {kind}");
             let agent = format!("user-agent: {agent}");
-            let more = ["--data-raw", body, "--header", &kind, "--header", &agent];
+            let more = ["--data-binary", body, "--header", &kind, "--header", &agent];
             house.curl("/guarded/form", &[&[version][..], &more].concat())
         };
         let said = send("name=Zo%C3%AB&text=Please+call", "application/x-www-form-urlencoded")?;
@@ -95,7 +95,9 @@ fn bodies_are_read_and_passed_on(house: &super::House<'_>, agent: &str) -> Resul
             let said = send(body, kind)?;
             ensure!(said.contains(" 403"), "{version} {body}: {said}");
         }
-        let long = format!("a={}", "x".repeat(200 << 10));
+        let path = house.gateway.folders.root.join("long");
+        fs::write(&path, format!("a={}", "x".repeat(200 << 10)))?;
+        let long = format!("@{}", path.display());
         let before = house.refusals("waf_uninspected")?;
         let said = send(&long, "application/x-www-form-urlencoded")?;
         ensure!(said.contains(" 413"), "{version}: {said}");
