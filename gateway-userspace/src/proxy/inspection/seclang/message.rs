@@ -26,12 +26,13 @@ impl Transaction {
     /// The request's head. Phase 1 can run then.
     pub fn head(&mut self, head: &Head<'_>) {
         let (raw_path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
-        let path = decoded(raw_path.as_bytes());
+        let path = unescaped(raw_path.as_bytes());
         let base = path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
         let line = format!("{} {} {}", head.method, head.target, head.protocol);
         let mut one = |variable, value: &[u8]| self.put(variable, value);
         one(Variable::RequestMethod, head.method.as_bytes());
-        one(Variable::RequestUri, head.target.as_bytes());
+        // As ModSecurity has it: what stands in it escaped twice is still escaped once.
+        one(Variable::RequestUri, &unescaped(head.target.as_bytes()));
         one(Variable::RequestUriRaw, head.target.as_bytes());
         one(Variable::RequestProtocol, head.protocol.as_bytes());
         one(Variable::RequestLine, line.as_bytes());
@@ -237,6 +238,26 @@ fn civil(day: u64) -> (u64, u64, u64) {
     (year + era * 400 + u64::from(month <= 2), month, date)
 }
 
+/// Out of its escapes, where they are good; a plus is a plus outside of arguments.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let digits = after.first_chunk::<2>().filter(|_| *byte == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let value = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        match value.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(value) => {
+                bytes.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => bytes.push(*byte),
+        }
+    }
+    bytes
+}
+
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Transformation::UrlDecode.apply(text)
 }
@@ -272,6 +293,11 @@ fn is_broken(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_read_once() {
+        assert_eq!(unescaped(b"/a%2Fb+c?x=%2541%zz%4"), b"/a/b+c?x=%41%zz%4");
+    }
 
     #[test]
     fn days_are_dates() {
