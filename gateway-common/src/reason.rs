@@ -332,6 +332,67 @@ reasons! {
     /// Our lists of revoked certificates are past their time, or do not cover the client's chain.
     RevocationUnknown = 170, "revocation_unknown", Request, 0, 0, "Whether the client certificate is revoked is not known";
 
+    /// An access token that is no compact JWS: not three parts, or in the JSON form (RFC 7515).
+    TokenMalformed = 300, "token_malformed", Request, 401, 20, "Credential malformed";
+    /// An access token over 16 KiB.
+    TokenTooLarge = 301, "token_too_large", Request, 401, 20, "Credential malformed";
+    /// Proofs of possession come faster than the store of those seen can hold.
+    DpopBusy = 302, "dpop_busy", Request, 503, 0, "Temporarily unable to serve";
+    /// An access token that is encrypted, packed, or has another inside.
+    TokenEncrypted = 303, "token_encrypted", Request, 401, 10, "Credential malformed";
+    /// An access token whose base64url is not the canonical one.
+    TokenEncoding = 304, "token_encoding", Request, 401, 20, "Credential malformed";
+    /// An access token's header or claims are not one JSON object with each member once.
+    TokenJson = 305, "token_json", Request, 401, 20, "Credential malformed";
+    /// An access token signed by no algorithm that we take: `none`, or one with a shared secret.
+    TokenAlgorithm = 306, "token_algorithm", Request, 401, 20, "Credential not accepted";
+    /// An access token whose algorithm is not its key's (RFC 8725 section 3.1).
+    TokenAlgorithmMismatch = 307, "token_algorithm_mismatch", Request, 401, 20, "Credential not accepted";
+    /// An access token that brings its own key, or says where to get it: jku, x5u, jwk, x5c.
+    TokenHeaderKey = 308, "token_header_key", Request, 401, 20, "Credential not accepted";
+    /// An access token that asks for an extension: crit, b64 (RFC 7515 section 4.1.11).
+    TokenCritical = 309, "token_critical", Request, 401, 20, "Credential not accepted";
+    /// A token of another type than access tokens (RFC 9068 section 4).
+    TokenType = 310, "token_type", Request, 401, 10, "Credential not accepted";
+    /// An access token whose key its issuer does not have.
+    TokenKeyUnknown = 311, "token_key_unknown", Request, 401, 5, "Credential not accepted";
+    /// An access token whose signature is not its key's.
+    TokenSignature = 312, "token_signature", Request, 401, 20, "Credential not accepted";
+    /// An access token whose signature has a form that no signer makes (CVE-2022-21449).
+    TokenSignatureForm = 313, "token_signature_form", Request, 401, 20, "Credential not accepted";
+    /// An access token of an issuer that the route does not know.
+    TokenIssuer = 314, "token_issuer", Request, 401, 10, "Credential not accepted";
+    /// An access token for somebody else.
+    TokenAudience = 315, "token_audience", Request, 401, 10, "Credential not accepted";
+    /// An access token past its time.
+    TokenExpired = 316, "token_expired", Request, 401, 1, "Credential not accepted";
+    /// An access token whose time is still to come.
+    TokenNotYet = 317, "token_not_yet", Request, 401, 2, "Credential not accepted";
+    /// An access token without a claim that is needed, or with one that is not of its type.
+    TokenClaims = 318, "token_claims", Request, 401, 10, "Credential not accepted";
+    /// An access token that its issuer says is not active (RFC 7662).
+    TokenInactive = 319, "token_inactive", Request, 401, 5, "Credential not accepted";
+    /// The issuer's keys are not known, or known too long ago: whether a token is valid cannot be told.
+    TokenKeysMissing = 320, "token_keys_missing", Request, 503, 0, "Temporarily unable to serve";
+    /// The issuer does not answer what it thinks of a token.
+    TokenUnknowable = 321, "token_unknowable", Request, 503, 0, "Temporarily unable to serve";
+    /// An access token that is bound to nobody, where only bound ones are taken.
+    TokenUnbound = 322, "token_unbound", Request, 401, 10, "Credential not accepted";
+    /// An access token of another client certificate than this connection's (RFC 8705).
+    TokenCertificate = 323, "token_certificate", Request, 401, 20, "Credential not accepted";
+    /// The scheme is not the token's: a bound token as `Bearer`, or one that is not bound as `DPoP`.
+    TokenScheme = 324, "token_scheme", Request, 401, 20, "Credential not accepted";
+    /// No proof of possession, more than one, or one that cannot be read (RFC 9449 section 4.3).
+    DpopMalformed = 325, "dpop_malformed", Request, 401, 10, "Proof of possession not accepted";
+    /// A proof for another request, token or key.
+    DpopMismatch = 326, "dpop_mismatch", Request, 401, 20, "Proof of possession not accepted";
+    /// A proof that is too old, or from a time to come.
+    DpopTime = 327, "dpop_time", Request, 401, 2, "Proof of possession not accepted";
+    /// A proof that was used before.
+    DpopReplayed = 328, "dpop_replayed", Request, 401, 20, "Proof of possession not accepted";
+    /// A proof without the nonce we gave, or with one whose time is over (RFC 9449 section 9).
+    DpopNonce = 329, "dpop_nonce", Request, 401, 0, "Proof of possession needs a nonce";
+
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";
     /// Banned by `gateway block import`.

@@ -50,9 +50,11 @@ fn row(route: &Route, config: &Config) -> [String; 6] {
     let methods = if methods.is_empty() { "any".to_owned() } else { methods.join(",") };
     let identity =
         config.identities.iter().find(|known| Some(&known.name) == route.identity.as_ref());
-    let open_to = identity.map_or("EVERYBODY".to_owned(), |identity| {
-        let IdentityMethod::ApiKey { header } = &identity.method;
-        format!("{} (API key in {header})", identity.name)
+    let open_to = identity.map_or("EVERYBODY".to_owned(), |identity| match &identity.method {
+        IdentityMethod::ApiKey { header } => format!("{} (API key in {header})", identity.name),
+        IdentityMethod::Tokens(tokens) => {
+            format!("{} (tokens of {})", identity.name, tokens.issuer)
+        }
     });
     [
         route.name.clone(),

@@ -8,7 +8,7 @@ use gateway_common::Reason;
 use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coding, Compress,
-        Coverage, Dns, Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy,
+        Coverage, Dns, Dpop, Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy,
         Profile, Proxy, Rate, Retry, SynCookies, Timeouts, TlsBounds, Transform,
     },
     places,
@@ -277,6 +277,31 @@ const COMPRESSED: [&str; 8] = [
     "application/x-ndjson",
     "application/wasm",
 ];
+
+/// How far an issuer's clock and ours may be apart.
+pub(super) const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// Providers rotate their keys in hours or days, and announce the next one before.
+pub(super) const KEYS_REFRESH: Duration = Duration::from_mins(10);
+
+/// An outage of a provider is none of ours for this long.
+pub(super) const KEYS_STALE: Duration = Duration::from_hours(24);
+
+/// A token that its issuer has revoked counts for this long at most.
+pub(super) const INTROSPECTION_CACHE: Duration = Duration::from_secs(30);
+
+/// How old a proof of possession may be.
+pub(super) const DPOP_WINDOW: Duration = Duration::from_mins(1);
+
+/// Access tokens that say what they are (RFC 9068).
+pub(super) fn token_types() -> Vec<String> {
+    vec!["at+jwt".to_owned()]
+}
+
+/// No proofs are taken.
+pub(super) fn dpop() -> Dpop {
+    Dpop { origins: Vec::new(), nonce: false, window: DPOP_WINDOW }
+}
 
 /// What a supplier says of its own faults stays inside.
 pub(crate) fn transform() -> Transform {

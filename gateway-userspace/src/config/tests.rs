@@ -97,7 +97,7 @@ timeout = "250ms"
     assert_eq!(config.kernel.protect[1].to_string(), "192.0.2.9/32");
     assert_eq!(config.bans.weights, [(Reason::CredentialUnknown, 50)]);
     assert_eq!(config.log.access, AccessLog::File("/var/log/gateway/access.log".into()));
-    let IdentityMethod::ApiKey { header } = &config.identities[0].method;
+    let IdentityMethod::ApiKey { header } = &config.identities[0].method else { panic!() };
     assert_eq!(header, "x-api-key");
     let SupplierKind::Http(targets) = &config.suppliers[0].kind else { panic!("not HTTP") };
     assert_eq!(targets[0].host, Host::Name("ledger.example.net".to_owned()));

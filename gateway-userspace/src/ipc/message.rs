@@ -48,7 +48,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Raised with any change of a message. Of different versions only `handover` is understood.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// Bytes of one frame, at most. Longer things travel as descriptors or in several messages.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -144,6 +144,8 @@ pub enum Kept {
     Account,
     /// The key and the chain of a name.
     Certificate(String),
+    /// The last good keys of an identity's issuer.
+    Keys(String),
 }
 
 /// A file that is not taken, and why; the last good one stays in use.

@@ -24,7 +24,11 @@ use super::{
     feedback::{self, Feedback},
     fetch::Hosts,
     guard_time::GuardTime,
-    identity::keys::Keys,
+    identity::{
+        keys::Keys,
+        provider::{ProviderError, Providers},
+    },
+    keeping::Keeping,
     kernel_counters::KernelCounters,
     memory::{Gauge, Memory},
     net::{connections::Connections, handshakes::Handshakes},
@@ -89,6 +93,8 @@ pub enum StartError {
     AccessLog(#[from] AccessLogError),
     #[error(transparent)]
     Supplier(#[from] SetupError),
+    #[error(transparent)]
+    Identity(#[from] ProviderError),
     #[error("starting the thread {name}")]
     Thread {
         name: String,
@@ -131,7 +137,9 @@ impl Instance {
         let client = tls::suppliers(&parts.config, &parts.secrets)?;
         let (asks, waiting_asks) = Asks::new();
         let (queue, waiting_feedback) = mpsc::channel(feedback::QUEUE);
-        let callers = (parts.keys, GuardTime::new(parts.ahead));
+        let time = GuardTime::new(parts.ahead);
+        let providers = Providers::start(&parts.config, &parts.secrets, time.wall())?;
+        let callers = (parts.keys, time, Arc::new(providers));
         let board = Board::new(&parts.config, &parts.secrets);
         let memory = Arc::new(Memory::new(parts.memory));
         let shared = share(
@@ -226,7 +234,7 @@ impl Instance {
 
     /// The guard's answer to `Keep`.
     pub fn kept(&self, id: u64, fault: Option<String>) {
-        self.shared.load().acme.kept(id, fault);
+        self.shared.load().keeping.answered(id, fault);
     }
 
     /// An operator wants a certificate issued anew.
@@ -272,6 +280,7 @@ impl Instance {
             "dns": shared.book.names_status(),
             "certificates": certificates,
             "more_certificates": more_certificates,
+            "identities": shared.providers.status(shared.time.wall()),
             "acme": shared.acme.lines(shared.time.wall()),
             "messages_dropped": self.asks.dropped(),
             "draining": *self.stop.borrow(),
@@ -332,7 +341,7 @@ fn bounded_routes(shared: &Shared) -> Vec<Value> {
 fn share(
     config: Config,
     (edge, board): (Edge, Arc<Board>),
-    (keys, time): (Option<Vec<ApiKey>>, GuardTime),
+    (keys, time, providers): (Option<Vec<ApiKey>>, GuardTime, Arc<Providers>),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
     (queue, asks): (mpsc::Sender<FromProxy>, Asks),
 ) -> Result<Arc<Shared>, StartError> {
@@ -345,7 +354,11 @@ fn share(
     }
     let shared = Shared {
         router: Router::new(&config)?,
-        stages: Stages::from_config(&config, Arc::clone(&known), Arc::clone(&process)),
+        stages: Stages::from_config(
+            &config,
+            (Arc::clone(&known), &providers),
+            Arc::clone(&process),
+        ),
         keys: known,
         time: Arc::new(time),
         hurry: Arc::default(),
@@ -355,7 +368,9 @@ fn share(
         tls: edge,
         acme: board,
         book: Book::new(&config),
-        hosts: Arc::new(Hosts::new(&config, asks)),
+        hosts: Arc::new(Hosts::new(&config, asks.clone())),
+        keeping: Arc::new(Keeping::new(asks)),
+        providers,
         feedback: Feedback::new(&config.bans, queue),
         ledger: Ledger { metrics, log, memory },
         config,

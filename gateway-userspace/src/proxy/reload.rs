@@ -10,6 +10,7 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
+    identity::provider::Providers,
     instance::{Instance, ListenerSocket, StartError},
     router::Router,
     secrets::Secrets,
@@ -66,7 +67,9 @@ impl Instance {
         self.check(&before, &next.config)?;
         let Next { config, listeners, secrets } = next;
         let client = tls::suppliers(&config, &secrets).map_err(StartError::from)?;
-        let shared = Arc::new(Self::succeed(&before, config, &secrets)?);
+        let providers = before.providers.succeed(&config, &secrets, &self.secrets);
+        let providers = Arc::new(providers.map_err(StartError::from)?);
+        let shared = Arc::new(Self::succeed(&before, config, &secrets, providers)?);
         shared.acme.take(&shared.config, &secrets);
         shared.hosts.follow(&shared.config);
         let setup = Setup::new(&shared.config, &client, &shared.book).map_err(StartError::from)?;
@@ -104,12 +107,17 @@ impl Instance {
     }
 
     /// What all workers share, with what they counted.
-    fn succeed(before: &Shared, config: Config, secrets: &Secrets) -> Result<Shared, StartError> {
+    fn succeed(
+        before: &Shared,
+        config: Config,
+        secrets: &Secrets,
+        providers: Arc<Providers>,
+    ) -> Result<Shared, StartError> {
         let ledger = before.ledger.succeed(&config);
         let metrics = Arc::clone(&ledger.metrics);
         Ok(Shared {
             router: Router::new(&config)?,
-            stages: before.stages.succeed(&config, Arc::clone(&before.keys)),
+            stages: before.stages.succeed(&config, Arc::clone(&before.keys), &providers),
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),
             hurry: Arc::clone(&before.hurry),
@@ -120,6 +128,8 @@ impl Instance {
             acme: Arc::clone(&before.acme),
             book: before.book.succeed(&config),
             hosts: Arc::clone(&before.hosts),
+            keeping: Arc::clone(&before.keeping),
+            providers,
             feedback: before.feedback.succeed(&config.bans),
             ledger,
             config,

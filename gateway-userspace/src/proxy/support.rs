@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use super::{
-    acme, admin, kernel_counters::KernelCounters, memory, outbox::Asks, thread::Generation,
-    upstream::Watch, worker::Shared,
+    acme, admin, identity::provider, kernel_counters::KernelCounters, memory, outbox::Asks,
+    thread::Generation, upstream::Watch, worker::Shared,
 };
 use crate::telemetry::Limiter;
 
@@ -54,7 +54,7 @@ impl Support {
                 Err(error) => tracing::error!(%error, "the listener without TLS cannot be used"),
             }
         }
-        drop(local.spawn_local(acme::run(Arc::clone(&self.shared), self.asks.clone())));
+        drop(local.spawn_local(acme::run(Arc::clone(&self.shared))));
         let (shared, asks) = (Arc::clone(&self.shared), self.asks.clone());
         let mut generations = self.generations.clone();
         drop(local.spawn_local(async move {
@@ -69,6 +69,8 @@ impl Support {
                 }
             }
         }));
+        let issuers = provider::run(Arc::clone(&self.shared), self.generations.clone());
+        drop(local.spawn_local(issuers));
         drop(local.spawn_local(question(self.generations)));
         let shared = Arc::clone(&self.shared);
         drop(local.spawn_local(async move {
@@ -141,6 +143,11 @@ fn renderer(
             metrics.route_places(route, taken, most);
         }
         metrics.handshake_sources(shared.handshakes.sources() as u64);
+        for (place, provider) in shared.providers.all().enumerate() {
+            metrics.identity(place, provider.figures(shared.time.wall()));
+        }
+        let (remembered, turned_away) = shared.providers.dpop().figures();
+        metrics.proofs(remembered, turned_away);
         metrics.certificates_hold(&shared.tls.seconds_left(shared.time.wall()));
         metrics.expose(report.as_ref())
     }

@@ -19,7 +19,8 @@ use super::{
     fetch::{Client, Hosts, Terms},
     guard_time::GuardTime,
     http1::Fault,
-    identity::keys::Keys,
+    identity::{keys::Keys, provider::Providers},
+    keeping::Keeping,
     memory::{Level, Memory},
     net::{connections::Connections, handshakes::Handshakes},
     pipeline::{
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) book: Book,
     /// Hosts that the gateway itself asks.
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) keeping: Arc<Keeping>,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) feedback: Feedback,
     pub(crate) ledger: Ledger,
 }

@@ -20,8 +20,8 @@ mod timestamp;
 
 pub use access_log::{AccessLog, AccessLogError};
 pub use metrics::{
-    CONTENT_TYPE, Limiter, LineOutcome, Metrics, MirrorOutcome, NAME_STATES, OrderOutcome,
-    RenewalOutcome, StrikeOutcome, SupplierOutcome, TARGET_STATES,
+    CONTENT_TYPE, IdentityFigures, Limiter, LineOutcome, Metrics, MirrorOutcome, NAME_STATES,
+    OrderOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome, TARGET_STATES,
 };
 pub use record::{RequestRecord, TlsVersion};
 pub use refusals::RefusalMemory;

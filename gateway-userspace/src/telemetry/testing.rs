@@ -7,11 +7,16 @@ use http::Version;
 use super::{RequestRecord, TlsVersion};
 use crate::config::{self, model::Config};
 
-/// Two routes, one supplier, one listener. The second route has a name no label takes as it is.
+/// Two routes, one supplier, one listener, one identity by tokens. The second route has a name no label takes as it is.
 pub(super) fn config() -> Config {
     let text = r#"
         [[listener]]
         address = "127.0.0.1:8443"
+
+        [[identity]]
+        name = "customers"
+        oidc = "https://id.example.net"
+        audience = "payments"
 
         [[supplier]]
         name = "ledger"

@@ -4,6 +4,8 @@ mod acme;
 mod dns;
 mod kernel;
 mod tls;
+mod token;
+mod tokens;
 
 use std::{
     collections::BTreeSet,
@@ -22,6 +24,8 @@ pub use self::{
         Certificates, ClientCertificates, ForwardCertificate, MADE_AT_START, Pair, Tls, TlsBounds,
         UnknownNames,
     },
+    token::{Algorithm, Family},
+    tokens::{Dpop, Introspection, KeySource, Sender, Tokens, Way},
 };
 pub use super::{
     answers::Answers,
@@ -64,10 +68,19 @@ impl Config {
 }
 
 impl Config {
+    /// Identities by access tokens, with their names.
+    pub fn tokens(&self) -> impl Iterator<Item = (&str, &Tokens)> {
+        self.identities.iter().filter_map(|identity| match &identity.method {
+            IdentityMethod::Tokens(tokens) => Some((identity.name.as_str(), &**tokens)),
+            IdentityMethod::ApiKey { .. } => None,
+        })
+    }
+
     /// Every host that the gateway itself asks, besides suppliers.
     pub fn asked_hosts(&self) -> BTreeSet<String> {
         let bare = |acme: &Acme| acme.host.trim_matches(['[', ']']).to_owned();
-        self.acme.iter().map(bare).collect()
+        let tokens = self.tokens().flat_map(|(_, tokens)| tokens.hosts());
+        self.acme.iter().map(bare).chain(tokens).collect()
     }
 
     /// Whether this is the host of somebody whose answers must always arrive.
@@ -232,6 +245,8 @@ pub struct Identity {
 pub enum IdentityMethod {
     /// An API key in this header, or as `Authorization: Bearer` where the header is `authorization`.
     ApiKey { header: String },
+    /// An access token in `Authorization`.
+    Tokens(Box<Tokens>),
 }
 
 /// `[[supplier]]`.

@@ -20,6 +20,7 @@ mod reserved;
 mod route;
 pub(super) mod target;
 mod tls;
+mod tokens;
 mod transform;
 
 use super::{
@@ -45,7 +46,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     let admin = process::admin(root.section("admin"), &listeners);
     let acme = acme::read(root, (&listeners, &admin), &guard.state);
     kernel.listening = kernel::listening(&listeners, &admin, acme.as_ref());
-    let identities = parties::identities(root);
+    let identities = parties::identities(root, &guard.state);
     let suppliers = parties::suppliers(root);
     let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));
     // Beside other faults this would only repeat that a listener was not taken.

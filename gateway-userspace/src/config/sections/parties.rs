@@ -1,10 +1,10 @@
 //! `[[identity]]` and `[[supplier]]`: who calls, and what is called.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 
 use http::HeaderName;
 
-use super::{profile, reserved, target};
+use super::{profile, reserved, target, tokens};
 use crate::config::{
     defaults,
     fault::quoted,
@@ -31,11 +31,15 @@ pub(super) struct Named<T> {
     pub(super) names: Vec<String>,
 }
 
-pub(super) fn identities(root: &mut Section<'_>) -> Named<Identity> {
+pub(super) fn identities(root: &mut Section<'_>, state: &Path) -> Named<Identity> {
     let sections = root.sections("identity", IDENTITIES);
     named(sections, |section, name| {
         if name == NOBODY_IN_PARTICULAR {
             section.refuse_inside("name", "means that a route is public", "choose another name");
+        }
+        if tokens::is_meant(section) {
+            let tokens = tokens::read(section, &name, state)?;
+            return Some(Identity { name, method: IdentityMethod::Tokens(Box::new(tokens)) });
         }
         let mut api_key = section.need("api_key", "{ header = \"x-api-key\" }")?.section()?;
         let header = api_key.get("header").map_or(Some("x-api-key".to_owned()), |e| header(&e));

@@ -42,6 +42,10 @@ impl<'a> Entry<'a> {
         matches!(self.value, DeValue::String(value) if value == text)
     }
 
+    pub(in crate::config) fn is_text_at_all(&self) -> bool {
+        matches!(self.value, DeValue::String(_))
+    }
+
     pub(in crate::config) fn is_flag(&self) -> bool {
         matches!(self.value, DeValue::Boolean(_))
     }

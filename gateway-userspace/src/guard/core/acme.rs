@@ -103,6 +103,10 @@ fn place(config: &Config, what: &Kept) -> Option<PathBuf> {
         Kept::Certificate(name) => {
             config.managed().into_iter().find(|one| one.name == *name).map(|one| one.file.clone())
         }
+        Kept::Keys(identity) => {
+            let known = config.tokens().find(|(name, tokens)| name == identity && tokens.fetches());
+            known.map(|(_, tokens)| tokens.kept.clone())
+        }
     }
 }
 

@@ -125,7 +125,9 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
     let suppliers = suppliers.map(|(path, secret)| (path, secret, false));
     let acme = config.acme.iter().flat_map(Acme::files);
     let acme = acme.map(|(path, secret)| (path, secret, true));
-    for (path, secret, renewed) in listeners.chain(suppliers).chain(acme) {
+    let tokens = config.tokens().flat_map(|(_, tokens)| tokens.files());
+    let tokens = tokens.map(|(path, secret)| (path, secret, false));
+    for (path, secret, renewed) in listeners.chain(suppliers).chain(acme).chain(tokens) {
         let known = all.entry(path.clone());
         let fresh = Named { path: path.clone(), secret: false, renewed: false, own: false };
         let known = known.or_insert(fresh);
@@ -133,7 +135,9 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
         known.renewed |= renewed;
     }
     let account = config.acme.iter().map(|acme| &acme.account);
-    for path in config.managed().into_iter().map(|one| &one.file).chain(account) {
+    let keys = config.tokens().filter(|(_, tokens)| tokens.fetches());
+    let keys = keys.map(|(_, tokens)| &tokens.kept);
+    for path in config.managed().into_iter().map(|one| &one.file).chain(account).chain(keys) {
         let own = Named { path: path.clone(), secret: true, renewed: true, own: true };
         all.insert(path.clone(), own);
     }

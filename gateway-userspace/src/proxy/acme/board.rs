@@ -8,7 +8,7 @@ use std::{
 
 use rustls::ServerConfig;
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     clock::Wall,
@@ -24,8 +24,6 @@ pub(crate) struct Board {
     /// Wanted by an operator: names of the configuration, so not many.
     wanted: Mutex<BTreeSet<String>>,
     files: Mutex<Secrets>,
-    /// The guard's last answer to `Keep`.
-    kept: watch::Sender<(u64, Option<String>)>,
     wake: Notify,
 }
 
@@ -116,15 +114,6 @@ impl Board {
     pub(super) fn post_http(&self, token: &str, answer: &str) -> Posted<'_> {
         lock(&self.challenge).http = Some((token.to_owned(), answer.to_owned()));
         Posted(self)
-    }
-
-    /// The guard's answer to `Keep`.
-    pub(crate) fn kept(&self, id: u64, fault: Option<String>) {
-        self.kept.send_replace((id, fault));
-    }
-
-    pub(super) fn watch_kept(&self) -> watch::Receiver<(u64, Option<String>)> {
-        self.kept.subscribe()
     }
 
     /// An operator wants it now.

@@ -17,11 +17,10 @@ use super::{
     schedule::{ask_again, by_life, by_window, random, try_again},
 };
 use crate::{
-    clock::{self, Wall},
+    clock::Wall,
     config::model::{Acme, Managed},
-    ipc::message::{FromProxy, Kept},
+    ipc::message::Kept,
     proxy::{
-        outbox::Asks,
         tls::{self, Issued},
         worker::Shared,
     },
@@ -33,9 +32,6 @@ const REST: Duration = Duration::from_secs(30);
 
 /// A whole order. An authority has its own bounds; this is for one that stalls at each step.
 const ORDER: Duration = Duration::from_mins(10);
-
-/// The guard is asked again this often to keep something; it may be another by then.
-const ASK: Duration = Duration::from_secs(30);
 
 /// From kept to served: the guard sees the file, and lets it rest for a second.
 const TAKEN: Duration = Duration::from_mins(1);
@@ -58,7 +54,6 @@ struct Plan {
 /// What the engine remembers.
 struct Engine {
     shared: Arc<ArcSwap<Shared>>,
-    asks: Asks,
     notes: Notes,
     /// Of which directory the notes are.
     directory: String,
@@ -69,10 +64,9 @@ struct Engine {
 }
 
 /// Works until its task is dropped.
-pub(crate) async fn run(shared: Arc<ArcSwap<Shared>>, asks: Asks) {
+pub(crate) async fn run(shared: Arc<ArcSwap<Shared>>) {
     let mut engine = Engine {
         shared,
-        asks,
         notes: Notes::default(),
         directory: String::new(),
         plans: BTreeMap::new(),
@@ -302,22 +296,9 @@ impl Engine {
         self.keep(Kept::Account, &written).await
     }
 
-    /// Until a guard has answered: while there is none, nothing would be lost by waiting.
     async fn keep(&self, what: Kept, content: &[u8]) -> Result<(), AcmeError> {
-        let id = clock::monotonic_ns();
-        let board = self.board();
-        let mut kept = board.watch_kept();
-        loop {
-            let content = content.to_vec();
-            self.asks.tell(FromProxy::Keep { id, what: what.clone(), content });
-            let answered = timeout(ASK, kept.wait_for(|(answered, _)| *answered == id)).await;
-            let fault = match answered {
-                Ok(Ok(answer)) => answer.1.clone(),
-                Ok(Err(_closed)) => Some("the proxy ends".to_owned()),
-                Err(_elapsed) => continue,
-            };
-            return fault.map_or(Ok(()), |why| Err(AcmeError::NotKept { why }));
-        }
+        let keeping = Arc::clone(&self.shared.load().keeping);
+        keeping.keep(what, content).await.map_err(|why| AcmeError::NotKept { why })
     }
 
     fn caller(&self, acme: &Acme) -> Result<Caller, AcmeError> {

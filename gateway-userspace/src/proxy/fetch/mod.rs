@@ -79,7 +79,6 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-#[allow(dead_code, reason = "identity providers are asked next")]
 impl Answer {
     /// In lower case, without parameters; empty where none was said.
     pub(crate) fn content_type(&self) -> String {
@@ -105,7 +104,6 @@ impl Client {
         Self { tls, lookup, hosts, terms }
     }
 
-    #[allow(dead_code, reason = "identity providers are asked next")]
     /// The body of a JSON document at `url`, with its answer's head.
     pub(crate) async fn get(&self, url: &Url, accept: &'static str) -> Result<Answer, FetchError> {
         let request = Request::get(&url.path)

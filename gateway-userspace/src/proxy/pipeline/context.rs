@@ -7,12 +7,13 @@ use hyper::ext::Protocol;
 
 use super::{
     identifiers::{RequestId, Trace},
+    stages::authenticate::Presented,
     ticket::Ticket,
 };
 use crate::{
     clock::Wall,
     proxy::coding::{Coding, decode::Decoding},
-    proxy::identity::{certificate::ClientCertificate, keys::Key},
+    proxy::identity::{certificate::ClientCertificate, keys::Key, token::Token},
     telemetry::TlsVersion,
 };
 
@@ -68,6 +69,12 @@ pub struct RequestContext {
     pub(crate) left_unpacked: bool,
     /// Written by `authenticate`.
     pub(crate) client: Option<Arc<Key>>,
+    /// The token the client came with, if it did. Written by `authenticate`.
+    pub(crate) token: Option<Arc<Token>>,
+    /// A token on its way through `authenticate`, which takes it.
+    pub(crate) presented: Option<Presented>,
+    /// For the client's next proof of possession. Written by `authenticate`.
+    pub(crate) nonce: Option<HeaderValue>,
     /// What the origin is told that may read the answer. Written by `cors`.
     pub(crate) granted: Option<HeaderValue>,
     /// Written by `client_limit`.

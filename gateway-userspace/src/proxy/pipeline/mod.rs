@@ -47,7 +47,7 @@ use crate::{
     clock,
     config::model::Config,
     proxy::{
-        identity::keys::Keys,
+        identity::{keys::Keys, provider::Providers},
         memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
@@ -114,7 +114,11 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    pub(crate) fn from_config(config: &Config, keys: Arc<Keys>, memory: Arc<Memory>) -> Self {
+    pub(crate) fn from_config(
+        config: &Config,
+        (keys, providers): (Arc<Keys>, &Providers),
+        memory: Arc<Memory>,
+    ) -> Self {
         Self {
             admission: Admission::from_config(&config.proxy),
             client_address: ClientAddress::from_config(config),
@@ -124,7 +128,7 @@ impl Stages {
             decompress: Decompress::default(),
             compress: Compress::from_config(&config.routes),
             anonymous_limit: AnonymousLimit::from_config(&config.proxy),
-            authenticate: Authenticate::from_config(&config.identities, keys),
+            authenticate: Authenticate::from_config(&config.identities, keys, providers),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
             transform: Transform::from_config(&config.routes),
             harden: Harden::from_config(&config.listeners),
@@ -132,8 +136,8 @@ impl Stages {
     }
 
     /// For another configuration, with what these have counted.
-    pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>) -> Self {
-        let fresh = Self::from_config(config, keys, self.shed.memory());
+    pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>, providers: &Providers) -> Self {
+        let fresh = Self::from_config(config, (keys, providers), self.shed.memory());
         let limits = &config.proxy;
         Self {
             admission: self.admission.succeed(limits),
@@ -276,6 +280,9 @@ fn begin(
         wish: None,
         left_unpacked: false,
         client: None,
+        token: None,
+        presented: None,
+        nonce: None,
         granted: None,
         quota: None,
     };
@@ -300,6 +307,16 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     let route = route(shared, &mut exchange.context)?;
     exchange.route = Some(Arc::clone(&route));
     for stage in ROUTED {
+        if *stage == Routed::Authenticate
+            && let Some(question) =
+                shared.stages.authenticate.question(&mut exchange.context, &route)
+        {
+            // Boxed: most requests have none, and need no room for it.
+            let found = Box::pin(question.answer(shared)).await;
+            if let Some(presented) = &mut exchange.context.presented {
+                presented.found = Some(found);
+            }
+        }
         match shared.stages.routed(*stage, &mut exchange.context, &route) {
             Decision::Continue => {}
             Decision::Answer(response) => return Ok(*response),

@@ -24,6 +24,7 @@ mod streams;
 mod suppliers;
 mod targets;
 mod tls;
+mod tokens;
 mod transform;
 mod upgrades;
 mod websockets_h2;

@@ -111,6 +111,7 @@ impl PreparedSupplier {
 fn credentials(config: &Config) -> Vec<HeaderName> {
     let field = |identity: &Identity| match &identity.method {
         IdentityMethod::ApiKey { header } => HeaderName::from_bytes(header.as_bytes()).ok(),
+        IdentityMethod::Tokens(_) => Some(http::header::AUTHORIZATION),
     };
     config.identities.iter().filter_map(field).collect()
 }

@@ -1,5 +1,6 @@
 //! Every number of the proxy, and how they read as text. `docs/metrics.md` lists them.
 
+mod identities;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ use crate::{
     },
 };
 
+use identities::Identities;
+pub use identities::IdentityFigures;
 pub use labels::{
     Limiter, LineOutcome, MirrorOutcome, NAME_STATES, OrderOutcome, RenewalOutcome, StrikeOutcome,
     SupplierOutcome, TARGET_STATES,
@@ -61,6 +64,7 @@ pub struct Metrics {
     memory: Numbers<1>,
     closed_for_memory: Numbers<0>,
     route_places: Numbers<2>,
+    identities: Identities,
     started: Wall,
 }
 
@@ -142,6 +146,7 @@ impl Metrics {
                 routes(config),
                 Dimension::new("of", ["taken", "most"]),
             ]),
+            identities: Identities::new(config),
             started: clock::wall(),
         }
     }
@@ -153,6 +158,8 @@ impl Metrics {
         metrics.register_queues();
         metrics.register_overload();
         metrics.register_process();
+        let Self { registry, identities, .. } = &mut metrics;
+        identities.register(registry);
         Arc::new(metrics)
     }
 
@@ -288,6 +295,16 @@ impl Metrics {
         }
         self.dns_questions.set([], questions);
         self.dns_foreign_answers.set([], foreign);
+    }
+
+    /// How an identity's issuer fares, by its place among those with tokens. Called before a scrape.
+    pub fn identity(&self, identity: usize, figures: IdentityFigures) {
+        self.identities.set(identity, figures);
+    }
+
+    /// Proofs of possession remembered, and turned away so far. Called before a scrape.
+    pub fn proofs(&self, remembered: u64, turned_away: u64) {
+        self.identities.proofs(remembered, turned_away);
     }
 
     /// A limiter had no room for one more key.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TE},
+    header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TE},
     uri::PathAndQuery,
 };
 
@@ -115,6 +115,10 @@ fn claims(name: &str) -> bool {
 fn strip_credentials(headers: &mut HeaderMap, used: Option<&HeaderName>, all: &[HeaderName]) {
     if let Some(used) = used {
         headers.remove(used);
+        if *used == AUTHORIZATION {
+            // Its proof is of no use to anybody else.
+            headers.remove("dpop");
+        }
     }
     for name in all {
         if headers.get_all(name).iter().any(|value| keys::resembles(value.as_bytes())) {

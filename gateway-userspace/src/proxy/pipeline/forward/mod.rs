@@ -127,8 +127,11 @@ impl Suppliers {
 }
 
 fn credential(identity: &Identity) -> Option<(String, HeaderName)> {
-    let IdentityMethod::ApiKey { header } = &identity.method;
-    Some((identity.name.clone(), HeaderName::from_bytes(header.as_bytes()).ok()?))
+    let field = match &identity.method {
+        IdentityMethod::ApiKey { header } => HeaderName::from_bytes(header.as_bytes()).ok()?,
+        IdentityMethod::Tokens(_) => http::header::AUTHORIZATION,
+    };
+    Some((identity.name.clone(), field))
 }
 
 fn hashing(supplier: &Supplier) -> Option<HashKey> {

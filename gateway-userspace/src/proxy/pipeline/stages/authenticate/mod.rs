@@ -2,6 +2,8 @@
 //! is 403. Stops guessing and stuffing together with strikes; does not decide what a client may
 //! do. Fails closed where no keys are loaded.
 
+mod token;
+
 use std::sync::Arc;
 
 use gateway_common::Reason;
@@ -10,11 +12,17 @@ use http::{
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 
+use self::token::ByToken;
+pub(crate) use self::token::Presented;
 use crate::{
     clock::Wall,
     config::model::{self, IdentityMethod},
     proxy::{
-        identity::keys::{Finding, Key, Keys},
+        identity::{
+            keys::{Finding, Key, Keys},
+            provider::Providers,
+            token::Question,
+        },
         pipeline::{
             context::RequestContext,
             decision::{Decision, Refusal},
@@ -32,6 +40,17 @@ pub(crate) struct Authenticate {
 #[derive(Debug)]
 struct Identity {
     name: String,
+    method: Method,
+}
+
+#[derive(Debug)]
+enum Method {
+    ApiKey(ByKey),
+    Tokens(ByToken),
+}
+
+#[derive(Debug)]
+struct ByKey {
     header: HeaderName,
     /// The key stands behind the scheme `Bearer` (RFC 6750).
     bearer: bool,
@@ -39,8 +58,23 @@ struct Identity {
 }
 
 impl Authenticate {
-    pub(crate) fn from_config(identities: &[model::Identity], keys: Arc<Keys>) -> Self {
-        Self { identities: identities.iter().filter_map(Identity::new).collect(), keys }
+    pub(crate) fn from_config(
+        identities: &[model::Identity],
+        keys: Arc<Keys>,
+        providers: &Providers,
+    ) -> Self {
+        let identity = |identity| Identity::new(identity, providers);
+        Self { identities: identities.iter().filter_map(identity).collect(), keys }
+    }
+
+    /// What has to be asked before the request can be judged; nothing for nearly all of them.
+    pub(crate) fn question(&self, context: &mut RequestContext, route: &Route) -> Option<Question> {
+        let name = route.identity.as_ref()?;
+        let identity = self.identities.iter().find(|identity| identity.name == *name)?;
+        match &identity.method {
+            Method::ApiKey(_) => None,
+            Method::Tokens(by) => by.prepare(context),
+        }
     }
 
     pub(crate) fn check(&self, context: &mut RequestContext, route: &Route) -> Decision {
@@ -49,7 +83,15 @@ impl Authenticate {
             // A route that asks for authentication is never served without it.
             return Refusal::new(Reason::Internal, "the route's identity is unknown").into();
         };
-        match self.judge(identity, &context.head.headers, context.wall) {
+        let found = match &identity.method {
+            Method::ApiKey(by) => self.judge(name, by, &context.head.headers, context.wall),
+            Method::Tokens(by) => by.check(context).map(|token| {
+                let caller = Arc::clone(&token.caller);
+                context.token = Some(token);
+                caller
+            }),
+        };
+        match found {
             Ok(key) => {
                 context.client = Some(key);
                 Decision::Continue
@@ -58,7 +100,13 @@ impl Authenticate {
         }
     }
 
-    fn judge(&self, on: &Identity, headers: &HeaderMap, now: Wall) -> Result<Arc<Key>, Refusal> {
+    fn judge(
+        &self,
+        name: &str,
+        on: &ByKey,
+        headers: &HeaderMap,
+        now: Wall,
+    ) -> Result<Arc<Key>, Refusal> {
         let refuse = |reason: Reason, detail: &'static str| {
             Err(Refusal::new(reason, detail).with_header(WWW_AUTHENTICATE, on.challenge.clone()))
         };
@@ -73,7 +121,7 @@ impl Authenticate {
             return refuse(Reason::CredentialMalformed, "not the scheme Bearer");
         };
         match self.keys.find(presented, now) {
-            Finding::Valid(key) if key.identity == on.name => Ok(key),
+            Finding::Valid(key) if key.identity == name => Ok(key),
             Finding::Valid(_) => {
                 Err(Refusal::new(Reason::CredentialForbidden, "a key of another identity"))
             }
@@ -87,8 +135,20 @@ impl Authenticate {
 }
 
 impl Identity {
-    fn new(identity: &model::Identity) -> Option<Self> {
-        let IdentityMethod::ApiKey { header } = &identity.method;
+    fn new(identity: &model::Identity, providers: &Providers) -> Option<Self> {
+        let name = identity.name.clone();
+        let method = match &identity.method {
+            IdentityMethod::ApiKey { header } => Method::ApiKey(ByKey::new(header)?),
+            IdentityMethod::Tokens(_) => {
+                Method::Tokens(ByToken::new(providers.named(&name)?, providers.dpop()))
+            }
+        };
+        Some(Self { name, method })
+    }
+}
+
+impl ByKey {
+    fn new(header: &str) -> Option<Self> {
         let header = HeaderName::from_bytes(header.as_bytes()).ok()?;
         let bearer = header == AUTHORIZATION;
         let challenge = if bearer {
@@ -96,7 +156,7 @@ impl Identity {
         } else {
             HeaderValue::from_str(&format!("ApiKey header=\"{header}\"")).ok()?
         };
-        Some(Self { name: identity.name.clone(), header, bearer, challenge })
+        Some(Self { header, bearer, challenge })
     }
 
     fn credential<'a>(&self, value: &'a HeaderValue) -> Option<&'a [u8]> {
@@ -158,7 +218,7 @@ mod tests {
             name: "customers".to_owned(),
             method: IdentityMethod::ApiKey { header: header.to_owned() },
         };
-        Authenticate::from_config(&[identity], keys)
+        Authenticate::from_config(&[identity], keys, &Providers::default())
     }
 
     fn judge(stage: &Authenticate, fields: &[(&str, &str)]) -> Option<Reason> {
@@ -167,6 +227,7 @@ mod tests {
             headers
                 .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        stage.judge(&stage.identities[0], &headers, Wall(1)).err().map(|refusal| refusal.reason)
+        let Method::ApiKey(by) = &stage.identities[0].method else { panic!() };
+        stage.judge("customers", by, &headers, Wall(1)).err().map(|refusal| refusal.reason)
     }
 }

@@ -51,6 +51,9 @@ impl Harden {
         if let Some(Some(hsts)) = self.hsts.get(context.peer.listener) {
             headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
         }
+        if let Some(nonce) = context.nonce.take() {
+            headers.insert("dpop-nonce", nonce);
+        }
         if let Some(quota) = context.quota.take() {
             headers.insert(&POLICY, quota.policy);
             headers.insert(&LIMIT, quota.limit);
