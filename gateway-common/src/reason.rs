@@ -393,6 +393,42 @@ reasons! {
     /// A proof without the nonce we gave, or with one whose time is over (RFC 9449 section 9).
     DpopNonce = 329, "dpop_nonce", Request, 401, 0, "Proof of possession needs a nonce";
 
+    /// The route's contract has no such path.
+    ContractPath = 430, "contract_path", Request, 404, 2, "Not found";
+    /// The route's contract does not have this method on the path.
+    ContractMethod = 431, "contract_method", Request, 405, 2, "Method not allowed";
+    /// A parameter is missing, or not what the contract takes.
+    ContractParameter = 432, "contract_parameter", Request, 400, 2, "Parameter not accepted";
+    /// A parameter or member that the contract does not name.
+    ContractUnknown = 433, "contract_unknown", Request, 400, 2, "Unknown parameter or member";
+    /// A media type that the contract does not take.
+    ContractMediaType = 434, "contract_media_type", Request, 415, 2, "Media type not supported";
+    /// A body that is not what its media type says.
+    ContractUnreadable = 435, "contract_unreadable", Request, 400, 5, "Malformed request body";
+    /// A body that is missing, or not what the contract takes.
+    ContractBody = 436, "contract_body", Request, 422, 2, "Request body not accepted";
+    /// A supplier's answer that the contract does not promise.
+    ContractAnswer = 437, "contract_answer", Request, 502, 0, "Supplier answered badly";
+
+    /// Rules found an attack of none of the kinds below.
+    WafRule = 450, "waf_rule", Request, 403, 10, "Request refused";
+    /// Rules found a breach of the protocol.
+    WafProtocol = 451, "waf_protocol", Request, 403, 5, "Request refused";
+    /// Rules found a scanner.
+    WafScanner = 452, "waf_scanner", Request, 403, 30, "Request refused";
+    /// Rules found SQL injection.
+    WafSql = 453, "waf_sql", Request, 403, 25, "Request refused";
+    /// Rules found cross-site scripting, or a session fixed from outside.
+    WafScript = 454, "waf_script", Request, 403, 15, "Request refused";
+    /// Rules found a file that is not to be reached.
+    WafFile = 455, "waf_file", Request, 403, 25, "Request refused";
+    /// Rules found the injection of commands or code.
+    WafCommand = 456, "waf_command", Request, 403, 30, "Request refused";
+    /// Rules found in a supplier's answer what is not to leave.
+    WafAnswer = 457, "waf_answer", Request, 502, 0, "Supplier answered badly";
+    /// The request is over what the firewall may look at, by size or by work.
+    WafUninspected = 458, "waf_uninspected", Request, 413, 2, "Request too large to be inspected";
+
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";
     /// Banned by `gateway block import`.

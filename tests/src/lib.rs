@@ -5,6 +5,7 @@
 //! - [`packet`], [`inject`], [`receiver`]: numbered frames in, and which of them came through
 //! - [`certs`], [`origin`], [`client`], [`load`]: both sides of an exchange, honest or not
 //! - [`authority`]: an ACME server that issues certificates
+//! - [`provider`]: an `OpenID` provider that issues tokens
 //! - [`syns`]: SYN floods, and who is answered
 //! - [`datagrams`]: questions over UDP and pings, and their answers
 //! - [`foreign`]: a program of somebody else in the slot
@@ -31,6 +32,7 @@ pub mod oracle;
 pub mod origin;
 pub mod packet;
 pub mod pins;
+pub mod provider;
 pub mod receiver;
 pub mod settings;
 pub mod skip;

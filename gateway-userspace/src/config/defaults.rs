@@ -9,7 +9,8 @@ use super::{
     model::{
         AccessLog, Admin, Answer, Answers, Attach, Balance, Bans, Capacity, Coding, Compress,
         Coverage, Dns, Dpop, Ejection, Errors, Fields, Forwarded, Guard, Kernel, Log, Mode, Policy,
-        Profile, Proxy, Rate, Retry, SynCookies, Timeouts, TlsBounds, Transform,
+        Profile, Proxy, Rate, Retry, RouteWaf, SynCookies, Timeouts, TlsBounds, Transform, Waf,
+        WafMode,
     },
     places,
 };
@@ -311,5 +312,27 @@ pub(crate) fn transform() -> Transform {
         statuses: Vec::new(),
         errors: Errors::Server,
         json: None,
+    }
+}
+
+/// `[waf]`, but for its rules.
+pub(crate) fn waf() -> Waf {
+    Waf {
+        rules: Vec::new(),
+        body_bytes: 128 << 10,
+        pass_uninspected: false,
+        // A request of ordinary size needs a hundredth of it.
+        work: 32 << 20,
+        time: Duration::from_millis(500),
+        answers: false,
+        selftest: true,
+        route: RouteWaf {
+            mode: WafMode::Block,
+            paranoia: 1,
+            // As the Core Rule Set has them.
+            inbound: 5,
+            outbound: 4,
+            without: Vec::new(),
+        },
     }
 }

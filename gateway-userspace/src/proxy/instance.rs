@@ -28,6 +28,10 @@ use super::{
         keys::Keys,
         provider::{ProviderError, Providers},
     },
+    inspection::{
+        contracts::{ContractError, Contracts},
+        rules::{Rules, RulesError},
+    },
     keeping::Keeping,
     kernel_counters::KernelCounters,
     memory::{Gauge, Memory},
@@ -86,6 +90,10 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
+    Rules(#[from] RulesError),
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Router(#[from] RouterError),
@@ -141,10 +149,13 @@ impl Instance {
         let providers = Providers::start(&parts.config, &parts.secrets, time.wall())?;
         let callers = (parts.keys, time, Arc::new(providers));
         let board = Board::new(&parts.config, &parts.secrets);
+        let rules = Rules::load(&parts.config, &parts.secrets, None)?;
+        let contracts = Contracts::load(&parts.config, &parts.secrets, None)?;
         let memory = Arc::new(Memory::new(parts.memory));
         let shared = share(
             parts.config,
             (edge, board),
+            (rules, contracts),
             callers,
             (parts.access_log, memory),
             (queue, asks.clone()),
@@ -341,6 +352,7 @@ fn bounded_routes(shared: &Shared) -> Vec<Value> {
 fn share(
     config: Config,
     (edge, board): (Edge, Arc<Board>),
+    judges: (Option<Arc<Rules>>, Contracts),
     (keys, time, providers): (Option<Vec<ApiKey>>, GuardTime, Arc<Providers>),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
     (queue, asks): (mpsc::Sender<FromProxy>, Asks),
@@ -357,6 +369,7 @@ fn share(
         stages: Stages::from_config(
             &config,
             (Arc::clone(&known), &providers),
+            judges,
             Arc::clone(&process),
         ),
         keys: known,

@@ -81,6 +81,7 @@ impl Ledger {
             tls_version: peer.tls,
             http_version: Version::HTTP_11,
             listener: peer.listener,
+            hits: &[],
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     identity::provider::Providers,
+    inspection::{contracts::Contracts, rules::Rules},
     instance::{Instance, ListenerSocket, StartError},
     router::Router,
     secrets::Secrets,
@@ -117,7 +118,15 @@ impl Instance {
         let metrics = Arc::clone(&ledger.metrics);
         Ok(Shared {
             router: Router::new(&config)?,
-            stages: before.stages.succeed(&config, Arc::clone(&before.keys), &providers),
+            stages: {
+                let rules = Rules::load(&config, secrets, before.stages.waf.rules())
+                    .map_err(StartError::from)?;
+                let contracts = before.stages.contract.contracts();
+                let contracts =
+                    Contracts::load(&config, secrets, Some(contracts)).map_err(StartError::from)?;
+                let callers = (Arc::clone(&before.keys), &*providers);
+                before.stages.succeed(&config, callers, (rules, contracts))
+            },
             keys: Arc::clone(&before.keys),
             time: Arc::clone(&before.time),
             hurry: Arc::clone(&before.hurry),

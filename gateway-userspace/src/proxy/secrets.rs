@@ -51,6 +51,16 @@ impl Secrets {
         Self(HashMap::from([(name, Zeroizing::new(bytes.to_vec()))]))
     }
 
+    /// Those right inside a folder, by path.
+    pub(crate) fn inside<'s>(
+        &'s self,
+        folder: &'s str,
+    ) -> impl Iterator<Item = (&'s str, &'s [u8])> {
+        let inside = move |path: &&str| path.rsplit_once('/').is_some_and(|(own, _)| own == folder);
+        let all = self.0.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+        all.filter(move |(path, _)| inside(path))
+    }
+
     pub(crate) fn holds(&self, path: &Path) -> bool {
         self.get(path).is_some()
     }

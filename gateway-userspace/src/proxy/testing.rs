@@ -6,7 +6,8 @@ use crate::{
     config::{
         defaults,
         model::{
-            Conditions, Config, Destination, Encoded, Priority, Route, Supplier, SupplierKind,
+            Conditions, Config, Destination, Encoded, Priority, Route, RouteWaf, Supplier,
+            SupplierKind, WafMode,
         },
         testing::sample,
     },
@@ -81,6 +82,8 @@ pub(crate) fn route(path: &str) -> Route {
         retry: defaults::retry(),
         transform: defaults::transform(),
         cors: None,
+        waf: RouteWaf { mode: WafMode::Off, ..defaults::waf().route },
+        openapi: None,
         priority: Priority::Normal,
         concurrency: None,
         adaptive: false,

@@ -7,12 +7,20 @@ use std::{borrow::Cow, net::IpAddr};
 
 use serde::Serialize;
 
-use super::{Metrics, RequestRecord, mask, record::http_version_name, timestamp::Timestamp};
+use super::{Hit, Metrics, RequestRecord, mask, record::http_version_name, timestamp::Timestamp};
 
 /// Bytes of the fields a stranger chooses, before JSON escapes them.
 const METHOD_BYTES: usize = 32;
 const PATH_BYTES: usize = 1024;
 const DETAIL_BYTES: usize = 256;
+const FIELD_BYTES: usize = 64;
+
+/// Rules told of one request, at most.
+const RULES: usize = 32;
+
+/// Of syslog, as rules name them.
+const SEVERITIES: [&str; 8] =
+    ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
 /// The fields, in their order in the line.
 #[derive(Debug, Serialize)]
@@ -37,6 +45,27 @@ pub(super) struct Line<'a> {
     supplier_duration_us: Option<u64>,
     tls_version: Option<&'static str>,
     http_version: &'static str,
+    rules: Option<Vec<Rule<'a>>>,
+}
+
+/// A rule of the firewall that matched. What it matched is not told: it may be a password.
+#[derive(Debug, Serialize)]
+struct Rule<'a> {
+    id: u64,
+    message: Cow<'a, str>,
+    field: Cow<'a, str>,
+    severity: Option<&'static str>,
+}
+
+impl<'a> Rule<'a> {
+    fn new(hit: &'a Hit) -> Self {
+        Self {
+            id: hit.rule,
+            message: mask::printable(hit.message.as_bytes(), DETAIL_BYTES),
+            field: mask::printable(hit.field.as_bytes(), FIELD_BYTES),
+            severity: hit.severity.and_then(|level| SEVERITIES.get(usize::from(level))).copied(),
+        }
+    }
 }
 
 impl<'a> Line<'a> {
@@ -63,6 +92,8 @@ impl<'a> Line<'a> {
             supplier_duration_us: record.supplier_duration.map(micros),
             tls_version: record.tls_version.map(super::TlsVersion::name),
             http_version: http_version_name(record.http_version),
+            rules: (!record.hits.is_empty())
+                .then(|| record.hits.iter().take(RULES).map(Rule::new).collect()),
         }
     }
 

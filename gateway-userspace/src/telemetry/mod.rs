@@ -23,6 +23,6 @@ pub use metrics::{
     CONTENT_TYPE, IdentityFigures, Limiter, LineOutcome, Metrics, MirrorOutcome, NAME_STATES,
     OrderOutcome, RenewalOutcome, StrikeOutcome, SupplierOutcome, TARGET_STATES,
 };
-pub use record::{RequestRecord, TlsVersion};
+pub use record::{Hit, RequestRecord, TlsVersion};
 pub use refusals::RefusalMemory;
 pub(crate) use timestamp::Timestamp;

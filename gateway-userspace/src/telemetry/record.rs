@@ -46,6 +46,22 @@ pub struct RequestRecord<'a> {
     pub http_version: Version,
     /// Index into `Config::listeners`.
     pub listener: usize,
+    /// Rules of the firewall that matched. `data` may hold anything a stranger sent.
+    pub hits: &'a [Hit],
+}
+
+/// A rule of the firewall that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    pub rule: u64,
+    pub message: String,
+    /// What the rule says of the value.
+    pub data: String,
+    /// Which value, such as `ARGS:id`.
+    pub field: String,
+    /// From 0, the worst, to 7.
+    pub severity: Option<u8>,
+    pub tags: Vec<String>,
 }
 
 /// The TLS versions that are accepted.

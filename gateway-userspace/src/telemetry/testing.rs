@@ -42,6 +42,7 @@ pub(super) fn config() -> Config {
 /// A GET of the first route, answered 200 by its supplier.
 pub(super) fn record() -> RequestRecord<'static> {
     RequestRecord {
+        hits: &[],
         wall_ms: 1_795_438_440_123,
         request_id: "0123456789abcdef0123456789abcdef",
         trace_id: "fedcba9876543210fedcba9876543210",

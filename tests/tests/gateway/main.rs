@@ -5,6 +5,7 @@ mod anonymous_limit;
 mod authenticate;
 mod client_limit;
 mod compress;
+mod contract;
 mod decompress;
 mod harden;
 mod http2;
@@ -13,6 +14,7 @@ mod names;
 mod normalize;
 mod seeing;
 mod suppliers;
+mod waf;
 
 use std::process::{Command, Stdio};
 

@@ -16,6 +16,7 @@ mod returning;
 mod sandbox;
 mod survive;
 mod syn;
+mod tokens;
 mod upgrade;
 
 use std::{net::IpAddr, time::Duration};

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: finds or installs what building and testing need, and says what it did.
 
 mod linker;
+mod node;
 mod packages;
 mod python;
 mod system;
@@ -33,11 +34,12 @@ const EMULATOR: Part = Part {
 };
 
 /// In this order: what a later part needs comes first.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     LAB,
     TOOLCHAIN,
     LINKER,
     Part { name: "python", missing: python::missing, install: python::install },
+    Part { name: "provider", missing: node::missing, install: node::install },
     Part { name: "users", missing: system::users_missing, install: system::create_users },
     Part { name: "bpffs", missing: system::bpffs_missing, install: system::mount_bpffs },
 ];

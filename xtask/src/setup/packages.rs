@@ -1,6 +1,6 @@
 //! Programs that the lab runs, and the Debian packages they come in.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
@@ -11,7 +11,7 @@ use crate::command;
 type Program = (&'static str, &'static str);
 
 /// Only what a test, the demo or a build really runs.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
@@ -19,6 +19,8 @@ const PROGRAMS: [Program; 7] = [
     ("useradd", "passwd"),
     ("pebble", "pebble"),
     ("dnsmasq", "dnsmasq-base"),
+    // Not a program, but a folder of rules.
+    ("/usr/share/modsecurity-crs/rules", "modsecurity-crs"),
 ];
 
 /// What boots other kernels and what is in their image.
@@ -80,5 +82,6 @@ fn apt() -> Command {
 pub(super) fn absent<'a>(
     programs: &[(&'a str, &'a str)],
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    programs.iter().copied().filter(|(program, _)| command::find(program).is_none())
+    let there = |program: &str| Path::new(program).is_dir() || command::find(program).is_some();
+    programs.iter().copied().filter(move |(program, _)| !there(program))
 }

@@ -1,11 +1,13 @@
 //! The checked configuration. Only `validate` builds it; nothing in it is unchecked or left out.
 
 mod acme;
+mod contract;
 mod dns;
 mod kernel;
 mod tls;
 mod token;
 mod tokens;
+mod waf;
 
 use std::{
     collections::BTreeSet,
@@ -18,6 +20,7 @@ use gateway_common::Reason;
 
 pub use self::{
     acme::{Acme, Binding, Challenge, KeyKind, Managed},
+    contract::{OpenApi, Unknown},
     dns::Dns,
     kernel::{Answer, Attach, Capacity, Kernel, Mode, Policy, Rate, Service, SynCookies},
     tls::{
@@ -26,6 +29,7 @@ pub use self::{
     },
     token::{Algorithm, Family},
     tokens::{Dpop, Introspection, KeySource, Sender, Tokens, Way},
+    waf::{Excluded, Exclusion, RouteWaf, Waf, WafMode},
 };
 pub use super::{
     answers::Answers,
@@ -50,6 +54,7 @@ pub struct Config {
     pub dns: Dns,
     pub tls: TlsBounds,
     pub acme: Option<Acme>,
+    pub waf: Option<Waf>,
     pub listeners: Vec<Listener>,
     pub identities: Vec<Identity>,
     pub suppliers: Vec<Supplier>,
@@ -352,6 +357,9 @@ pub struct Route {
     pub transform: Transform,
     /// Which other origins may read its answers; `None` leaves that to the supplier.
     pub cors: Option<Cors>,
+    pub waf: RouteWaf,
+    /// The contract that requests and answers are held to.
+    pub openapi: Option<OpenApi>,
     /// Who is served first when there is too much to do.
     pub priority: Priority,
     /// Requests in flight at a time, at most; `None` has only the bound of all.

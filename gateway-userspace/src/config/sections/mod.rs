@@ -6,6 +6,7 @@ mod ambiguity;
 mod bans;
 mod compress;
 mod conditions;
+mod contract;
 mod cors;
 mod destination;
 mod dns;
@@ -22,6 +23,7 @@ pub(super) mod target;
 mod tls;
 mod tokens;
 mod transform;
+mod waf;
 
 use super::{
     model::{Config, Kernel},
@@ -48,7 +50,9 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
     kernel.listening = kernel::listening(&listeners, &admin, acme.as_ref());
     let identities = parties::identities(root, &guard.state);
     let suppliers = parties::suppliers(root);
-    let routes = route::read(root, &route::Known::new(&identities, &suppliers, &proxy));
+    let waf = waf::read(root);
+    let known = route::Known::new(&identities, &suppliers, &proxy, waf.as_ref());
+    let routes = route::read(root, &known);
     // Beside other faults this would only repeat that a listener was not taken.
     if root.is_good() && kernel.interfaces.is_empty() && listeners.is_empty() {
         root.refuse_here(
@@ -77,6 +81,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Config {
         dns,
         tls,
         acme,
+        waf,
         listeners,
         identities: identities.complete,
         suppliers: suppliers.complete,

@@ -6,16 +6,17 @@ use http::Method;
 
 use super::{
     ambiguity::Taken,
-    compress, conditions, cors,
+    compress, conditions, contract, cors,
     destination::{self, Goals},
     parties::{self, Named},
-    path, profile, proxy, target, transform,
+    path, profile, proxy, target, transform, waf,
 };
 use crate::config::{
     fault::{nearest, quoted},
     matching::WILDCARD,
     model::{
-        Compress, Conditions, Identity, LimitKey, Priority, Proxy, Route, RouteLimit, Supplier,
+        Compress, Conditions, Identity, LimitKey, Priority, Proxy, Route, RouteLimit, RouteWaf,
+        Supplier, Waf,
     },
     tree::{Entry, Section},
 };
@@ -33,6 +34,7 @@ pub(super) struct Known<'k> {
     body_bytes: u64,
     compress: Option<&'k Compress>,
     timeout: Duration,
+    waf: Option<&'k RouteWaf>,
 }
 
 impl<'k> Known<'k> {
@@ -40,6 +42,7 @@ impl<'k> Known<'k> {
         identities: &'k Named<Identity>,
         suppliers: &'k Named<Supplier>,
         proxy: &'k Proxy,
+        waf: Option<&'k Waf>,
     ) -> Self {
         Self {
             identities: identities.names.iter().map(String::as_str).collect(),
@@ -47,6 +50,7 @@ impl<'k> Known<'k> {
             body_bytes: proxy.body_bytes,
             compress: proxy.compress.as_ref(),
             timeout: proxy.timeouts.request,
+            waf: waf.map(|waf| &waf.route),
         }
     }
 }
@@ -88,6 +92,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
     let websocket = upgrade(section);
     let transform = transform::read(section);
     let cors = optional(section.get("cors"), |entry| cors::read(entry, &methods));
+    let openapi = contract::read(section);
+    let waf = waf::route(section, known.waf);
     let priority = section.choice("priority", Priority::Normal, &PRIORITIES);
     let concurrency = optional(section.get("concurrency"), |entry| entry.whole(1..=1_000_000));
     let adaptive = section.flag("adaptive", false);
@@ -111,6 +117,8 @@ fn one(section: &mut Section<'_>, known: &Known<'_>) -> Option<Route> {
         websocket,
         transform,
         cors: cors.ok()?,
+        waf,
+        openapi,
         priority,
         concurrency: concurrency.ok()?,
         adaptive,

@@ -172,6 +172,11 @@ impl<'a> Entry<'a> {
         None
     }
 
+    /// The same, where it may be something else.
+    pub(in crate::config) fn table(&self) -> Option<Section<'a>> {
+        matches!(self.value, DeValue::Table(_)).then(|| self.section()).flatten()
+    }
+
     pub(in crate::config) fn section(&self) -> Option<Section<'a>> {
         let DeValue::Table(table) = self.value else {
             return self.wrong_type("a table of keys");

@@ -146,5 +146,15 @@ mod tests {
             assert_eq!(at(name), None, "{name}");
         }
         assert_eq!(place(&config, &Kept::Account), Some("/s/acme/account.json".into()));
+        let text = format!(
+            "{text}[[identity]]\nname = \"a\"\noidc = \"https://id.example\"\naudience = \"p\"\n\
+             [[identity]]\nname = \"b\"\njwks_file = \"/k.json\"\nissuer = \"b\"\naudience = \"p\"\n"
+        );
+        let config = crate::config::load(&text, "t.toml").unwrap();
+        let keys = |name: &str| place(&config, &Kept::Keys(name.to_owned()));
+        assert_eq!(keys("a"), Some("/s/keys/a.json".into()));
+        for name in ["b", "c", "../a", ""] {
+            assert_eq!(keys(name), None, "{name}");
+        }
     }
 }

@@ -15,12 +15,15 @@ use zeroize::Zeroizing;
 
 use super::{launch::PROGRAM, outfit::sealed};
 use crate::{
-    config::model::{Acme, Config, Supplier},
+    config::model::{Acme, Config, Supplier, Waf},
     guard::error::GuardError,
 };
 
 /// Bytes of a certificate, key or authority file.
 const SECRET_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Files of rules, at most.
+const RULE_FILES: usize = 512;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -127,7 +130,15 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
     let acme = acme.map(|(path, secret)| (path, secret, true));
     let tokens = config.tokens().flat_map(|(_, tokens)| tokens.files());
     let tokens = tokens.map(|(path, secret)| (path, secret, false));
-    for (path, secret, renewed) in listeners.chain(suppliers).chain(acme).chain(tokens) {
+    let rules = config.waf.iter().flat_map(rule_files).map(|path| (path, false, false));
+    let rules: Vec<(PathBuf, bool, bool)> = rules.collect();
+    let rules = rules.iter().map(|(path, secret, renewed)| (path, *secret, *renewed));
+    let contracts = config.routes.iter().filter_map(|route| route.openapi.as_ref());
+    let contracts = contracts.flat_map(|contract| &contract.documents);
+    let contracts = contracts.map(|path| (path, false, false));
+    let all_of_them =
+        listeners.chain(suppliers).chain(acme).chain(tokens).chain(rules).chain(contracts);
+    for (path, secret, renewed) in all_of_them {
         let known = all.entry(path.clone());
         let fresh = Named { path: path.clone(), secret: false, renewed: false, own: false };
         let known = known.or_insert(fresh);
@@ -142,6 +153,18 @@ pub(super) fn named(config: &Config) -> Vec<Named> {
         all.insert(path.clone(), own);
     }
     all.into_values().collect()
+}
+
+/// Every file in the folders that rules are read from: they name others beside them. What cannot be
+/// listed is missed by who reads the rules, and named there.
+fn rule_files(waf: &Waf) -> Vec<PathBuf> {
+    let folders: BTreeSet<&Path> =
+        waf.rules.iter().filter_map(|path| Path::new(path).parent()).collect();
+    let entries = folders.into_iter().filter_map(|folder| folder.read_dir().ok()).flatten();
+    let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+    let mut files: Vec<PathBuf> = files.take(RULE_FILES).collect();
+    files.sort();
+    files
 }
 
 fn open_secret(path: &Path) -> Result<File, GuardError> {

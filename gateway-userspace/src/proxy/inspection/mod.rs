@@ -1,4 +1,8 @@
-//! Engines that look into requests; the stages that use them stand in `pipeline/stages/`.
+//! Engines that look into requests and answers; the stages that use them stand in `pipeline/stages/`.
 
+pub(crate) mod contracts;
+pub(crate) mod openapi;
 pub mod operator;
+pub(crate) mod rules;
+pub mod seclang;
 pub mod transform;

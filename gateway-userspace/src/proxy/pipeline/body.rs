@@ -3,19 +3,23 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gateway_common::Reason;
 use http::{HeaderMap, header::CONTENT_ENCODING};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::{context::Packed, exchange::Exchange, patience::Patience, ticket::Ticket};
+use super::{
+    context::Packed, decision::Refusal, exchange::Exchange, patience::Patience, ticket::Ticket,
+};
 pub use crate::proxy::upstream::Payload;
 use crate::proxy::{
     coding::{
@@ -40,7 +44,7 @@ pub(crate) enum BodyFault {
 }
 
 impl BodyFault {
-    fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Timeout => Reason::BodyTimeout,
@@ -77,6 +81,8 @@ pub(crate) struct RequestBody {
     cap: u64,
     patience: Patience,
     unpacking: Option<Unpacking>,
+    /// Frames that a stage looked at, on their way still.
+    held: VecDeque<Frame<Bytes>>,
 }
 
 /// A body that is decoded on its way.
@@ -90,7 +96,14 @@ impl RequestBody {
     /// `bytes` is where the length so far is noted.
     pub(crate) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, cap: u64, wait: Duration) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, bytes, cap, patience: Patience::new(wait), unpacking: None }
+        Self {
+            incoming,
+            bytes,
+            cap,
+            patience: Patience::new(wait),
+            unpacking: None,
+            held: VecDeque::new(),
+        }
     }
 
     /// The body as its supplier is to get it: decoded, under fields that say so.
@@ -107,8 +120,37 @@ impl RequestBody {
         self
     }
 
+    /// Reads on until `most` bytes or the end are there, and keeps them for who comes next. What was
+    /// read, and whether it is all.
+    pub(crate) async fn hold(&mut self, most: usize) -> Result<(Bytes, bool), BodyFault> {
+        let mut bytes = BytesMut::new();
+        let mut frames = VecDeque::new();
+        let mut whole = true;
+        while let Some(frame) = self.frame().await {
+            let frame = frame?;
+            if let Some(data) = frame.data_ref() {
+                let room = most.saturating_sub(bytes.len());
+                bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+                whole = data.len() <= room;
+            }
+            frames.push_back(frame);
+            if !whole {
+                break;
+            }
+        }
+        self.held = frames;
+        Ok((bytes.freeze(), whole))
+    }
+
+    /// Something else in its place.
+    pub(crate) fn replace(&mut self, with: Bytes) {
+        self.incoming = None;
+        self.unpacking = None;
+        self.held = VecDeque::from([Frame::data(with)]);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.incoming.is_none()
+        self.incoming.is_none() && self.held.is_empty()
     }
 
     fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -193,6 +235,9 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        if let Some(held) = self.held.pop_front() {
+            return Poll::Ready(Some(Ok(held)));
+        }
         match self.unpacking.take() {
             Some(unpacking) => self.poll_unpacked(unpacking, cx),
             None => self.poll_arrived(cx),
@@ -200,14 +245,84 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.unpacking.is_none() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        let ended = self.incoming.as_ref().is_none_or(Body::is_end_stream);
+        self.held.is_empty() && self.unpacking.is_none() && ended
     }
 
     fn size_hint(&self) -> SizeHint {
         if self.unpacking.is_some() {
             return SizeHint::default();
         }
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let left = self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let data = self.held.iter().filter_map(Frame::data_ref);
+        let held: u64 = data.map(|data| data.len() as u64).sum();
+        match left.exact() {
+            Some(left) => SizeHint::with_exact(left.saturating_add(held)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a supplier's answer until `most` bytes or its end are there: what was read, and the answer
+/// as it goes on.
+pub(super) async fn hold(body: Payload, most: usize) -> Result<(Bytes, Behind), Refusal> {
+    let mut body = body;
+    let (mut bytes, mut frames) = (BytesMut::new(), VecDeque::new());
+    while bytes.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|error| Refusal::new(reason(&error), error.to_string()))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data.as_ref()));
+        frames.push_back(frame);
+    }
+    bytes.truncate(most);
+    let read = body.is_end_stream();
+    Ok((bytes.freeze(), Behind { frames, rest: body, read }))
+}
+
+/// An answer of which the first frames were looked at.
+pub(super) struct Behind {
+    frames: VecDeque<Frame<Bytes>>,
+    rest: Payload,
+    read: bool,
+}
+
+impl Behind {
+    /// Whether all of it was looked at.
+    pub(super) fn is_read(&self) -> bool {
+        self.read
+    }
+
+    pub(super) fn into_payload(self) -> Payload {
+        Payload::Recoded(Box::new(self))
+    }
+}
+
+impl Body for Behind {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let data = self.frames.iter().filter_map(Frame::data_ref);
+        let held: u64 = data.map(|data| data.len() as u64).sum();
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+            None => SizeHint::default(),
+        }
     }
 }
 

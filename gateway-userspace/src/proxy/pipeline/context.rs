@@ -14,6 +14,8 @@ use crate::{
     clock::Wall,
     proxy::coding::{Coding, decode::Decoding},
     proxy::identity::{certificate::ClientCertificate, keys::Key, token::Token},
+    proxy::inspection::seclang::Hit,
+    proxy::pipeline::stages::{contract::Asked, waf::Inspection},
     telemetry::TlsVersion,
 };
 
@@ -77,6 +79,12 @@ pub struct RequestContext {
     pub(crate) nonce: Option<HeaderValue>,
     /// What the origin is told that may read the answer. Written by `cors`.
     pub(crate) granted: Option<HeaderValue>,
+    /// The firewall's work on the request, until its end. Written by `waf`.
+    pub(crate) inspection: Option<Box<Inspection>>,
+    /// What a contract says of the answer. Written by `contract`.
+    pub(crate) asked: Option<Box<Asked>>,
+    /// What its rules found. Written by `waf`.
+    pub(crate) hits: Vec<Hit>,
     /// Written by `client_limit`.
     pub(crate) quota: Option<QuotaFields>,
 }

@@ -128,6 +128,7 @@ impl Drop for Exchange {
             tls_version: context.peer.tls,
             http_version: context.version,
             listener: context.peer.listener,
+            hits: &context.hits,
         });
     }
 }

@@ -26,7 +26,7 @@ use self::{
     context::{Claims, Peer, RequestContext},
     decision::{Decision, Refusal},
     exchange::Exchange,
-    stage::{Description, Edge, Responding, Routed},
+    stage::{Bodied, Description, Edge, Responding, Routed},
     stages::{
         admission::Admission,
         anonymous_limit::AnonymousLimit,
@@ -34,6 +34,7 @@ use self::{
         client_address::ClientAddress,
         client_limit::ClientLimit,
         compress::Compress,
+        contract::HeldTo,
         cors::{self, Cors},
         decompress::Decompress,
         harden::Harden,
@@ -41,6 +42,7 @@ use self::{
         normalize::Normalize,
         shed::Shed,
         transform::Transform,
+        waf::Waf,
     },
 };
 use crate::{
@@ -48,6 +50,7 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::{keys::Keys, provider::Providers},
+        inspection::{contracts::Contracts, rules::Rules},
         memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
@@ -68,13 +71,22 @@ pub const ROUTED: &[Routed] = &[
     Routed::Cors,          // before authentication, for a preflight carries no credential
     Routed::MethodAndSize, // told by the head alone, without looking anything up
     Routed::Decompress,    // by the head too; what it lets through is read while it streams
+    Routed::Waf,           // before anything looks a credential up, which may be an attack itself
     Routed::Authenticate,  // before the limit, which counts by client
     Routed::ClientLimit,   // last: only what would reach the supplier is counted
 ];
 
+/// With the caller known, and the body at hand: no stranger's body is held.
+pub const BODY: &[Bodied] = &[
+    Bodied::Waf,      // sees what was sent, before anything changes it
+    Bodied::Contract, // may take out what the contract does not know
+];
+
 /// On every response, the gateway's own refusals included.
 pub const RESPONSE: &[Responding] = &[
-    Responding::Transform, // first: what it adds is hardened too
+    Responding::Waf,       // first: sees what the supplier sent
+    Responding::Contract,  // of what the supplier promises, before the route changes it
+    Responding::Transform, // before what hardens: what it adds is hardened too
     Responding::Compress,  // behind all that reads or changes the body
     Responding::Cors,      // replaces what the supplier says of origins
     Responding::Harden,    // last before the client: nothing after it may add a field
@@ -83,7 +95,7 @@ pub const RESPONSE: &[Responding] = &[
 /// One line of `gateway pipeline`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
-    /// `edge`, `routed` or `response`.
+    /// `edge`, `routed`, `body` or `response`.
     pub list: &'static str,
     pub stage: Description,
 }
@@ -93,7 +105,8 @@ pub fn describe() -> Vec<Line> {
     let edge = EDGE.iter().map(|stage| Line { list: "edge", stage: stage.describe() });
     let routed = ROUTED.iter().map(|stage| Line { list: "routed", stage: stage.describe() });
     let response = RESPONSE.iter().map(|stage| Line { list: "response", stage: stage.describe() });
-    edge.chain(routed).chain(response).collect()
+    let body = BODY.iter().map(|stage| Line { list: "body", stage: stage.describe() });
+    edge.chain(routed).chain(body).chain(response).collect()
 }
 
 /// The stages that have settings or state. Shared by all workers.
@@ -110,6 +123,8 @@ pub(crate) struct Stages {
     authenticate: Authenticate,
     pub(crate) client_limit: ClientLimit,
     pub(crate) transform: Transform,
+    pub(crate) waf: Waf,
+    pub(crate) contract: HeldTo,
     harden: Harden,
 }
 
@@ -117,6 +132,7 @@ impl Stages {
     pub(crate) fn from_config(
         config: &Config,
         (keys, providers): (Arc<Keys>, &Providers),
+        (rules, contracts): (Option<Arc<Rules>>, Contracts),
         memory: Arc<Memory>,
     ) -> Self {
         Self {
@@ -131,13 +147,20 @@ impl Stages {
             authenticate: Authenticate::from_config(&config.identities, keys, providers),
             client_limit: ClientLimit::from_config(&config.routes, config.proxy.limiter_keys),
             transform: Transform::from_config(&config.routes),
+            waf: Waf::from_config(config, rules),
+            contract: HeldTo::from_config(&config.routes, contracts),
             harden: Harden::from_config(&config.listeners),
         }
     }
 
     /// For another configuration, with what these have counted.
-    pub(crate) fn succeed(&self, config: &Config, keys: Arc<Keys>, providers: &Providers) -> Self {
-        let fresh = Self::from_config(config, (keys, providers), self.shed.memory());
+    pub(crate) fn succeed(
+        &self,
+        config: &Config,
+        (keys, providers): (Arc<Keys>, &Providers),
+        judges: (Option<Arc<Rules>>, Contracts),
+    ) -> Self {
+        let fresh = Self::from_config(config, (keys, providers), judges, self.shed.memory());
         let limits = &config.proxy;
         Self {
             admission: self.admission.succeed(limits),
@@ -165,6 +188,7 @@ impl Stages {
             Routed::Cors => self.cors.check(context, route),
             Routed::MethodAndSize => method_and_size::check(context, route),
             Routed::Decompress => self.decompress.check(context, route),
+            Routed::Waf => self.waf.head(context, route),
             Routed::Authenticate => self.authenticate.check(context, route),
             Routed::ClientLimit => self.client_limit.check(context, route),
         }
@@ -218,6 +242,8 @@ pub(crate) async fn serve(
     };
     for stage in RESPONSE {
         match stage {
+            Responding::Waf => response = inspected(&mut exchange, response).await,
+            Responding::Contract => response = promised(&mut exchange, response).await,
             Responding::Transform => response = transformed(&mut exchange, response).await,
             Responding::Compress => {
                 if let Some(route) = exchange.supplied() {
@@ -282,6 +308,9 @@ fn begin(
         client: None,
         token: None,
         presented: None,
+        inspection: None,
+        asked: None,
+        hits: Vec::new(),
         nonce: None,
         granted: None,
         quota: None,
@@ -333,6 +362,19 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     if let Some(packed) = exchange.context.packed.take() {
         body = body.unpacked(packed, &mut exchange.context.head.headers);
     }
+    for stage in BODY {
+        let stages = &shared.stages;
+        let Exchange { context, .. } = &mut *exchange;
+        let decision = match stage {
+            Bodied::Waf => stages.waf.body(context, &mut body).await,
+            Bodied::Contract => stages.contract.request(context, &route, &mut body).await,
+        };
+        match decision {
+            Decision::Continue => {}
+            Decision::Answer(response) => return Ok(*response),
+            Decision::Refuse(refusal) => return Err(refusal),
+        }
+    }
     exchange.context.wish = shared.stages.compress.wish(&route, &exchange.context);
     let outcome = worker.suppliers.send(exchange, &route, forward, body).await;
     if let Some((_, took)) = exchange.supplier {
@@ -344,6 +386,39 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
         worker.trust(&exchange.context.peer);
     }
     Ok(response)
+}
+
+/// A supplier's answer as the firewall's rules let it pass; ends their work for the exchange.
+async fn inspected(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
+    if exchange.context.inspection.is_none() {
+        return response;
+    }
+    let supplied = exchange.supplied().is_some();
+    let worker = Rc::clone(exchange.worker());
+    let stage = &worker.shared.stages.waf;
+    match Box::pin(stage.response(&mut exchange.context, response, supplied)).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    }
+}
+
+/// A supplier's answer, if it is one that its contract promises.
+async fn promised(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
+    let asked = exchange.context.asked.take().filter(|_| exchange.supplied().is_some());
+    let Some(asked) = asked else { return response };
+    let worker = Rc::clone(exchange.worker());
+    match Box::pin(worker.shared.stages.contract.response(&asked, response)).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = respond::refusal(&refusal, &exchange.context.id);
+            exchange.refused(refusal);
+            response
+        }
+    }
 }
 
 /// A supplier's answer with its route's changes; what the gateway answers by itself has none.
@@ -400,8 +475,13 @@ mod tests {
                 "routed cors",
                 "routed method_and_size",
                 "routed decompress",
+                "routed waf",
                 "routed authenticate",
                 "routed client_limit",
+                "body waf",
+                "body contract",
+                "response waf",
+                "response contract",
                 "response transform",
                 "response compress",
                 "response cors",

@@ -17,13 +17,23 @@ pub enum Routed {
     Cors,
     MethodAndSize,
     Decompress,
+    Waf,
     Authenticate,
     ClientLimit,
+}
+
+/// With the caller known, and the body at hand as far as a stage wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodied {
+    Waf,
+    Contract,
 }
 
 /// On every response, the gateway's own refusals included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Responding {
+    Waf,
+    Contract,
     Transform,
     Compress,
     Cors,
@@ -74,6 +84,7 @@ impl Routed {
                 "decompress",
                 "unpacks encoded request bodies within bounds, or refuses them, as the route says",
             ),
+            Self::Waf => ("waf", "the firewall's rules on the head of the request"),
             Self::Authenticate => {
                 ("authenticate", "exactly one valid credential of the route's identity")
             }
@@ -83,9 +94,23 @@ impl Routed {
     }
 }
 
+impl Bodied {
+    pub const fn describe(self) -> Description {
+        let (name, purpose) = match self {
+            Self::Waf => ("waf", "the firewall's rules on the body, and what all of them come to"),
+            Self::Contract => {
+                ("contract", "the route's OpenAPI contract: what it does not know ends here")
+            }
+        };
+        Description { name, purpose }
+    }
+}
+
 impl Responding {
     pub const fn describe(self) -> Description {
         let (name, purpose) = match self {
+            Self::Waf => ("waf", "the firewall's rules on the supplier's answer; ends its work"),
+            Self::Contract => ("contract", "whether the answer is one that the contract promises"),
             Self::Transform => (
                 "transform",
                 "the route's changes of a supplier's answer; hides what it says of its own faults",

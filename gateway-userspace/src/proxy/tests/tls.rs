@@ -29,23 +29,28 @@ use crate::{
 };
 
 /// An authority, and what it issues as PEM.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-struct Issued {
-    certificate: String,
+pub(super) struct Issued {
+    pub(super) certificate: String,
     key: String,
     serial: SerialNumber,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn issue(&self, names: &[&str], serial: u64, change: fn(&mut CertificateParams)) -> Issued {
+    pub(super) fn issue(
+        &self,
+        names: &[&str],
+        serial: u64,
+        change: fn(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut parameters = CertificateParams::new(names).unwrap();
         parameters.serial_number = Some(serial.into());
@@ -55,15 +60,15 @@ impl Authority {
         Issued { certificate: made.pem(), key: key.serialize_pem(), serial: serial.into() }
     }
 
-    fn server(&self, names: &[&str]) -> Issued {
+    pub(super) fn server(&self, names: &[&str]) -> Issued {
         self.issue(names, 1, |_| {})
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    fn crl(&self, revoked: &[&Issued]) -> String {
+    pub(super) fn crl(&self, revoked: &[&Issued]) -> String {
         self.crl_until(revoked, 2090)
     }
 
@@ -86,7 +91,7 @@ impl Authority {
     }
 
     /// A client that trusts it, with a certificate of its own or none.
-    fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
+    pub(super) fn client(&self, own: Option<&Issued>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -119,7 +124,7 @@ fn secrets(files: &[(&str, &str)]) -> Secrets {
     secrets
 }
 
-fn with_tls(tls: Tls) -> Config {
+pub(super) fn with_tls(tls: Tls) -> Config {
     let mut config = config();
     config.listeners =
         vec![Listener { address: "127.0.0.1:1".parse().unwrap(), proxy_protocol: false, tls }];
@@ -157,12 +162,12 @@ fn files_of<'a>(name: &'a str, issued: &'a Issued) -> [(String, &'a str); 2] {
     [(format!("{name}.pem"), &issued.certificate), (format!("{name}.key"), &issued.key)]
 }
 
-fn named(names: &[(&str, &Issued)]) -> Vec<(String, String)> {
+pub(super) fn named(names: &[(&str, &Issued)]) -> Vec<(String, String)> {
     let files = names.iter().flat_map(|(name, issued)| files_of(name, issued));
     files.map(|(path, text)| (path, text.to_owned())).collect()
 }
 
-fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
     files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()
 }
 
@@ -301,7 +306,7 @@ async fn what_is_broken_expired_or_mismatched_leaves_the_last_good_pair_and_says
     assert_eq!(refused[0].why, "permission denied");
 }
 
-fn mutual(required: bool, forward: ForwardCertificate) -> Tls {
+pub(super) fn mutual(required: bool, forward: ForwardCertificate) -> Tls {
     let clients = ClientCertificates {
         authorities: PathBuf::from("clients.pem"),
         required,

@@ -12,6 +12,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use gateway_common::Reason;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,12 +20,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::lab::{Lab, config};
+use super::{
+    client::Client,
+    lab::{Lab, config},
+    tls::{Authority, borrowed, mutual, named, with_tls},
+};
 use crate::{
     clock,
     config::{
         load,
-        model::{Algorithm, Config, Identity},
+        model::{Algorithm, Config, ForwardCertificate, Identity},
     },
     ipc::message::Query,
     proxy::identity::jwt::testing::{Signer, document, encode},
@@ -193,6 +198,25 @@ async fn no_request_is_refused_while_keys_rotate() {
             let served = client.get_with("/keyed", &[("authorization", &field)]).await;
             assert_eq!(served.status, 200, "turn {turn}, {}", signer.kid);
         }
+    }
+}
+
+#[tokio::test]
+async fn keys_without_names_rotate_too() {
+    let signers = [Signer::new("", Algorithm::Es256), Signer::new("", Algorithm::Es256)];
+    let idp = Idp::start(&[]).await;
+    let publish = |signer: &Signer| {
+        let keys = json!({ "keys": [signer.bare()] });
+        idp.page("/keys", &keys.to_string());
+    };
+    publish(&signers[0]);
+    let lab = Lab::start(idp.config(""));
+    let mut client = lab.h1().await;
+    for signer in &signers {
+        publish(signer);
+        let header = json!({ "alg": "ES256", "typ": "at+jwt" }).to_string();
+        let field = bearer(&signer.raw(&header, &idp.claims().to_string()));
+        assert_eq!(client.get_with("/keyed", &[("authorization", &field)]).await.status, 200);
     }
 }
 
@@ -445,4 +469,55 @@ async fn a_token_ends_when_it_says_though_it_is_remembered() {
     lab.instance().set_time(ahead);
     assert_eq!(client.get_with("/keyed", &[("authorization", &field)]).await.status, 401);
     assert_eq!(lab.strikes(1).await, [Reason::TokenExpired]);
+}
+
+#[tokio::test]
+async fn a_token_bound_to_a_certificate_counts_for_who_showed_it() {
+    let (signer, authority) = (Signer::new("a", Algorithm::Es256), Authority::new());
+    let server = authority.server(&["localhost"]);
+    let mut files = named(&[("edge2", &server)]);
+    files.push(("clients.pem".to_owned(), authority.pem()));
+    files.push(("clients.crl".to_owned(), authority.crl(&[])));
+    files.push(("/keys.json".to_owned(), document(&[&signer])));
+    let text = "[[listener]]\naddress = \"127.0.0.1:1\"\n[[identity]]\nname = \"customers\"\njwks_file = \"/keys.json\"\nissuer = \"me\"\naudience = \"payments\"\nprofile = \"fapi2\"\n";
+    let tls = with_tls(mutual(false, ForwardCertificate::Off));
+    let config = Config { identities: load(text, "t.toml").unwrap().identities, ..tls };
+    let mut lab = Lab::with(config, None, &borrowed(&files));
+    let till = authority.issue(&["till.example"], 7, |_| {});
+    let other = authority.issue(&["till.example"], 8, |_| {});
+    let der = CertificateDer::from_pem_slice(till.certificate.as_bytes()).unwrap();
+    let hash = encode(digest(&SHA256, &der).as_ref());
+    let claims = json!({
+        "iss": "me", "aud": "payments", "sub": "till 7", "exp": clock::wall().0 + 300,
+        "cnf": { "x5t#S256": hash },
+    });
+    let field = bearer(&signer.token(&claims));
+    for (own, status) in [(Some(&till), 200), (Some(&other), 401), (None, 401)] {
+        let mut client = Client::connect(lab.address, authority.client(own)).await;
+        let answer = client.get_with("/keyed", &[("authorization", &field)]).await;
+        assert_eq!(answer.status, status);
+    }
+    let reasons = lab.strikes(2).await;
+    assert_eq!(reasons, [Reason::TokenCertificate, Reason::TokenCertificate]);
+}
+
+#[tokio::test]
+async fn an_issuer_that_says_nothing_holds_up_no_other() {
+    let signer = Signer::new("a", Algorithm::Es256);
+    let good = Idp::start(&[&signer]).await;
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:1\"\n[[identity]]\nname = \"partners\"\noidc = \"http://{}\"\naudience = \"payments\"\nlocal = true\n",
+        silent.local_addr().unwrap()
+    );
+    let mut config = good.config("");
+    config.identities.insert(0, load(&text, "t.toml").unwrap().identities.remove(0));
+    let lab = Lab::start(config);
+    let mut client = lab.h1().await;
+    let field = bearer(&signer.token(&good.claims()));
+    assert_eq!(client.get_with("/keyed", &[("authorization", &field)]).await.status, 200);
+    let lines = lab.instance().answer(&Query::Status)["identities"].clone();
+    assert_eq!(lines[0]["keys"], 0, "{lines}");
+    assert_eq!(lines[1]["state"], "keys known", "{lines}");
 }

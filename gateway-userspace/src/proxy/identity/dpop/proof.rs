@@ -110,3 +110,11 @@ fn is_for(target: &str, settings: &Dpop, asked: &Asked<'_>) -> bool {
     let path = if path.is_empty() { "/" } else { path };
     settings.origins.iter().any(ours) && asked.paths.contains(&path)
 }
+
+#[cfg(test)]
+impl Proof {
+    /// One by this key, for tests of what comes behind.
+    pub(crate) fn by(key: [u8; 32]) -> Self {
+        Self { key, name: "1".to_owned(), nonce: None, issued: 0, until: 0 }
+    }
+}

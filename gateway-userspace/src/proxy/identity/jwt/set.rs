@@ -80,11 +80,6 @@ impl KeySet {
         self.keys.len() == other.keys.len() && self.keys.iter().all(has)
     }
 
-    /// Whether no key has this name, or there is none at all for a token without one.
-    pub fn lacks(&self, kid: Option<&str>) -> bool {
-        kid.is_some_and(|kid| !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)))
-    }
-
     pub fn len(&self) -> usize {
         self.keys.len()
     }

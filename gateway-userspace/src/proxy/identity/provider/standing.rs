@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_secs(15);
 
 /// After a failure; doubles up to the second.
 const RETRY: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_mins(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(15);
 
 /// Characters of an error that are shown.
 const SHOWN: usize = 300;

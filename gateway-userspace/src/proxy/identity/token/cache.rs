@@ -33,10 +33,14 @@ pub(crate) struct Cache {
 
 #[derive(Debug, Default)]
 struct Shard {
-    young: HashMap<Digest, Known>,
-    old: HashMap<Digest, Known>,
+    young: HashMap<Digest, Entry>,
+    old: HashMap<Digest, Entry>,
+    /// Of the young ones.
     bytes: usize,
 }
+
+/// What is known, and how long the token is.
+type Entry = (Known, usize);
 
 #[derive(Debug, Clone)]
 enum Known {
@@ -98,12 +102,12 @@ impl Cache {
 
 impl Shard {
     fn find(&mut self, digest: &Digest) -> Option<Known> {
-        if let Some(known) = self.young.get(digest) {
+        if let Some((known, _)) = self.young.get(digest) {
             return Some(known.clone());
         }
         // What is asked for stays.
-        let known = self.old.remove(digest)?;
-        self.add(*digest, known.clone(), 0);
+        let (known, bytes) = self.old.remove(digest)?;
+        self.add(*digest, known.clone(), bytes);
         Some(known)
     }
 
@@ -115,7 +119,7 @@ impl Shard {
             (gone, self.bytes) = (old.len(), 0);
         }
         self.bytes += bytes;
-        self.young.insert(digest, known);
+        self.young.insert(digest, (known, bytes));
         gone
     }
 }

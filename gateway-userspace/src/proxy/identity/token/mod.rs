@@ -28,9 +28,6 @@ use super::{
 };
 use crate::{clock::Wall, proxy::worker::Shared};
 
-/// Rounds of an issuer's keys that one token waits for: the first key set, and a rotation after it.
-const TURNS: usize = 2;
-
 /// Bytes of a name that is logged as it is.
 const NAME: usize = 200;
 
@@ -92,19 +89,18 @@ impl Provider {
 
     async fn read(&self, token: &[u8], now: Wall) -> Result<Token, Fault> {
         let read = Compact::read(token, Form::Token)?;
-        let rules = self.rules();
         let mut fault = Fault::new(Reason::TokenKeysMissing, "the issuer's keys are not known");
-        for turn in 0..=TURNS {
+        for asked in [false, true] {
             if let Some(known) = self.keys(now) {
-                match jwt::verify(&read, rules, &known.keys, now.0) {
+                match jwt::verify(&read, self.rules(), &known.keys, now.0) {
                     Ok(verified) => return self.made(read, verified),
-                    Err(found) if found.reason == Reason::TokenKeyUnknown => fault = found,
+                    Err(found) if may_be_rotation(&read, found) => fault = found,
                     Err(found) => return Err(found),
                 }
             } else if self.is_away() {
                 return Err(fault);
             }
-            if turn == TURNS {
+            if asked {
                 break;
             }
             match self.wish(read.kid()).await {
@@ -115,11 +111,8 @@ impl Provider {
                     return Err(Fault::new(Reason::TokenKeysMissing, what));
                 }
             }
-            if self.keys(now).is_some_and(|known| known.keys.lacks(read.kid())) {
-                self.is_without(read.kid());
-                return Err(Fault::new(Reason::TokenKeyUnknown, "the issuer has no such key"));
-            }
         }
+        self.is_without(read.kid());
         Err(fault)
     }
 
@@ -141,6 +134,14 @@ impl Provider {
         let client = named(&["sub", "client_id", "azp"]).unwrap_or("nobody");
         keys::Key::of(&self.name, &plain(client), &plain(named(&["jti"]).unwrap_or("-")))
     }
+}
+
+/// Whether a key that we do not know yet could have signed it: one of a name that is unknown, or of
+/// none at all.
+fn may_be_rotation(token: &Compact<'_>, fault: Fault) -> bool {
+    let of_another = [Reason::TokenSignature, Reason::TokenAlgorithmMismatch];
+    fault.reason == Reason::TokenKeyUnknown
+        || (token.kid().is_none() && of_another.contains(&fault.reason))
 }
 
 /// As it is, where it is short and visible; else its digest: no two are cut to one.
