@@ -428,6 +428,8 @@ reasons! {
     WafAnswer = 457, "waf_answer", Request, 502, 0, "Supplier answered badly";
     /// The request is over what the firewall may look at, by size or by work.
     WafUninspected = 458, "waf_uninspected", Request, 413, 2, "Request too large to be inspected";
+    /// A body that is not what its media type says, so that rules could not see it.
+    WafUnreadable = 459, "waf_unreadable", Request, 400, 5, "Malformed request body";
 
     /// Banned by `gateway block add`.
     Operator = 200, "operator", Ban, 0, 0, "Banned by the operator";

@@ -49,6 +49,8 @@ pub(crate) struct Inspection {
     transaction: Transaction,
     /// Part of a body was over what rules see.
     partial: bool,
+    /// Nothing is refused.
+    detects: bool,
 }
 
 impl Waf {
@@ -85,7 +87,8 @@ impl Waf {
         let mut transaction = Transaction::new(set, kept, settings.clone(), clock::now());
         transaction.head(&self.seen(context, &target(context)));
         transaction.phase(1, clock::now);
-        context.inspection = Some(Box::new(Inspection { transaction, partial: false }));
+        context.inspection =
+            Some(Box::new(Inspection { transaction, partial: false, detects: settings.detect }));
         self.verdict(context)
     }
 
@@ -129,7 +132,8 @@ impl Waf {
                 Err(fault) => return Refusal::new(fault.reason(), fault.to_string()).into(),
             }
         }
-        if inspection.partial && !self.pass_uninspected {
+        let detects = inspection.detects;
+        if inspection.partial && !self.pass_uninspected && !detects {
             let why = "the body is over waf.body, or packed";
             return Refusal::new(Reason::WafUninspected, why).into();
         }
@@ -139,9 +143,14 @@ impl Waf {
             Some(processor) if !raw.is_empty() => read_body(&processor, kind, &raw),
             Some(_) | None => Body::default(),
         };
+        let unreadable = read.error.clone().filter(|_| !self.pass_uninspected && !detects);
         inspection.transaction.body(&raw, &read);
         inspection.transaction.phase(2, clock::now);
-        self.verdict(context)
+        match (self.verdict(context), unreadable) {
+            // Rules saw a part of it, and a supplier may read the rest.
+            (Decision::Continue, Some(why)) => Refusal::new(Reason::WafUnreadable, why).into(),
+            (decision, _) => decision,
+        }
     }
 
     /// Phases 3 to 5: the answer, and the end.
@@ -200,7 +209,7 @@ impl Waf {
             return Refusal::new(reason, told(transaction, interruption)).into();
         }
         match transaction.spent() {
-            Some(spent) if !self.pass_uninspected => {
+            Some(spent) if !self.pass_uninspected && !inspection.detects => {
                 let why = format!("the rules did not come to an end: {spent:?}");
                 Refusal::new(Reason::WafUninspected, why).into()
             }
