@@ -1,6 +1,7 @@
 //! The request line: method, target, version (RFC 9112 section 3).
 
 use gateway_common::Reason;
+use http::uri::Authority;
 
 use super::{
     Fault,
@@ -70,6 +71,7 @@ fn form(connect: bool, options: bool, target: &[u8]) -> Result<(), Fault> {
             _ if target.contains(&b'/') || target.contains(&b'?') => {
                 wrong("CONNECT without an authority")
             }
+            _ if Authority::try_from(target).is_err() => wrong("CONNECT without an authority"),
             _ => Ok(()),
         },
         [b'/', ..] => Ok(()),
@@ -93,6 +95,9 @@ fn absolute(target: &[u8]) -> Result<(), Fault> {
     match rest.get(..end.unwrap_or(rest.len())) {
         None | Some([]) => wrong("a URI without a host"),
         Some(authority) if authority.contains(&b'@') => wrong("a URI with credentials"),
+        Some(authority) if Authority::try_from(authority).is_err() => {
+            wrong("a URI whose host is none")
+        }
         Some(_) => Ok(()),
     }
 }
@@ -101,4 +106,22 @@ fn absolute(target: &[u8]) -> Result<(), Fault> {
 /// client that is one (RFC 9112 section 3.2.1).
 fn lawful(byte: u8) -> bool {
     (0x21..0x7f).contains(&byte) & !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The library behind refuses them too, but without a reason.
+    #[test]
+    fn a_host_that_is_none_is_refused() {
+        for target in ["http://%/x", "http://a%b/", "https://[::1/"] {
+            let fault = form(false, false, target.as_bytes()).unwrap_err();
+            assert_eq!(fault.reason, Reason::TargetInvalid, "{target}");
+        }
+        assert!(form(true, false, b"%:443").is_err());
+        for target in ["http://a.example:80/x", "http://[::1]/", "http://a"] {
+            assert!(form(false, false, target.as_bytes()).is_ok(), "{target}");
+        }
+    }
 }
