@@ -32,6 +32,7 @@ pub mod secrets;
 pub(crate) mod session;
 pub mod signature;
 pub(crate) mod source;
+pub(crate) mod strict_json;
 pub(crate) mod support;
 pub(crate) mod thread;
 pub mod tls;

@@ -4,8 +4,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use gateway_common::Reason;
 use serde_json::{Map, Value};
 
-use super::{Fault, Key, strict};
-use crate::config::model::Algorithm;
+use super::{Fault, Key};
+use crate::{config::model::Algorithm, proxy::strict_json};
 
 /// Bytes of a token, at most: fields over 16 KiB do not travel anyway.
 const TOKEN: usize = 16 * 1024;
@@ -124,7 +124,7 @@ fn decode(part: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 fn object(text: &[u8]) -> Result<Map<String, Value>, Fault> {
-    strict::object(text)
+    strict_json::object(text)
         .ok_or(Fault::new(Reason::TokenJson, "not one JSON object with each member once"))
 }
 

@@ -6,15 +6,12 @@ mod claims;
 mod compact;
 mod key;
 mod set;
-mod strict;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 use gateway_common::Reason;
-
-pub(in crate::proxy) use self::strict::object;
 
 pub use self::{
     claims::{Rules, Times, time_of},

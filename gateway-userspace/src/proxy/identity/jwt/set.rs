@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gateway_common::Reason;
 use serde_json::Value;
 
-use super::{Compact, Fault, Key, KeyFault, strict};
-use crate::config::model::Algorithm;
+use super::{Compact, Fault, Key, KeyFault};
+use crate::{config::model::Algorithm, proxy::strict_json};
 
 /// Keys of one issuer: the largest known publish a dozen.
 const KEYS: usize = 100;
@@ -46,7 +46,7 @@ pub enum SetFault {
 impl KeySet {
     /// Reads a document; keys for other algorithms than `taken` are skipped.
     pub fn read(text: &[u8], taken: &[Algorithm]) -> Result<(Self, Vec<Skipped>), SetFault> {
-        let document = strict::object(text).ok_or(SetFault::Json)?;
+        let document = strict_json::object(text).ok_or(SetFault::Json)?;
         let list = document.get("keys").and_then(Value::as_array).ok_or(SetFault::NoList)?;
         let (mut set, mut skipped) = (Self::default(), Vec::new());
         for (place, entry) in list.iter().take(ENTRIES).enumerate() {

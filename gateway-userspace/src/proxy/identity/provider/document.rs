@@ -8,7 +8,8 @@ use crate::{
     config::model::{Tokens, Url},
     proxy::{
         fetch::{Answer, Client, FetchError, Terms},
-        identity::jwt::{KeySet, SetFault, Skipped, object},
+        identity::jwt::{KeySet, SetFault, Skipped},
+        strict_json,
     },
 };
 
@@ -54,7 +55,7 @@ pub(super) async fn discover(
     settings: &Tokens,
 ) -> Result<Url, KeysError> {
     let answer = whole(client, at).await?;
-    let document = object(&answer.body);
+    let document = strict_json::object(&answer.body);
     let document = document.ok_or_else(|| unlike(at, &answer))?;
     let text = |member: &str| document.get(member).and_then(serde_json::Value::as_str);
     if text("issuer") != Some(settings.issuer.as_str()) {

@@ -25,9 +25,10 @@ use crate::{
     proxy::{
         fetch::{Answer, FetchError, Terms},
         identity::{
-            jwt::{Fault, object},
+            jwt::Fault,
             provider::{Provider, told},
         },
+        strict_json,
         worker::Shared,
     },
 };
@@ -177,7 +178,8 @@ impl Provider {
         if !answer.is_json() {
             return Err(format!("{url} answered no JSON"));
         }
-        object(&answer.body).ok_or_else(|| format!("{url} answered no one JSON object"))
+        strict_json::object(&answer.body)
+            .ok_or_else(|| format!("{url} answered no one JSON object"))
     }
 
     /// The issuer has looked at signature and revocation; what is for somebody else is so still.

@@ -142,7 +142,7 @@ fn parse(name: &str, text: &[u8]) -> Result<Value, Fault> {
     let text = std::str::from_utf8(text)
         .map_err(|error| Fault::at(name, "", format!("is not UTF-8: {error}")))?;
     if text.trim_ascii_start().starts_with('{') {
-        return super::strict_json::read(text.as_bytes())
+        return crate::proxy::strict_json::read(text.as_bytes())
             .map_err(|error| Fault::at(name, "", format!("is no JSON: {error}")));
     }
     serde_saphyr::from_str_with_options(text, yaml_options())

@@ -12,8 +12,8 @@ use super::{
     media::{Content, Kind, Media},
     operation::Operation,
     parameter::{In, Parameter, Sent, Style},
-    strict_json,
 };
+use crate::proxy::strict_json;
 
 /// Rounds of taking out what is unknown, a level of nesting each.
 const ROUNDS: usize = 32;

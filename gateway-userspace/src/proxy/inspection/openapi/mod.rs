@@ -14,7 +14,6 @@ mod parameter;
 mod prepare;
 mod schema;
 mod shape;
-mod strict_json;
 
 pub(crate) use self::{
     contract::{Contract, Settings},

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, header::COOKIE};
 use serde_json::{Map, Value};
 
-use super::{escape, shape::Shape, strict_json};
+use super::{escape, shape::Shape};
+use crate::proxy::strict_json;
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

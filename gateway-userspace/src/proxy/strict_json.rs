@@ -1,10 +1,11 @@
 //! JSON as one reading: what two parsers would read differently is no JSON here. A member that comes
-//! twice is refused (RFC 8259 section 4 leaves to each reader which one counts), and so are documents
-//! nested deeper than `serde_json`'s own bound of 128.
+//! twice is refused, at any depth: RFC 8259 section 4 leaves to each reader which one counts, and an
+//! attacker chooses the reader (RFC 8725 section 2.4). So are documents nested deeper than
+//! `serde_json`'s own bound of 128.
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Reads exactly one JSON text (RFC 8259).
@@ -13,17 +14,18 @@ use serde_json::{Map, Number, Value};
 /// What is wrong and where, without any of its values.
 pub(crate) fn read(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let Unrepeated(value) = Unrepeated::deserialize(&mut deserializer)?;
+    let value = Reader.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-/// A value none of whose objects has a member twice.
-struct Unrepeated(Value);
-
-impl<'de> Deserialize<'de> for Unrepeated {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader.deserialize(deserializer).map(Self)
+/// Reads exactly one object, and nothing behind it.
+pub(crate) fn object(text: &[u8]) -> Option<Map<String, Value>> {
+    match read(text).ok()? {
+        Value::Object(object) => Some(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            None
+        }
     }
 }
 
@@ -112,5 +114,41 @@ mod tests {
             assert!(read(text.as_bytes()).is_err(), "{text}");
         }
         assert!(read(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn takes_one_object_and_keeps_its_values() {
+        let read = object(br#"{"a":[1,-2,0.5,null,true,"x"],"b":{"c":"\u00e9"}}"#).unwrap();
+        let plain: Value =
+            serde_json::json!({ "a": [1, -2, 0.5, null, true, "x"], "b": { "c": "é" } });
+        assert_eq!(Value::Object(read), plain);
+    }
+
+    #[test]
+    fn refuses_a_second_reading() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+            r#"{"a":1} {"a":2}"#,
+            r#"{"a":1}x"#,
+            "[]",
+            "null",
+            "\"a\"",
+            "",
+            "{",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+        ] {
+            assert_eq!(object(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), None);
+        assert_eq!(
+            object(format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200)).as_bytes()),
+            None
+        );
     }
 }
