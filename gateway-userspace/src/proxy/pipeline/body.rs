@@ -123,23 +123,11 @@ impl RequestBody {
     /// Reads on until `most` bytes or the end are there, and keeps them for who comes next. What was
     /// read, and whether it is all.
     pub(crate) async fn hold(&mut self, most: usize) -> Result<(Bytes, bool), BodyFault> {
-        let mut bytes = BytesMut::new();
-        let mut frames = VecDeque::new();
-        let mut whole = true;
-        while let Some(frame) = self.frame().await {
-            let frame = frame?;
-            if let Some(data) = frame.data_ref() {
-                let room = most.saturating_sub(bytes.len());
-                bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-                whole = data.len() <= room;
-            }
-            frames.push_back(frame);
-            if !whole {
-                break;
-            }
-        }
-        self.held = frames;
-        Ok((bytes.freeze(), whole))
+        let mut ahead = Ahead::read(self, most).await?;
+        // Another stage may have held more of it than this one asked for.
+        ahead.frames.append(&mut self.held);
+        self.held = ahead.frames;
+        Ok((ahead.bytes, ahead.whole))
     }
 
     /// Something else in its place.
@@ -254,43 +242,67 @@ impl Body for RequestBody {
             return SizeHint::default();
         }
         let left = self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        let data = self.held.iter().filter_map(Frame::data_ref);
-        let held: u64 = data.map(|data| data.len() as u64).sum();
-        match left.exact() {
-            Some(left) => SizeHint::with_exact(left.saturating_add(held)),
-            None => SizeHint::default(),
+        behind(&self.held, &left)
+    }
+}
+
+/// What was read of a body ahead of who it is for.
+struct Ahead {
+    /// `most` of them, at most.
+    bytes: Bytes,
+    frames: VecDeque<Frame<Bytes>>,
+    /// The frames are all there are.
+    whole: bool,
+}
+
+impl Ahead {
+    async fn read<B>(body: &mut B, most: usize) -> Result<Self, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (mut bytes, mut frames, mut whole) = (BytesMut::new(), VecDeque::new(), true);
+        while whole && let Some(frame) = body.frame().await {
+            let frame = frame?;
+            if let Some(data) = frame.data_ref() {
+                let room = most.saturating_sub(bytes.len());
+                bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+                whole = data.len() <= room;
+            }
+            frames.push_back(frame);
         }
+        Ok(Self { bytes: bytes.freeze(), frames, whole })
+    }
+}
+
+/// The size of frames with what comes behind them.
+fn behind(frames: &VecDeque<Frame<Bytes>>, rest: &SizeHint) -> SizeHint {
+    let data = frames.iter().filter_map(Frame::data_ref);
+    let held: u64 = data.map(|data| data.len() as u64).sum();
+    match rest.exact() {
+        Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+        None => SizeHint::default(),
     }
 }
 
 /// Reads a supplier's answer until `most` bytes or its end are there: what was read, and the answer
 /// as it goes on.
-pub(super) async fn hold(body: Payload, most: usize) -> Result<(Bytes, Behind), Refusal> {
-    let mut body = body;
-    let (mut bytes, mut frames) = (BytesMut::new(), VecDeque::new());
-    while bytes.len() < most
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|error| Refusal::new(reason(&error), error.to_string()))?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data.as_ref()));
-        frames.push_back(frame);
-    }
-    bytes.truncate(most);
-    let read = body.is_end_stream();
-    Ok((bytes.freeze(), Behind { frames, rest: body, read }))
+pub(super) async fn hold(mut body: Payload, most: usize) -> Result<(Bytes, Behind), Refusal> {
+    let ahead = Ahead::read(&mut body, most).await;
+    let ahead = ahead.map_err(|error| Refusal::new(reason(&error), error.to_string()))?;
+    Ok((ahead.bytes, Behind { frames: ahead.frames, rest: body, whole: ahead.whole }))
 }
 
 /// An answer of which the first frames were looked at.
 pub(super) struct Behind {
     frames: VecDeque<Frame<Bytes>>,
     rest: Payload,
-    read: bool,
+    whole: bool,
 }
 
 impl Behind {
     /// Whether all of it was looked at.
-    pub(super) fn is_read(&self) -> bool {
-        self.read
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub(super) fn into_payload(self) -> Payload {
@@ -317,12 +329,7 @@ impl Body for Behind {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let data = self.frames.iter().filter_map(Frame::data_ref);
-        let held: u64 = data.map(|data| data.len() as u64).sum();
-        match self.rest.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
-            None => SizeHint::default(),
-        }
+        behind(&self.frames, &self.rest.size_hint())
     }
 }
 

@@ -18,6 +18,17 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+impl Decision {
+    /// What ends the request, if this does.
+    pub(super) fn end(self) -> Option<Result<Response<Payload>, Refusal>> {
+        match self {
+            Self::Continue => None,
+            Self::Answer(response) => Some(Ok(*response)),
+            Self::Refuse(refusal) => Some(Err(refusal)),
+        }
+    }
+}
+
 /// Why a request ends. Status, client text, label and strike weight come from the reason's row.
 #[derive(Debug)]
 pub struct Refusal {

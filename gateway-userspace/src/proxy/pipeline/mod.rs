@@ -227,19 +227,8 @@ pub(crate) async fn serve(
     let peer = &at_its_listener(before, worker, peer);
     let (context, incoming) = begin(worker, peer, request);
     let mut exchange = Exchange::begin(worker, context);
-    let mut response = match run(&mut exchange, incoming).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let context = &exchange.context;
-            let response = if context.grpc {
-                grpc::refusal(&refusal)
-            } else {
-                respond::refusal(&refusal, &context.id)
-            };
-            exchange.refused(refusal);
-            response
-        }
-    };
+    let outcome = run(&mut exchange, incoming).await;
+    let mut response = answered(&mut exchange, outcome);
     for stage in RESPONSE {
         match stage {
             Responding::Waf => response = inspected(&mut exchange, response).await,
@@ -322,10 +311,8 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     let worker = Rc::clone(exchange.worker());
     let shared = &worker.shared;
     for stage in EDGE {
-        match shared.stages.edge(*stage, &mut exchange.context) {
-            Decision::Continue => {}
-            Decision::Answer(response) => return Ok(*response),
-            Decision::Refuse(refusal) => return Err(refusal),
+        if let Some(end) = shared.stages.edge(*stage, &mut exchange.context).end() {
+            return end;
         }
     }
     if exchange.context.path() == "*" {
@@ -346,10 +333,8 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
                 presented.found = Some(found);
             }
         }
-        match shared.stages.routed(*stage, &mut exchange.context, &route) {
-            Decision::Continue => {}
-            Decision::Answer(response) => return Ok(*response),
-            Decision::Refuse(refusal) => return Err(refusal),
+        if let Some(end) = shared.stages.routed(*stage, &mut exchange.context, &route).end() {
+            return end;
         }
     }
     let forward = match &route.goal {
@@ -369,10 +354,8 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
             Bodied::Waf => stages.waf.body(context, &mut body).await,
             Bodied::Contract => stages.contract.request(context, &route, &mut body).await,
         };
-        match decision {
-            Decision::Continue => {}
-            Decision::Answer(response) => return Ok(*response),
-            Decision::Refuse(refusal) => return Err(refusal),
+        if let Some(end) = decision.end() {
+            return end;
         }
     }
     exchange.context.wish = shared.stages.compress.wish(&route, &exchange.context);
@@ -388,6 +371,26 @@ async fn run(exchange: &mut Exchange, incoming: Incoming) -> Result<Response<Pay
     Ok(response)
 }
 
+/// The answer, or in its place what tells the client that it was refused.
+fn answered(
+    exchange: &mut Exchange,
+    outcome: Result<Response<Payload>, Refusal>,
+) -> Response<Payload> {
+    match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            let context = &exchange.context;
+            let response = if context.grpc {
+                grpc::refusal(&refusal)
+            } else {
+                respond::refusal(&refusal, &context.id)
+            };
+            exchange.refused(refusal);
+            response
+        }
+    }
+}
+
 /// A supplier's answer as the firewall's rules let it pass; ends their work for the exchange.
 async fn inspected(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
     if exchange.context.inspection.is_none() {
@@ -396,14 +399,8 @@ async fn inspected(exchange: &mut Exchange, response: Response<Payload>) -> Resp
     let supplied = exchange.supplied().is_some();
     let worker = Rc::clone(exchange.worker());
     let stage = &worker.shared.stages.waf;
-    match Box::pin(stage.response(&mut exchange.context, response, supplied)).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
-            exchange.refused(refusal);
-            response
-        }
-    }
+    let outcome = Box::pin(stage.response(&mut exchange.context, response, supplied)).await;
+    answered(exchange, outcome)
 }
 
 /// A supplier's answer, if it is one that its contract promises.
@@ -411,28 +408,17 @@ async fn promised(exchange: &mut Exchange, response: Response<Payload>) -> Respo
     let asked = exchange.context.asked.take().filter(|_| exchange.supplied().is_some());
     let Some(asked) = asked else { return response };
     let worker = Rc::clone(exchange.worker());
-    match Box::pin(worker.shared.stages.contract.response(&asked, response)).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
-            exchange.refused(refusal);
-            response
-        }
-    }
+    let outcome = Box::pin(worker.shared.stages.contract.response(&asked, response)).await;
+    answered(exchange, outcome)
 }
 
 /// A supplier's answer with its route's changes; what the gateway answers by itself has none.
 async fn transformed(exchange: &mut Exchange, response: Response<Payload>) -> Response<Payload> {
     let Some(route) = exchange.supplied() else { return response };
-    let stages = &exchange.worker().shared.stages;
-    match stages.transform.response(&route, &exchange.context, response).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let response = respond::refusal(&refusal, &exchange.context.id);
-            exchange.refused(refusal);
-            response
-        }
-    }
+    let worker = Rc::clone(exchange.worker());
+    let transform = &worker.shared.stages.transform;
+    let outcome = transform.response(&route, &exchange.context, response).await;
+    answered(exchange, outcome)
 }
 
 /// The route of a request, and the path it leads to.

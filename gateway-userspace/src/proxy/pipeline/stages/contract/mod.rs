@@ -17,7 +17,7 @@ use crate::{
         coding::STALE,
         inspection::{
             contracts::Contracts,
-            openapi::{Breach, BreachKind, Contract, Operation},
+            openapi::{Breach, BreachKind, Contract, Operation, names_one},
         },
         pipeline::{
             body::{self, Payload, RequestBody},
@@ -101,7 +101,7 @@ impl HeldTo {
     ) -> Result<Response<Payload>, Refusal> {
         let (mut head, payload) = response.into_parts();
         let (whole, rest) = body::hold(payload, ANSWER).await?;
-        if head.headers.contains_key(CONTENT_ENCODING) || !rest.is_read() {
+        if head.headers.contains_key(CONTENT_ENCODING) || !rest.is_whole() {
             let why = "the answer is packed, or over 4 MiB: it cannot be held to the contract";
             return Err(Refusal::new(Reason::ContractAnswer, why));
         }
@@ -141,7 +141,7 @@ async fn judge(
         let left = without(query, &known.unknown);
         context.head.uri = with_query(&context.head.uri, &left);
     }
-    if head_is_packed(&context.head.headers) && !body.is_empty() {
+    if context.head.headers.contains_key(CONTENT_ENCODING) && !body.is_empty() {
         let why = "the body is packed: `encoded` of the route says whether it is unpacked";
         return Err(Refusal::new(Reason::ContractMediaType, why));
     }
@@ -161,10 +161,6 @@ async fn judge(
     Ok(operation)
 }
 
-fn head_is_packed(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_ENCODING)
-}
-
 fn without_stale(headers: &mut HeaderMap) {
     for name in &STALE {
         headers.remove(name);
@@ -175,7 +171,7 @@ fn without_stale(headers: &mut HeaderMap) {
 fn without(query: &str, unknown: &[String]) -> String {
     let kept = query.split('&').filter(|part| {
         let name = part.split('=').next().unwrap_or_default();
-        !crate::proxy::inspection::openapi::names_one(name, unknown)
+        !names_one(name, unknown)
     });
     kept.collect::<Vec<_>>().join("&")
 }
