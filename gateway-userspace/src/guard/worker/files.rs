@@ -122,23 +122,17 @@ fn finished(whole: Context) -> [u8; 32] {
 /// The files of the configuration, each once.
 pub(super) fn named(config: &Config) -> Vec<Named> {
     let mut all: BTreeMap<PathBuf, Named> = BTreeMap::new();
+    let of = |renewed| move |(path, secret): (&PathBuf, bool)| (path.clone(), secret, renewed);
     let listeners = config.listeners.iter().flat_map(|listener| listener.tls.files());
-    let listeners = listeners.map(|(path, secret)| (path, secret, true));
     let suppliers = config.suppliers.iter().flat_map(Supplier::files);
-    let suppliers = suppliers.map(|(path, secret)| (path, secret, false));
     let acme = config.acme.iter().flat_map(Acme::files);
-    let acme = acme.map(|(path, secret)| (path, secret, true));
     let tokens = config.tokens().flat_map(|(_, tokens)| tokens.files());
-    let tokens = tokens.map(|(path, secret)| (path, secret, false));
-    let rules = config.waf.iter().flat_map(rule_files).map(|path| (path, false, false));
-    let rules: Vec<(PathBuf, bool, bool)> = rules.collect();
-    let rules = rules.iter().map(|(path, secret, renewed)| (path, *secret, *renewed));
     let contracts = config.routes.iter().filter_map(|route| route.openapi.as_ref());
-    let contracts = contracts.flat_map(|contract| &contract.documents);
-    let contracts = contracts.map(|path| (path, false, false));
-    let all_of_them =
-        listeners.chain(suppliers).chain(acme).chain(tokens).chain(rules).chain(contracts);
-    for (path, secret, renewed) in all_of_them {
+    let contracts = contracts.flat_map(|contract| &contract.documents).map(|path| (path, false));
+    let rules = config.waf.iter().flat_map(rule_files).map(|path| (path, false, false));
+    let renewed = listeners.chain(acme).map(of(true));
+    let lasting = suppliers.chain(tokens).chain(contracts).map(of(false));
+    for (path, secret, renewed) in renewed.chain(lasting).chain(rules) {
         let known = all.entry(path.clone());
         let fresh = Named { path: path.clone(), secret: false, renewed: false, own: false };
         let known = known.or_insert(fresh);

@@ -1,7 +1,7 @@
 //! One operation of a contract, read: its parameters, its body, its answers. Schemas are numbers here;
 //! what they judge by is made when all are known.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderName, Method, StatusCode};
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub(crate) struct Operation {
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<(Statuses, Media)>,
     /// Parameters of the query that carry credentials.
-    pub(super) credentials: Vec<String>,
+    pub(super) credentials: Arc<[String]>,
 }
 
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(super) struct Reader<'d> {
     pub(super) documents: &'d Documents,
     pub(super) requests: Slots,
     pub(super) responses: Slots,
-    pub(super) credentials: Vec<String>,
+    credentials: Arc<[String]>,
 }
 
 impl<'d> Reader<'d> {
@@ -115,7 +115,7 @@ impl<'d> Reader<'d> {
         names: &[String],
     ) -> Result<Vec<(Method, Operation)>, Fault> {
         let (place, item) = self.documents.follow(place)?;
-        let shared = self.parameters(&place.child("parameters"), names)?;
+        let shared = self.parameters(&place.child("parameters"))?;
         let mut operations = Vec::new();
         for (key, method) in &METHODS {
             if item.get(*key).is_some() {
@@ -136,7 +136,7 @@ impl<'d> Reader<'d> {
         names: &[String],
     ) -> Result<Operation, Fault> {
         let (place, operation) = self.documents.follow(place)?;
-        let own = self.parameters(&place.child("parameters"), names)?;
+        let own = self.parameters(&place.child("parameters"))?;
         let mut parameters: Vec<Parameter> = Vec::new();
         // The operation's come last and stand in place of the path's of the same name and place.
         for at in shared.iter().chain(&own) {
@@ -157,12 +157,12 @@ impl<'d> Reader<'d> {
             parameters,
             body: self.body(&place, operation)?,
             answers: self.answers(&place, operation)?,
-            credentials: self.credentials.clone(),
+            credentials: Arc::clone(&self.credentials),
         })
     }
 
     /// Where the parameters of a list stand.
-    fn parameters(&self, place: &Place, _names: &[String]) -> Result<Vec<Place>, Fault> {
+    fn parameters(&self, place: &Place) -> Result<Vec<Place>, Fault> {
         let listed = match self.documents.get(place) {
             None => return Ok(Vec::new()),
             Some(Value::Array(listed)) => listed.len(),
@@ -310,7 +310,7 @@ fn statuses(key: &str) -> Option<Statuses> {
 }
 
 /// Parameters of the query by which security schemes take credentials.
-fn credentials(documents: &Documents) -> Vec<String> {
+fn credentials(documents: &Documents) -> Arc<[String]> {
     let schemes =
         documents.roots().first().and_then(|root| root.pointer("/components/securitySchemes"));
     let schemes = schemes.and_then(Value::as_object).into_iter().flat_map(|all| all.values());
