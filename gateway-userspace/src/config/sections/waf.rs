@@ -55,14 +55,12 @@ pub(super) fn route(section: &mut Section<'_>, known: Option<&RouteWaf>) -> Rout
     let off = RouteWaf { mode: WafMode::Off, ..defaults::waf().route };
     let default = known.unwrap_or(&off);
     let Some(entry) = section.get("waf") else { return default.clone() };
-    let own = if let Some(mode) = MODES.iter().find(|(name, _)| entry.is_text(name)) {
-        RouteWaf { mode: mode.1, ..default.clone() }
-    } else if let Some(mut table) = entry.section() {
+    let own = if let Some(mut table) = entry.table() {
         let own = own(&mut table, default);
         table.finish();
         own
     } else {
-        return default.clone();
+        RouteWaf { mode: entry.choice(&MODES).unwrap_or(default.mode), ..default.clone() }
     };
     if known.is_none() && own.mode != WafMode::Off {
         entry.refuse("needs the rules of [waf]", "add [waf] with rules, or write \"off\"");
@@ -106,4 +104,18 @@ fn exclusion(entry: &Entry<'_>) -> Option<Exclusion> {
         return None;
     }
     Some(Exclusion { rules: rules?, target })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{defaults, load};
+
+    #[test]
+    fn a_mistyped_mode_is_told_with_those_there_are() {
+        let route = "[[route]]\npath = \"/a\"\nsupplier = \"echo\"\nidentity = \"none\"\n";
+        let text = format!("{}\n{route}waf = \"blok\"\n", defaults::EMBEDDED);
+        let faults = load(&text, "t.toml").unwrap_err().to_string();
+        assert!(faults.contains("\"blok\" is not known here"), "{faults}");
+        assert!(faults.contains("\"detect\""), "{faults}");
+    }
 }
