@@ -30,7 +30,7 @@ use super::{
     },
     inspection::{
         contracts::{ContractError, Contracts},
-        rules::{Rules, RulesError},
+        rules::{Ruled, RulesError},
     },
     keeping::Keeping,
     kernel_counters::KernelCounters,
@@ -149,7 +149,7 @@ impl Instance {
         let providers = Providers::start(&parts.config, &parts.secrets, time.wall())?;
         let callers = (parts.keys, time, Arc::new(providers));
         let board = Board::new(&parts.config, &parts.secrets);
-        let rules = Rules::load(&parts.config, &parts.secrets, None)?;
+        let rules = Ruled::load(&parts.config, &parts.secrets, None)?;
         let contracts = Contracts::load(&parts.config, &parts.secrets, None)?;
         let memory = Arc::new(Memory::new(parts.memory));
         let shared = share(
@@ -352,7 +352,7 @@ fn bounded_routes(shared: &Shared) -> Vec<Value> {
 fn share(
     config: Config,
     (edge, board): (Edge, Arc<Board>),
-    judges: (Option<Arc<Rules>>, Contracts),
+    judges: (Option<Ruled>, Contracts),
     (keys, time, providers): (Option<Vec<ApiKey>>, GuardTime, Arc<Providers>),
     (log, process): (Option<OwnedFd>, Arc<Memory>),
     (queue, asks): (mpsc::Sender<FromProxy>, Asks),

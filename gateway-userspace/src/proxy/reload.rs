@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     identity::provider::Providers,
-    inspection::{contracts::Contracts, rules::Rules},
+    inspection::{contracts::Contracts, rules::Ruled},
     instance::{Instance, ListenerSocket, StartError},
     router::Router,
     secrets::Secrets,
@@ -119,7 +119,7 @@ impl Instance {
         Ok(Shared {
             router: Router::new(&config)?,
             stages: {
-                let rules = Rules::load(&config, secrets, before.stages.waf.rules())
+                let rules = Ruled::load(&config, secrets, before.stages.waf.ruled())
                     .map_err(StartError::from)?;
                 let contracts = before.stages.contract.contracts();
                 let contracts =

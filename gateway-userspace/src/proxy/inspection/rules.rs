@@ -8,12 +8,20 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::seclang::{Exclude, Fault, Files, Kept, RuleSet, SelfTestError, Settings};
 use crate::{
     clock,
-    config::model::{Config, Excluded, Exclusion, RouteWaf, Waf, WafMode},
+    config::model::{Config, Excluded, Exclusion, Route, RouteWaf, Waf, WafMode},
     proxy::secrets::Secrets,
 };
 
 /// Faults that are told at once, at most.
 const TOLD: usize = 10;
+
+/// Rules, and how each route runs them.
+#[derive(Debug, Clone)]
+pub(crate) struct Ruled {
+    pub(crate) rules: Arc<Rules>,
+    /// By route index; `None` runs none.
+    pub(crate) routes: Vec<Option<Arc<Settings>>>,
+}
 
 /// Rules, with what they keep between requests.
 #[derive(Debug)]
@@ -34,36 +42,52 @@ pub enum RulesError {
     SelfTest(#[from] SelfTestError),
 }
 
-impl Rules {
-    /// Reads the rules of a configuration from the files it came with; `before` is used again if
-    /// it was made from the same.
+impl Ruled {
+    /// Reads the rules of a configuration from the files it came with; `before` are used again if
+    /// they were made from the same.
     pub(crate) fn load(
         config: &Config,
         secrets: &Secrets,
-        before: Option<&Arc<Self>>,
-    ) -> Result<Option<Arc<Self>>, RulesError> {
+        before: Option<&Self>,
+    ) -> Result<Option<Self>, RulesError> {
         let Some(waf) = &config.waf else { return Ok(None) };
-        for route in &config.routes {
-            settings(waf, &route.waf)?;
-        }
+        let route = |route: &Route| match route.waf.mode {
+            WafMode::Off => Ok(None),
+            WafMode::Detect | WafMode::Block => settings(waf, &route.waf).map(Arc::new).map(Some),
+        };
+        let routes = config.routes.iter().map(route).collect::<Result<_, _>>()?;
+        let rules = Rules::load(waf, secrets, before.map(|before| &before.rules))?;
+        Ok(Some(Self { rules, routes }))
+    }
+}
+
+impl Rules {
+    fn load(
+        waf: &Waf,
+        secrets: &Secrets,
+        before: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, RulesError> {
         let files = files(waf, secrets);
         let digest = digest(waf, &files);
         if let Some(same) = before.filter(|before| before.digest == digest) {
-            return Ok(Some(Arc::clone(same)));
+            return Ok(Arc::clone(same));
         }
         let set = RuleSet::load(&Files::new(files), &waf.rules).map_err(|faults| told(&faults))?;
         let set = Arc::new(set);
         if waf.selftest {
             set.selftest(&settings(waf, &waf.route)?, clock::now)?;
         }
+        for note in set.notes() {
+            tracing::info!(%note, "of the rules");
+        }
         tracing::info!(rules = set.len(), versions = ?set.signatures(), "rules ready");
         let kept = before.map(|before| Arc::clone(&before.kept)).unwrap_or_default();
-        Ok(Some(Arc::new(Self { set, kept, digest })))
+        Ok(Arc::new(Self { set, kept, digest }))
     }
 }
 
 /// How a route runs rules.
-pub(crate) fn settings(waf: &Waf, route: &RouteWaf) -> Result<Settings, RulesError> {
+fn settings(waf: &Waf, route: &RouteWaf) -> Result<Settings, RulesError> {
     let paranoia = route.paranoia.to_string();
     // The names of version 3 and of version 4 of the Core Rule Set; others have no use for either.
     let variables = [

@@ -50,7 +50,7 @@ use crate::{
     config::model::Config,
     proxy::{
         identity::{keys::Keys, provider::Providers},
-        inspection::{contracts::Contracts, rules::Rules},
+        inspection::{contracts::Contracts, rules::Ruled},
         memory::Memory,
         router::{Asked, Goal, Route},
         worker::{Shared, Worker},
@@ -132,7 +132,7 @@ impl Stages {
     pub(crate) fn from_config(
         config: &Config,
         (keys, providers): (Arc<Keys>, &Providers),
-        (rules, contracts): (Option<Arc<Rules>>, Contracts),
+        (rules, contracts): (Option<Ruled>, Contracts),
         memory: Arc<Memory>,
     ) -> Self {
         Self {
@@ -158,7 +158,7 @@ impl Stages {
         &self,
         config: &Config,
         (keys, providers): (Arc<Keys>, &Providers),
-        judges: (Option<Arc<Rules>>, Contracts),
+        judges: (Option<Ruled>, Contracts),
     ) -> Self {
         let fresh = Self::from_config(config, (keys, providers), judges, self.shed.memory());
         let limits = &config.proxy;

@@ -36,11 +36,3 @@ impl ByteRange {
         !value.iter().all(allowed)
     }
 }
-
-/// A `%` without two hexadecimal digits behind it.
-pub(super) fn is_broken_percent(value: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', value).any(|at| {
-        let digits = value.get(at + 1..at + 3).unwrap_or_default();
-        digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit)
-    })
-}

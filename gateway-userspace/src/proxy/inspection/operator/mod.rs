@@ -21,6 +21,7 @@ use self::number::Comparison;
 use self::pattern::PatternError;
 use self::phrases::Phrases;
 use self::text::Text;
+use super::transform::percent;
 
 /// Groups a match may leave for `%{TX.0}` to `%{TX.9}`.
 pub const MAX_CAPTURES: usize = 10;
@@ -169,7 +170,7 @@ impl Operator {
             Kind::Text(text) => Outcome::from(text.holds(value, argument)),
             Kind::Number(comparison) => Outcome::from(comparison.holds(value, argument)),
             Kind::Range(range) => Outcome::from(range.is_left_by(value)),
-            Kind::UrlEncoding => Outcome::from(encoding::is_broken_percent(value)),
+            Kind::UrlEncoding => Outcome::from(percent::is_broken(value)),
             Kind::Utf8Encoding => Outcome::from(std::str::from_utf8(value).is_err()),
             Kind::Address(networks) => networks.matches(value, expanded),
             Kind::Sqli => injection::sql(value, captures),

@@ -1,7 +1,7 @@
 //! What a rule does: its third argument.
 
 use super::{
-    variable::{self, Pick, Target, Variable},
+    variable::{self, Pick, Variable},
     words::Words,
 };
 use crate::proxy::inspection::transform::Transformation;
@@ -78,10 +78,8 @@ pub(super) enum Effect {
     Open(Variable, Words),
     /// `expirevar`, with how many seconds.
     Expire(Variable, Words, Words),
-    RemoveById(Vec<(u64, u64)>),
-    RemoveByTag(String),
-    RemoveByMessage(String),
-    RemoveTarget(Whose, Pick),
+    /// Rules, or what they are not to look at.
+    Remove(Whose, Option<Pick>),
     Engine(Engine),
     Processor(String),
     /// `forceRequestBodyVariable`.
@@ -92,7 +90,7 @@ pub(super) enum Effect {
     Key(Variable, Words),
 }
 
-/// Whose target is removed.
+/// Which rules are removed, or a target of theirs.
 #[derive(Debug, Clone)]
 pub(super) enum Whose {
     Ids(Vec<(u64, u64)>),
@@ -226,20 +224,20 @@ fn ctl(text: &str) -> Result<Option<Effect>, String> {
         _ => Err(format!("sets {name} to neither On nor Off")),
     };
     Ok(Some(match name.trim().to_ascii_lowercase().as_str() {
-        "ruleremovebyid" => Effect::RemoveById(ids(value)?),
-        "ruleremovebytag" => Effect::RemoveByTag(value.to_owned()),
-        "ruleremovebymsg" => Effect::RemoveByMessage(value.to_owned()),
+        "ruleremovebyid" => Effect::Remove(Whose::Ids(ids(value)?), None),
+        "ruleremovebytag" => Effect::Remove(Whose::Tag(value.to_owned()), None),
+        "ruleremovebymsg" => Effect::Remove(Whose::Message(value.to_owned()), None),
         "ruleremovetargetbyid" => {
             let (whose, target) = remove_target(value)?;
-            Effect::RemoveTarget(Whose::Ids(ids(whose)?), target)
+            Effect::Remove(Whose::Ids(ids(whose)?), Some(target))
         }
         "ruleremovetargetbytag" => {
             let (whose, target) = remove_target(value)?;
-            Effect::RemoveTarget(Whose::Tag(whose.to_owned()), target)
+            Effect::Remove(Whose::Tag(whose.to_owned()), Some(target))
         }
         "ruleremovetargetbymsg" => {
             let (whose, target) = remove_target(value)?;
-            Effect::RemoveTarget(Whose::Message(whose.to_owned()), target)
+            Effect::Remove(Whose::Message(whose.to_owned()), Some(target))
         }
         "ruleengine" => Effect::Engine(Engine::parse(value).ok_or("sets no known engine mode")?),
         "requestbodyprocessor" => Effect::Processor(processor(value)?),
@@ -365,15 +363,6 @@ fn split(text: &str) -> Result<Vec<&str>, String> {
     Ok(parts.into_iter().filter(|part| !part.trim().is_empty()).collect())
 }
 
-/// A target that `SecRuleUpdateTargetById` adds or takes.
-pub(super) fn update(targets: &mut Vec<Target>, more: Vec<Target>) {
-    for target in more {
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,7 +382,7 @@ mod tests {
         assert!(matches!(&read.sets[0].change, Change::Plus(by) if by.plain().is_none()));
         assert!(matches!(read.sets[1].change, Change::Gone));
         assert!(
-            matches!(&read.effects[0], Effect::RemoveTarget(Whose::Ids(ids), _) if ids == &[(942_100, 942_200)])
+            matches!(&read.effects[0], Effect::Remove(Whose::Ids(ids), Some(_)) if ids == &[(942_100, 942_200)])
         );
         assert_eq!(read.skip_after.as_deref(), Some("END"));
     }

@@ -3,7 +3,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    action::{self, Actions, Disruption, Engine, Set},
+    action::{self, Actions, Disruption, Engine},
+    changes::{Change, Selection, What},
     fault::Fault,
     files::{self, Files},
     lexer::{self, Directive},
@@ -104,21 +105,8 @@ struct Loader<'f> {
     engine: Engine,
     bodies: Bodies,
     signatures: Vec<String>,
-    changes: Vec<(Origin, Selection, Later)>,
+    changes: Vec<Change>,
     collection_timeout: u64,
-}
-
-/// Rules that a later directive changes.
-enum Selection {
-    Ids(Vec<(u64, u64)>),
-    Tag(regex::Regex),
-    Message(regex::Regex),
-}
-
-enum Later {
-    Remove,
-    Targets(Vec<Target>),
-    Actions(Box<Actions>),
 }
 
 /// What a directive comes to.
@@ -235,19 +223,18 @@ impl<'f> Loader<'f> {
             "seccollectiontimeout" => self.collection_timeout = number?.into(),
             "secruleremovebyid" | "secruleremovebytag" | "secruleremovebymsg" => {
                 let by = name.trim_start_matches("secruleremove");
-                let selection = selection(by, &arguments.join(" "))?;
-                self.changes.push((origin.clone(), selection, Later::Remove));
+                self.change(origin, Selection::parse(by, &arguments.join(" "))?, What::Remove);
             }
             "secruleupdatetargetbyid" | "secruleupdatetargetbytag" | "secruleupdatetargetbymsg" => {
                 let by = name.trim_start_matches("secruleupdatetarget");
                 let targets = arguments.get(1).ok_or("names no target")?;
-                let later = Later::Targets(variable::targets(targets)?);
-                self.changes.push((origin.clone(), selection(by, first)?, later));
+                let targets = What::Targets(variable::targets(targets)?);
+                self.change(origin, Selection::parse(by, first)?, targets);
             }
             "secruleupdateactionbyid" => {
                 let more = arguments.get(1).ok_or("names no action")?;
-                let later = Later::Actions(Box::new(action::actions(more)?));
-                self.changes.push((origin.clone(), selection("byid", first)?, later));
+                let more = What::Actions(Box::new(action::actions(more)?));
+                self.change(origin, Selection::parse("byid", first)?, more);
             }
             known if ELSEWHERE.contains(&known) => {
                 let what = format!("{known} is for the gateway's own configuration: left out");
@@ -256,6 +243,10 @@ impl<'f> Loader<'f> {
             _ => return Err("is not known".to_owned()),
         }
         Ok(())
+    }
+
+    fn change(&mut self, origin: &Origin, rules: Selection, what: What) {
+        self.changes.push(Change { origin: origin.clone(), rules, what });
     }
 
     fn default(&mut self, text: &str) -> Done {
@@ -406,8 +397,11 @@ impl<'f> Loader<'f> {
                 what: "SecRule is chained to a rule that is not there".to_owned(),
             });
         }
-        for (origin, selection, later) in std::mem::take(&mut self.changes) {
-            self.change(&origin, &selection, &later);
+        for change in std::mem::take(&mut self.changes) {
+            if !change.apply(&mut self.phases) {
+                let what = "changes rules that are not there".to_owned();
+                self.notes.push(Note { origin: change.origin, what });
+            }
         }
         self.check_markers();
         if !self.faults.is_empty() {
@@ -427,29 +421,6 @@ impl<'f> Loader<'f> {
         };
         set.plan().map_err(|what| vec![Fault { file: "all rules".to_owned(), line: 0, what }])?;
         Ok(set)
-    }
-
-    fn change(&mut self, origin: &Origin, selection: &Selection, later: &Later) {
-        let mut met = false;
-        for items in &mut self.phases {
-            items.retain_mut(|item| {
-                let Item::Rule(rule) = item else { return true };
-                if !selection.takes(rule) {
-                    return true;
-                }
-                met = true;
-                match later {
-                    Later::Remove => return false,
-                    Later::Targets(more) => action::update(&mut rule.targets, more.clone()),
-                    Later::Actions(more) => rule.actions.take(more),
-                }
-                true
-            });
-        }
-        if !met {
-            let what = "changes rules that are not there".to_owned();
-            self.notes.push(Note { origin: origin.clone(), what });
-        }
     }
 
     /// A marker that is not there would skip the rest of a phase: every rule in it, in silence.
@@ -479,44 +450,4 @@ fn linked(links: Vec<Rule>) -> Option<Rule> {
         rule.next = next.map(Box::new);
         Some(rule)
     })
-}
-
-fn selection(by: &str, text: &str) -> Result<Selection, String> {
-    let pattern = || regex::Regex::new(text).map_err(|error| format!("has a bad pattern: {error}"));
-    Ok(match by {
-        "bytag" => Selection::Tag(pattern()?),
-        "bymsg" => Selection::Message(pattern()?),
-        _ => Selection::Ids(action::ids(text)?),
-    })
-}
-
-impl Selection {
-    fn takes(&self, rule: &Rule) -> bool {
-        match self {
-            Self::Ids(ranges) => ranges.iter().any(|(from, to)| (*from..=*to).contains(&rule.id)),
-            Self::Tag(pattern) => rule.actions.tags.iter().any(|tag| pattern.is_match(tag)),
-            Self::Message(pattern) => {
-                let message = rule.actions.message.as_ref().map(Words::to_string);
-                message.is_some_and(|message| pattern.is_match(&message))
-            }
-        }
-    }
-}
-
-impl Actions {
-    /// What `SecRuleUpdateActionById` says instead.
-    fn take(&mut self, more: &Self) {
-        let more = more.clone();
-        self.message = more.message.or(self.message.take());
-        self.data = more.data.or(self.data.take());
-        self.tags.extend(more.tags);
-        self.severity = more.severity.or(self.severity);
-        self.disruption = more.disruption.or(self.disruption.take());
-        self.status = more.status.or(self.status);
-        self.log = more.log.or(self.log);
-        self.skip_after = more.skip_after.or(self.skip_after.take());
-        let sets: Vec<Set> = more.sets;
-        self.sets.extend(sets);
-        self.effects.extend(more.effects);
-    }
 }

@@ -6,7 +6,7 @@ use super::{
     transaction::{Head, Transaction},
     variable::Variable,
 };
-use crate::proxy::inspection::transform::Transformation;
+use crate::proxy::inspection::transform::percent;
 
 /// What a body came to: named values, and what was wrong with it.
 #[derive(Debug, Default)]
@@ -26,13 +26,13 @@ impl Transaction {
     /// The request's head. Phase 1 can run then.
     pub fn head(&mut self, head: &Head<'_>) {
         let (raw_path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
-        let path = unescaped(raw_path.as_bytes());
+        let path = percent::unescape(raw_path.as_bytes());
         let base = path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
         let line = format!("{} {} {}", head.method, head.target, head.protocol);
         let mut one = |variable, value: &[u8]| self.put(variable, value);
         one(Variable::RequestMethod, head.method.as_bytes());
         // As ModSecurity has it: what stands in it escaped twice is still escaped once.
-        one(Variable::RequestUri, &unescaped(head.target.as_bytes()));
+        one(Variable::RequestUri, &percent::unescape(head.target.as_bytes()));
         one(Variable::RequestUriRaw, head.target.as_bytes());
         one(Variable::RequestProtocol, head.protocol.as_bytes());
         one(Variable::RequestLine, line.as_bytes());
@@ -85,12 +85,7 @@ impl Transaction {
             if pair.is_empty() {
                 continue;
             }
-            let at = pair.iter().position(|byte| *byte == b'=');
-            let (name, value) = match at {
-                Some(at) => (pair.get(..at), pair.get(at + 1..)),
-                None => (Some(pair), None),
-            };
-            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+            let (name, value) = named(pair);
             self.add(Variable::RequestCookies, name, value);
             self.add(Variable::RequestCookiesNames, name, name);
         }
@@ -238,56 +233,21 @@ fn civil(day: u64) -> (u64, u64, u64) {
     (year + era * 400 + u64::from(month <= 2), month, date)
 }
 
-/// Out of its escapes, where they are good; a plus is a plus outside of arguments.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        let digits = after.first_chunk::<2>().filter(|_| *byte == b'%');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let value = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        match value.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(value) => {
-                bytes.push(value);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => bytes.push(*byte),
-        }
-    }
-    bytes
-}
-
-fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    Transformation::UrlDecode.apply(text)
-}
-
 /// Reads `a=1&b=2`; whether an escape in it is broken.
 pub(super) fn pairs(text: &[u8], into: &mut Vec<(Vec<u8>, Vec<u8>)>) -> bool {
-    let mut broken = false;
+    let decoded = |text| percent::decode(text).into_owned();
     for part in text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
-        let at = part.iter().position(|byte| *byte == b'=');
-        let (name, value) = match at {
-            Some(at) => (part.get(..at), part.get(at + 1..)),
-            None => (Some(part), None),
-        };
-        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
-        broken |= is_broken(part);
-        into.push((decoded(name).into_owned(), decoded(value).into_owned()));
+        let (name, value) = named(part);
+        into.push((decoded(name), decoded(value)));
     }
-    broken
+    percent::is_broken(text)
 }
 
-fn is_broken(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-        let digits = rest.get(at + 1..at + 3);
-        if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-            return true;
-        }
-        rest = rest.get(at + 3..).unwrap_or_default();
-    }
-    false
+/// `name=value`, or a name alone.
+fn named(pair: &[u8]) -> (&[u8], &[u8]) {
+    let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+    let (name, value) = pair.split_at(at);
+    (name, value.get(1..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -296,7 +256,7 @@ mod tests {
 
     #[test]
     fn escapes_are_read_once() {
-        assert_eq!(unescaped(b"/a%2Fb+c?x=%2541%zz%4"), b"/a/b+c?x=%41%zz%4");
+        assert_eq!(percent::unescape(b"/a%2Fb+c?x=%2541%zz%4").as_ref(), b"/a/b+c?x=%41%zz%4");
     }
 
     #[test]

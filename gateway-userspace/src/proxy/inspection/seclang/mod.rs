@@ -8,6 +8,7 @@
 
 mod action;
 mod bodies;
+mod changes;
 mod fault;
 mod files;
 mod kept;
@@ -29,7 +30,7 @@ pub use self::{
     files::Files,
     kept::Kept,
     message::Body,
-    rule::{Listed, Note, RuleSet},
+    rule::{Note, RuleSet},
     selftest::SelfTestError,
     transaction::{Exclude, Head, Hit, Interruption, Settings, Spent, Transaction},
     variable::Variable,

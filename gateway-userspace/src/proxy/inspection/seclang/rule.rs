@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    action::{Actions, Engine},
+    action::{Actions, Engine, Whose},
     matcher::{Matcher, Probe},
     variable::{Pick, Target, Variable},
     words::Words,
@@ -100,22 +100,11 @@ pub struct RuleSet {
     pub(super) collection_timeout: u64,
 }
 
-/// A rule as a listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub id: u64,
-    pub phase: u8,
-    pub message: String,
-    pub severity: Option<u8>,
-    pub tags: Vec<String>,
-    pub file: String,
-    pub line: usize,
-}
-
 impl RuleSet {
     /// Rules that have a number; those chained to them are part of them.
     pub fn len(&self) -> usize {
-        self.rules().count()
+        let items = self.phases.iter().flatten();
+        items.filter(|item| matches!(item, Item::Rule(_))).count()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -129,30 +118,6 @@ impl RuleSet {
 
     pub fn notes(&self) -> &[Note] {
         &self.notes
-    }
-
-    /// Every rule, in the order of phases and files.
-    pub fn listing(&self) -> Vec<Listed> {
-        let listed = |(phase, rule): (u8, &Rule)| Listed {
-            id: rule.id,
-            phase,
-            message: rule.actions.message.as_ref().map(Words::to_string).unwrap_or_default(),
-            severity: rule.actions.severity,
-            tags: rule.actions.tags.clone(),
-            file: rule.origin.file.to_string(),
-            line: rule.origin.line,
-        };
-        self.rules().map(listed).collect()
-    }
-
-    fn rules(&self) -> impl Iterator<Item = (u8, &Rule)> {
-        let phases = self.phases.iter().zip(1_u8..);
-        phases.flat_map(|(items, phase)| {
-            items.iter().filter_map(move |item| match item {
-                Item::Rule(rule) => Some((phase, &**rule)),
-                Item::Marker(_) => None,
-            })
-        })
     }
 }
 
@@ -171,6 +136,23 @@ impl Rule {
             Target::Not(_) => true,
         })
     }
+}
+
+impl Whose {
+    pub(super) fn is(&self, rule: &Rule) -> bool {
+        match self {
+            Self::Ids(ranges) => within(ranges, rule.id),
+            Self::Tag(tag) => rule.actions.tags.contains(tag),
+            Self::Message(message) => {
+                rule.actions.message.as_ref().and_then(Words::plain) == Some(message)
+            }
+        }
+    }
+}
+
+/// Whether one of these ranges has the id.
+pub(super) fn within(ranges: &[(u64, u64)], id: u64) -> bool {
+    ranges.iter().any(|(from, to)| (*from..=*to).contains(&id))
 }
 
 /// Whether a pick takes a value of a variable.

@@ -3,11 +3,11 @@
 use std::{rc::Rc, time::Instant};
 
 use super::{
-    action::{Allow, Change, Disruption, Effect, Engine, Set, Whose},
+    action::{Allow, Change, Disruption, Effect, Engine, Set},
     kept,
     matcher::{Met, Probe},
     rule::{Item, Rule, RuleSet, takes},
-    transaction::{Hit, Interruption, Removed, Seen, Spent, Transaction},
+    transaction::{Exclude, Hit, Interruption, Seen, Spent, Transaction},
     variable::{Pick, Target, Variable},
     words::Words,
 };
@@ -46,17 +46,18 @@ impl Transaction {
         };
         self.lists.clear();
         self.unions.clear();
-        let mut next = Next::Rule;
+        let (mut next, mut now) = (Next::Rule, self.began);
         for (at, item) in items.iter().enumerate() {
-            if at % STRIDE == 0 && phase < 5 && self.is_spent(clock()) {
-                return;
+            if at % STRIDE == 0 {
+                now = clock();
+                if phase < 5 && self.is_spent(now) {
+                    return;
+                }
             }
             next = match (next, item) {
                 (Next::Marker(wanted), Item::Marker(name)) if wanted == *name => Next::Rule,
                 (Next::Marker(wanted), _) => Next::Marker(wanted),
-                (Next::Skip(0) | Next::Rule, Item::Rule(rule)) => {
-                    self.run_rule(&set, rule, clock())
-                }
+                (Next::Skip(0) | Next::Rule, Item::Rule(rule)) => self.run_rule(&set, rule, now),
                 (Next::Skip(left), Item::Rule(_)) => Next::Skip(left - 1),
                 (next, Item::Marker(_)) => next,
                 (Next::End, _) => return,
@@ -97,17 +98,11 @@ impl Transaction {
     }
 
     fn is_removed(&self, rule: &Rule) -> bool {
-        let within = |ranges: &[(u64, u64)]| {
-            ranges.iter().any(|(from, to)| (*from..=*to).contains(&rule.id))
-        };
-        let tagged = |wanted: &[String]| {
-            wanted.iter().any(|wanted| rule.actions.tags.iter().any(|tag| tag == wanted))
-        };
-        let Removed { ids, tags, messages, .. } = &self.removed;
-        let said = rule.actions.message.as_ref().and_then(Words::plain);
-        within(ids)
-            || tagged(tags)
-            || said.is_some_and(|said| messages.iter().any(|message| message == said))
+        self.excluded().any(|one| one.target.is_none() && one.whose.is(rule))
+    }
+
+    fn excluded(&self) -> impl Iterator<Item = &Exclude> {
+        self.settings.without.iter().chain(&self.removed)
     }
 
     /// Whether a rule and all that are chained to it match. What was set on the way stays set, as
@@ -219,17 +214,9 @@ impl Transaction {
     }
 
     fn is_target_removed(&self, first: &Rule, seen: Seen) -> bool {
-        self.removed.targets.iter().any(|(whose, pick)| {
-            let is = match whose {
-                Whose::Ids(ranges) => {
-                    ranges.iter().any(|(from, to)| (*from..=*to).contains(&first.id))
-                }
-                Whose::Tag(tag) => first.actions.tags.contains(tag),
-                Whose::Message(message) => {
-                    first.actions.message.as_ref().and_then(Words::plain) == Some(message)
-                }
-            };
-            is && takes(pick, seen.variable, &self.texts.get(seen.key))
+        self.excluded().any(|one| {
+            let meant = |pick| takes(pick, seen.variable, &self.texts.get(seen.key));
+            one.target.as_ref().is_some_and(meant) && one.whose.is(first)
         })
     }
 
@@ -406,11 +393,8 @@ impl Transaction {
                     self.kept.expire(&(*collection, key.clone()), &name, until);
                 }
             }
-            Effect::RemoveById(ids) => self.removed.ids.extend(ids),
-            Effect::RemoveByTag(tag) => self.removed.tags.push(tag.clone()),
-            Effect::RemoveByMessage(message) => self.removed.messages.push(message.clone()),
-            Effect::RemoveTarget(whose, pick) => {
-                self.removed.targets.push((whose.clone(), pick.clone()));
+            Effect::Remove(whose, target) => {
+                self.removed.push(Exclude { whose: whose.clone(), target: target.clone() });
             }
             Effect::Engine(engine) => self.engine = *engine,
             Effect::Processor(name) => self.put(Variable::ReqbodyProcessor, name.as_bytes()),

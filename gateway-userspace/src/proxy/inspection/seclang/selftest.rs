@@ -57,18 +57,18 @@ impl RuleSet {
         settings: &Settings,
         clock: impl Fn() -> Instant + Copy,
     ) -> Result<(), SelfTestError> {
-        CASES.iter().try_for_each(|case| self.holds(case, settings, clock))
+        let settings = Arc::new(Settings { detect: false, ..settings.clone() });
+        CASES.iter().try_for_each(|case| self.holds(case, &settings, clock))
     }
 
     fn holds(
         self: &Arc<Self>,
         case: &Case,
-        settings: &Settings,
+        settings: &Arc<Settings>,
         clock: impl Fn() -> Instant + Copy,
     ) -> Result<(), SelfTestError> {
-        let settings = Settings { detect: false, ..settings.clone() };
         let kept = Arc::new(Kept::default());
-        let mut one = Transaction::new(Arc::clone(self), kept, settings, clock());
+        let mut one = Transaction::new(Arc::clone(self), kept, Arc::clone(settings), clock());
         let length = case.body.len().to_string();
         let mut fields: Vec<(&[u8], &[u8])> = vec![
             (b"host", b"www.example.com"),

@@ -48,7 +48,7 @@ const PLAIN: Ask<'static> = Ask {
 fn run_with(set: &Arc<RuleSet>, ask: &Ask<'_>, settings: Settings) -> Transaction {
     let now: Instant = clock::now();
     let mut transaction =
-        Transaction::new(Arc::clone(set), Arc::new(Kept::default()), settings, now);
+        Transaction::new(Arc::clone(set), Arc::new(Kept::default()), Arc::new(settings), now);
     transaction.head(&Head {
         method: ask.method,
         target: ask.target,
@@ -161,12 +161,8 @@ fn what_is_kept_is_there_for_the_next_transaction() {
                    SecRule IP:N \"@ge 2\" \"id:2,phase:1,deny\"");
     let kept = Arc::new(Kept::default());
     let ask = |client: &str| {
-        let mut one = Transaction::new(
-            Arc::clone(&set),
-            Arc::clone(&kept),
-            Settings::default(),
-            clock::now(),
-        );
+        let mut one =
+            Transaction::new(Arc::clone(&set), Arc::clone(&kept), Arc::default(), clock::now());
         one.put(Variable::RemoteAddr, client.as_bytes());
         one.phase(1, clock::now);
         one.interruption().is_some()

@@ -44,11 +44,12 @@ impl Default for Settings {
     }
 }
 
-/// Rules that are left out from the start.
+/// Rules that are left out, from the start or while they run.
 #[derive(Debug, Clone)]
 pub struct Exclude {
-    whose: Whose,
-    target: Option<Pick>,
+    pub(super) whose: Whose,
+    /// What they do not look at; `None` is the whole rule.
+    pub(super) target: Option<Pick>,
 }
 
 impl Exclude {
@@ -127,36 +128,12 @@ pub(super) struct Seen {
     pub(super) value: Text,
 }
 
-/// What is taken out of rules, from the start or while they run.
-#[derive(Debug, Default)]
-pub(super) struct Removed {
-    pub(super) ids: Vec<(u64, u64)>,
-    pub(super) tags: Vec<String>,
-    pub(super) messages: Vec<String>,
-    pub(super) targets: Vec<(Whose, Pick)>,
-}
-
-impl Removed {
-    fn new(from: &[Exclude]) -> Self {
-        let mut removed = Self::default();
-        for Exclude { whose, target } in from {
-            match (whose, target) {
-                (whose, Some(target)) => removed.targets.push((whose.clone(), target.clone())),
-                (Whose::Ids(ids), None) => removed.ids.extend(ids),
-                (Whose::Tag(tag), None) => removed.tags.push(tag.clone()),
-                (Whose::Message(message), None) => removed.messages.push(message.clone()),
-            }
-        }
-        removed
-    }
-}
-
 /// A request that rules are run on.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) set: Arc<RuleSet>,
     pub(super) kept: Arc<Kept>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) began: Instant,
     pub(super) texts: Texts,
     fields: HashMap<Variable, Vec<Field>>,
@@ -164,7 +141,8 @@ pub struct Transaction {
     /// Keys of kept collections that are open.
     pub(super) open: HashMap<Variable, Vec<u8>>,
     pub(super) matched: Vec<Seen>,
-    pub(super) removed: Removed,
+    /// Beside what its settings leave out.
+    pub(super) removed: Vec<Exclude>,
     pub(super) engine: Engine,
     pub(super) highest: u8,
     /// Values of lists of targets, in this phase.
@@ -185,13 +163,13 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(set: Arc<RuleSet>, kept: Arc<Kept>, settings: Settings, now: Instant) -> Self {
+    pub fn new(set: Arc<RuleSet>, kept: Arc<Kept>, settings: Arc<Settings>, now: Instant) -> Self {
         let engine = set.engine;
         let tx = settings.variables.iter();
         let tx = tx.map(|(name, value)| (name.to_lowercase().into_bytes(), value.clone().into()));
         Self {
             tx: tx.collect(),
-            removed: Removed::new(&settings.without),
+            removed: Vec::new(),
             set,
             kept,
             settings,

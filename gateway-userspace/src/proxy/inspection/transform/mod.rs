@@ -13,7 +13,7 @@ mod digest;
 mod digits;
 mod html;
 mod path;
-mod percent;
+pub(super) mod percent;
 mod script;
 mod sql;
 mod unicode;

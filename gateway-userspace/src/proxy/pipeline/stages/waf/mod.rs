@@ -13,11 +13,11 @@ use http::{HeaderMap, Response, Version, header::HOST};
 
 use crate::{
     clock,
-    config::model::{Config, WafMode},
+    config::model::Config,
     proxy::{
         inspection::{
-            rules::{self, Rules},
-            seclang::{Body, Head, Interruption, Settings, Transaction, read_body},
+            rules::Ruled,
+            seclang::{Body, Head, Interruption, Transaction, read_body},
         },
         pipeline::{
             body::{self, Payload, RequestBody},
@@ -34,9 +34,7 @@ const TOLD: usize = 4;
 /// The rules, and how each route runs them.
 #[derive(Debug)]
 pub(crate) struct Waf {
-    rules: Option<Arc<Rules>>,
-    /// By route index; `None` runs none.
-    routes: Vec<Option<Settings>>,
+    ruled: Option<Ruled>,
     listeners: Vec<SocketAddr>,
     body_bytes: usize,
     pass_uninspected: bool,
@@ -47,23 +45,15 @@ pub(crate) struct Waf {
 #[derive(Debug)]
 pub(crate) struct Inspection {
     transaction: Transaction,
-    /// Part of a body was over what rules see.
-    partial: bool,
-    /// Nothing is refused.
-    detects: bool,
+    /// What rules could not see is no reason to refuse the request.
+    passes_unseen: bool,
 }
 
 impl Waf {
-    pub(crate) fn from_config(config: &Config, rules: Option<Arc<Rules>>) -> Self {
+    pub(crate) fn from_config(config: &Config, ruled: Option<Ruled>) -> Self {
         let waf = config.waf.as_ref();
-        let settings = |route: &crate::config::model::Route| {
-            let waf = waf.filter(|_| route.waf.mode != WafMode::Off)?;
-            // Exclusions were tried when the rules were read.
-            rules::settings(waf, &route.waf).ok()
-        };
         Self {
-            rules,
-            routes: config.routes.iter().map(settings).collect(),
+            ruled,
             listeners: config.listeners.iter().map(|listener| listener.address).collect(),
             body_bytes: waf.map_or(0, |waf| usize::try_from(waf.body_bytes).unwrap_or(usize::MAX)),
             pass_uninspected: waf.is_some_and(|waf| waf.pass_uninspected),
@@ -71,25 +61,21 @@ impl Waf {
         }
     }
 
-    pub(crate) fn rules(&self) -> Option<&Arc<Rules>> {
-        self.rules.as_ref()
+    pub(crate) fn ruled(&self) -> Option<&Ruled> {
+        self.ruled.as_ref()
     }
 
     /// Phase 1: the head of the request.
     pub(crate) fn head(&self, context: &mut RequestContext, route: &Route) -> Decision {
-        let Some(settings) = self.routes.get(route.index).and_then(Option::as_ref) else {
-            return Decision::Continue;
-        };
-        let Some(rules) = &self.rules else {
-            return Refusal::new(Reason::Internal, "the route's rules are not loaded").into();
-        };
+        let Some(Ruled { rules, routes }) = &self.ruled else { return Decision::Continue };
+        let Some(Some(settings)) = routes.get(route.index) else { return Decision::Continue };
         let (set, kept) = (Arc::clone(&rules.set), Arc::clone(&rules.kept));
-        let mut transaction = Transaction::new(set, kept, settings.clone(), clock::now());
+        let passes_unseen = self.pass_uninspected || settings.detect;
+        let mut transaction = Transaction::new(set, kept, Arc::clone(settings), clock::now());
         transaction.head(&self.seen(context, &target(context)));
         transaction.phase(1, clock::now);
-        context.inspection =
-            Some(Box::new(Inspection { transaction, partial: false, detects: settings.detect }));
-        self.verdict(context)
+        context.inspection = Some(Box::new(Inspection { transaction, passes_unseen }));
+        verdict(context)
     }
 
     fn seen<'r>(&self, context: &'r RequestContext, target: &'r str) -> Head<'r> {
@@ -125,28 +111,27 @@ impl Waf {
         let processor = inspection.transaction.processor();
         // What is packed still says nothing to rules.
         let packed = context.head.headers.contains_key(http::header::CONTENT_ENCODING);
-        let mut raw = Bytes::new();
+        let (mut raw, mut whole) = (Bytes::new(), true);
         if processor.is_some() && !body.is_empty() && !context.websocket {
             match body.hold(self.body_bytes).await {
-                Ok((held, whole)) => (raw, inspection.partial) = (held, !whole || packed),
+                Ok((held, all)) => (raw, whole) = (held, all && !packed),
                 Err(fault) => return Refusal::new(fault.reason(), fault.to_string()).into(),
             }
         }
-        let detects = inspection.detects;
-        if inspection.partial && !self.pass_uninspected && !detects {
+        if !whole && !inspection.passes_unseen {
             let why = "the body is over waf.body, or packed";
             return Refusal::new(Reason::WafUninspected, why).into();
         }
         let kind = context.head.headers.get(http::header::CONTENT_TYPE);
         let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
-        let read = match processor {
+        let mut read = match processor {
             Some(processor) if !raw.is_empty() => read_body(&processor, kind, &raw),
             Some(_) | None => Body::default(),
         };
-        let unreadable = read.error.clone().filter(|_| !self.pass_uninspected && !detects);
         inspection.transaction.body(&raw, &read);
         inspection.transaction.phase(2, clock::now);
-        match (self.verdict(context), unreadable) {
+        let unreadable = read.error.take().filter(|_| !inspection.passes_unseen);
+        match (verdict(context), unreadable) {
             // Rules saw a part of it, and a supplier may read the rest.
             (Decision::Continue, Some(why)) => Refusal::new(Reason::WafUnreadable, why).into(),
             (decision, _) => decision,
@@ -162,13 +147,11 @@ impl Waf {
     ) -> Result<Response<Payload>, Refusal> {
         let Some(mut inspection) = context.inspection.take() else { return Ok(response) };
         let transaction = &mut inspection.transaction;
-        let mut outcome = Ok(response);
-        if supplied && self.answers {
-            outcome = match outcome {
-                Ok(response) => self.answer(transaction, context, response).await,
-                refused @ Err(_) => refused,
-            };
-        }
+        let outcome = if supplied && self.answers {
+            self.answer(transaction, context, response).await
+        } else {
+            Ok(response)
+        };
         transaction.phase(5, clock::now);
         context.hits = transaction.hits().to_vec();
         outcome
@@ -199,22 +182,22 @@ impl Waf {
             None => Ok(Response::from_parts(head, rest.into_payload())),
         }
     }
+}
 
-    /// What the rules so far come to.
-    fn verdict(&self, context: &mut RequestContext) -> Decision {
-        let Some(inspection) = &context.inspection else { return Decision::Continue };
-        let transaction = &inspection.transaction;
-        if let Some(interruption) = transaction.interruption() {
-            let reason = class::of(transaction.hits());
-            return Refusal::new(reason, told(transaction, interruption)).into();
+/// What the rules so far come to.
+fn verdict(context: &RequestContext) -> Decision {
+    let Some(inspection) = &context.inspection else { return Decision::Continue };
+    let transaction = &inspection.transaction;
+    if let Some(interruption) = transaction.interruption() {
+        let reason = class::of(transaction.hits());
+        return Refusal::new(reason, told(transaction, interruption)).into();
+    }
+    match transaction.spent() {
+        Some(spent) if !inspection.passes_unseen => {
+            let why = format!("the rules did not come to an end: {spent:?}");
+            Refusal::new(Reason::WafUninspected, why).into()
         }
-        match transaction.spent() {
-            Some(spent) if !self.pass_uninspected && !inspection.detects => {
-                let why = format!("the rules did not come to an end: {spent:?}");
-                Refusal::new(Reason::WafUninspected, why).into()
-            }
-            Some(_) | None => Decision::Continue,
-        }
+        Some(_) | None => Decision::Continue,
     }
 }
 
